@@ -1,0 +1,148 @@
+"""Axes: where the samples of an image lie (spacing, origin, unit), read off its coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+__all__ = ["Axis", "axis_coordinate", "image_name", "read_axes"]
+
+AxisKind = Literal["space", "time", "channel"]
+
+_SPATIAL = ("z", "y", "x")
+_KINDS: dict[str, AxisKind] = {
+    "t": "time",
+    "time": "time",
+    "c": "channel",
+    "ch": "channel",
+    "channel": "channel",
+    "z": "space",
+    "y": "space",
+    "x": "space",
+}
+_EVENNESS = 1e-3
+"""Largest departure from an even grid, in samples, that still counts as one (rounded metadata)."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One dimension of an image and where its samples lie: sample ``i`` is at ``i * scale + translation``."""
+
+    name: str
+    """Dimension name."""
+    kind: AxisKind | None
+    """Type of the axis, or ``None`` where it has none that OME-Zarr knows."""
+    length: int
+    """Number of samples."""
+    scale: float = 1.0
+    """Spacing of the samples, in ``unit``."""
+    translation: float = 0.0
+    """Position of the first sample's centre, in ``unit``."""
+    unit: str | None = None
+    """Unit as the coordinate states it."""
+    regular: bool = True
+    """Whether ``scale`` and ``translation`` describe the coordinate (not so for names or dates)."""
+
+    @property
+    def is_spatial(self) -> bool:
+        """Whether an integer factor downsamples this axis."""
+        return self.kind == "space"
+
+
+def read_axes(image: xr.DataArray) -> tuple[Axis, ...]:
+    """The axes of an image, read from its dimensions and coordinates; no pixel is touched.
+
+    ``x``, ``y``, ``z`` are space, ``t`` is time, ``c`` is channel.  Where none of ``x``, ``y``,
+    ``z`` occurs, all other dimensions are space (``lat``/``lon``, ``row``/``col``).
+
+    Raises
+    ------
+    ValueError
+        A spatial coordinate is uneven, descending, not finite or not numeric; dimensions repeat.
+    """
+    if len(set(image.dims)) != image.ndim:
+        raise ValueError(f"the image has a dimension twice: {image.dims}")
+    if not image.ndim:
+        raise ValueError("the image has no dimensions")
+    axes = []
+    for dim, length in zip(image.dims, image.shape, strict=True):
+        if length == 0:
+            raise ValueError(f"dimension {dim!r} of the image has length 0")
+        axes.append(_read_axis(image, str(dim), length, _axis_kind(str(dim), image.dims)))
+    return tuple(axes)
+
+
+def _axis_kind(dim: str, dims: Sequence[Hashable]) -> AxisKind | None:
+    if dim in _KINDS:
+        return _KINDS[dim]
+    return None if any(name in _SPATIAL for name in dims) else "space"
+
+
+def _read_axis(image: xr.DataArray, dim: str, length: int, kind: AxisKind | None) -> Axis:
+    if dim not in image.coords:
+        return Axis(dim, kind, length)
+    coordinate = image.coords[dim]
+    unit = coordinate.attrs.get("units")
+    axis = Axis(dim, kind, length, unit=str(unit) if unit else None)
+    if kind == "channel":  # channels have names, or numbers that are names: no geometry
+        return replace(axis, regular=False)
+    spacing = _even_spacing(coordinate)
+    if spacing is not None:
+        return replace(axis, scale=spacing, translation=float(coordinate.values[0]))
+    if kind == "space":
+        raise ValueError(_coordinate_fault(coordinate.values, dim))
+    return replace(axis, regular=False)
+
+
+def _even_spacing(coordinate: xr.DataArray) -> float | None:
+    """Spacing of an evenly ascending numeric coordinate, else ``None``."""
+    values = coordinate.values
+    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        return None
+    if len(values) == 1:
+        return float(coordinate.attrs.get("spacing", 1.0))
+    first, last = float(values[0]), float(values[-1])
+    spacing = (last - first) / (len(values) - 1)
+    if spacing <= 0:
+        return None
+    grid = np.arange(len(values))
+    if np.abs((values - first) / spacing - grid).max() > _EVENNESS:
+        return None
+    rounded = float(f"{spacing:.12g}")  # 0.65, not 0.6500000000000002, where the samples agree
+    return rounded if np.allclose(first + rounded * grid, values, rtol=1e-14, atol=0) else spacing
+
+
+def _coordinate_fault(values: np.ndarray[Any, Any], dim: str) -> str:
+    """Why a spatial coordinate cannot be used, and what to do."""
+    if values.dtype.kind not in "iuf":
+        return f"the coordinate of spatial dimension {dim!r} has dtype {values.dtype}; it must be numeric"
+    if not np.isfinite(values).all():
+        return f"the coordinate of spatial dimension {dim!r} holds NaN or infinity"
+    if values[-1] < values[0]:
+        return (
+            f"the coordinate of spatial dimension {dim!r} descends from {values[0]} to {values[-1]}; "
+            f"turn the image with image.isel({dim}=slice(None, None, -1))"
+        )
+    return (
+        f"the coordinate of spatial dimension {dim!r} is not evenly spaced, and a pyramid needs a regular grid; "
+        f"resample the image, or drop the coordinate with image.drop_vars({dim!r})"
+    )
+
+
+def axis_coordinate(axis: Axis, attrs: Mapping[Any, Any]) -> xr.Variable:
+    """Coordinate of a regular axis; on a length-1 axis an attribute keeps the spacing."""
+    kept = {key: value for key, value in attrs.items() if key != "spacing"}
+    if axis.length == 1 and axis.scale != 1.0:
+        kept["spacing"] = axis.scale
+    return xr.Variable((axis.name,), np.arange(axis.length) * axis.scale + axis.translation, kept)
+
+
+def image_name(image: xr.DataArray) -> str:
+    """Name of the variable that holds the image: its own, or ``"image"``."""
+    return str(image.name) if image.name else "image"

@@ -1,0 +1,13 @@
+"""The package's exceptions, each a subclass of the built-in one that users expect."""
+
+from __future__ import annotations
+
+__all__ = ["StoreExistsError", "UnsupportedImageError"]
+
+
+class UnsupportedImageError(ValueError):
+    """The image is sound, but OME-Zarr cannot hold it (its message says which rule it breaks)."""
+
+
+class StoreExistsError(FileExistsError):
+    """The target of a write exists already and overwriting was not asked for."""

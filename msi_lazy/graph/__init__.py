@@ -1,0 +1,1 @@
+"""Dask graphs: sources, stages, fusion.  The one room that builds them."""

@@ -1,0 +1,145 @@
+"""What runs inside one task: read a window or merge shares, then make the levels of a stage.
+
+Module-level functions of picklable arguments, so that they run in any worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msi_lazy.plan.windows import Window, relative_slices
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msi_lazy.graph.source import WindowSource
+    from msi_lazy.methods import Method
+    from msi_lazy.plan.reading import Reading
+    from msi_lazy.plan.stages import StagePlan
+
+__all__ = ["StageWork", "merge_block", "pick_level", "read_block", "reduce_block"]
+
+Array = np.ndarray[Any, Any]
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StageWork:
+    """A stage and how its levels are computed."""
+
+    stage: StagePlan
+    """Geometry."""
+    method: Method
+    """What reduces a window."""
+    nodata: Any
+    """Value left out of every reduction, or ``None``."""
+    boundary: str
+    """Carried for the record: the geometry follows it already."""
+    block_bytes: int
+    """Carried for the record: the limit the blocks were planned for."""
+    reading: Reading
+    """Carried for the record: what reading the source costs."""
+    notes: tuple[str, ...] = ()
+    """Carried for the record: the plan's remarks."""
+
+
+def read_block(source: WindowSource, index: Index, *, work: StageWork) -> tuple[Array, ...]:
+    """Read the window of block ``index`` from the source and make the stage's levels."""
+    return reduce_block(source.read(work.stage.needed(index)[0]), index, work=work)
+
+
+def merge_block(shares: Sequence[Array], index: Index, *, work: StageWork, before: StagePlan) -> tuple[Array, ...]:
+    """Put together the shares that touch the window of block ``index``, and make the stage's levels.
+
+    ``shares`` are those of the blocks of stage ``before`` that touch the window, in C order.
+    """
+    window = work.stage.needed(index)[0]
+    level = work.stage.first
+    merged = np.empty(tuple(interval.length for interval in window), shares[0].dtype)
+    positions = np.ndindex(*(len(touched) for touched in before.touching(level, window)))
+    starts = [touched.start for touched in before.touching(level, window)]
+    for share, position in zip(shares, positions, strict=True):
+        owned = before.owned(level, tuple(start + step for start, step in zip(starts, position, strict=True)))
+        common = tuple(type(a)(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(owned, window, strict=True))
+        merged[relative_slices(common, window)] = share[relative_slices(common, owned)]
+    return reduce_block(merged, index, work=work)
+
+
+def reduce_block(array: Array, index: Index, *, work: StageWork) -> tuple[Array, ...]:
+    """Make the levels of a stage from the samples of its input level that block ``index`` needs.
+
+    Returns
+    -------
+    tuple of ndarray
+        What the block owns of each level of ``work.stage.outputs``.  A level is computed from the
+        values of the one before it as they are stored: rounded, and cast to the image's dtype.
+    """
+    stage = work.stage
+    windows = stage.needed(index)
+    array = _native(array)
+    values = {stage.first: array}
+    for step, factors in enumerate(stage.factors):
+        array = _reduce_window(array, windows[step], windows[step + 1], factors, stage.extents[step], work)
+        values[stage.first + step + 1] = array
+    return tuple(
+        values[level][relative_slices(stage.owned(level, index), windows[level - stage.first])]
+        for level in stage.outputs
+    )
+
+
+def pick_level(levels: tuple[Array, ...], *, position: int) -> Array:
+    """One level of a stage's tuple."""
+    return levels[position]
+
+
+def _native(array: Array) -> Array:
+    """The same values in native byte order, which is all that compiled kernels take."""
+    array = np.asarray(array)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _reduce_window(
+    array: Array,
+    window: Window,
+    output: Window,
+    factors: tuple[int, ...],
+    extents: tuple[int, ...],
+    work: StageWork,
+) -> Array:
+    """Samples ``output`` of the next level, from ``array``, which holds ``window`` of a level."""
+    method = work.method
+    radii = tuple(method.radius(factor) if factor > 1 else 0 for factor in factors)
+    out_shape = tuple(interval.length for interval in output)
+    array = _cut_and_extend(array, window, output, factors, radii, extents)
+    if array.dtype == np.float16:
+        wide = method.kernel(array.astype(method.float16_through), factors, out_shape, work.nodata)
+        return wide.astype(np.float16)
+    return method.kernel(array, factors, out_shape, work.nodata)
+
+
+def _cut_and_extend(
+    array: Array,
+    window: Window,
+    output: Window,
+    factors: tuple[int, ...],
+    radii: tuple[int, ...],
+    extents: tuple[int, ...],
+) -> Array:
+    """Cut out the windows of ``output``; where a kernel reaches beyond the level, replicate its edge.
+
+    Without a radius the end of a last, partial window is left off instead: box kernels reduce
+    over the samples that exist.
+    """
+    cuts, widths = [], []
+    for held, out, factor, radius, extent in zip(window, output, factors, radii, extents, strict=True):
+        start, stop = out.start * factor - radius, out.stop * factor + radius
+        if not radius:
+            stop = min(stop, extent)
+        inside = slice(max(start, 0) - held.start, min(stop, extent) - held.start)
+        cuts.append(inside)
+        widths.append((max(-start, 0), max(stop - extent, 0)))
+    array = array[tuple(cuts)]
+    return np.pad(array, widths, mode="edge") if any(map(any, widths)) else array

@@ -1,0 +1,196 @@
+"""One task made of several: the steps, and how they run.
+
+Tasks of different blocks differ in their block index and keys only.  The steps are therefore kept
+as a template that all of them share, with slots for what flows between them; this is what
+keeps the pickled graph of a terabyte image to a few MiB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from dask.task_spec import GraphNode, List, Task, TaskRef
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+
+    from dask.typing import Key
+
+__all__ = ["Template", "fused_task"]
+
+Index = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """Argument of a step: the result of an earlier one."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class _External:
+    """Argument of a step: a value from outside the fused task."""
+
+    number: int
+
+
+class _BlockPosition(Enum):
+    """Argument of a step: the index of the block, the one thing that differs between blocks."""
+
+    INDEX = "index"
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """Argument of a step: a list of such arguments."""
+
+    items: tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Nested:
+    """Argument of a step: a task inside the argument, evaluated as Dask does."""
+
+    node: GraphNode
+    names: tuple[Key, ...]
+    values: _Listed
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One folded task."""
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+    releases: tuple[int, ...]
+    """Slots that no later step needs: freed as soon as this one has run."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """The steps of a fused task, which blocks alike share."""
+
+    steps: tuple[_Step, ...]
+    """The folded tasks, each after those it uses."""
+    outputs: tuple[int, ...]
+    """Slots whose values the task returns: none, the one, or a tuple."""
+
+
+def fused_task(
+    key: Key,
+    root: Key,
+    members: Sequence[Key],
+    outputs: Sequence[Key],
+    graph: Mapping[Key, GraphNode],
+    templates: dict[Any, Template],
+) -> Task:
+    """One task that runs ``members`` in order and returns the values of ``outputs``."""
+    slots = {member: number for number, member in enumerate(members)}
+    externals: dict[Key, int] = {}
+    index: Index = root[1:] if isinstance(root, tuple) else ()
+    calls = []
+    for member in members:
+        node = graph[member]
+        if type(node) is Task:
+            args = tuple(_argument(value, slots, externals, index) for value in node.args)
+            given = node.kwargs.items()
+            kwargs = tuple((name, _argument(value, slots, externals, index)) for name, value in given)
+            calls.append((node.func, args, kwargs))
+        else:  # an alias, or a container of tasks: evaluated as Dask does
+            names = sorted(node.dependencies, key=str)
+            values = _Listed(tuple(_argument(TaskRef(name), slots, externals, index) for name in names))
+            calls.append((_evaluate, (node, tuple(names), values), ()))
+    produced = tuple(slots[output] for output in outputs)
+    signature = (produced, tuple((func, _identity(args), _identity(kwargs)) for func, args, kwargs in calls))
+    if signature not in templates:
+        templates[signature] = _make_template(calls, produced)
+    return Task(key, _run_fused, templates[signature], index, *map(TaskRef, externals))
+
+
+def _argument(argument: Any, slots: Mapping[Key, int], externals: dict[Key, int], index: Index) -> Any:
+    """A task's argument as a step's: references become slots, the block's index a marker."""
+    if isinstance(argument, TaskRef):
+        if argument.key in slots:
+            return _Slot(slots[argument.key])
+        return _External(externals.setdefault(argument.key, len(externals)))
+    if type(argument) is List:
+        return _Listed(tuple(_argument(item, slots, externals, index) for item in argument.args))
+    if isinstance(argument, GraphNode) and argument.dependencies:
+        names = sorted(argument.dependencies, key=str)
+        values = tuple(_argument(TaskRef(name), slots, externals, index) for name in names)
+        return _Nested(argument, tuple(names), _Listed(values))
+    if index and type(argument) is tuple and argument == index:
+        return _BlockPosition.INDEX
+    return argument
+
+
+def _identity(argument: Any) -> Hashable:
+    """Equal for arguments that may share a template: the same object, slot, or plain value."""
+    if isinstance(argument, tuple):
+        return tuple(map(_identity, argument))
+    if isinstance(argument, _Listed):
+        return ("list", _identity(argument.items))
+    if argument is None or isinstance(argument, (_Slot, _External, int, str)):
+        return (type(argument), argument)
+    return id(argument)
+
+
+def _make_template(calls: Sequence[tuple[Any, Any, Any]], outputs: tuple[int, ...]) -> Template:
+    last_use: dict[int, int] = {}
+    for number, (_, args, kwargs) in enumerate(calls):
+        last_use[number] = number
+        last_use |= dict.fromkeys(_slots_in((args, kwargs)), number)
+    steps = []
+    for number, (func, args, kwargs) in enumerate(calls):
+        releases = tuple(slot for slot, last in last_use.items() if last == number and slot not in outputs)
+        steps.append(_Step(func, args, kwargs, releases))
+    return Template(tuple(steps), outputs)
+
+
+def _slots_in(argument: Any) -> Iterable[int]:
+    if isinstance(argument, _Slot):
+        yield argument.number
+    elif isinstance(argument, _Nested):
+        yield from _slots_in(argument.values)
+    elif isinstance(argument, (_Listed, tuple)):
+        for item in argument.items if isinstance(argument, _Listed) else argument:
+            yield from _slots_in(item)
+
+
+def _run_fused(template: Template, index: Index, *externals: Any) -> Any:
+    """Run the steps of a fused task."""
+    slots: list[Any] = [None] * len(template.steps)
+    for number, step in enumerate(template.steps):
+        args = [_resolve(argument, slots, externals, index) for argument in step.args]
+        kwargs = {name: _resolve(argument, slots, externals, index) for name, argument in step.kwargs}
+        slots[number] = step.func(*args, **kwargs)
+        del args, kwargs
+        for slot in step.releases:
+            slots[slot] = None
+    if not template.outputs:
+        return None
+    values = tuple(slots[number] for number in template.outputs)
+    return values[0] if len(values) == 1 else values
+
+
+def _resolve(argument: Any, slots: Sequence[Any], externals: Sequence[Any], index: Index) -> Any:
+    if isinstance(argument, _Slot):
+        return slots[argument.number]
+    if isinstance(argument, _External):
+        return externals[argument.number]
+    if argument is _BlockPosition.INDEX:
+        return index
+    if isinstance(argument, _Listed):
+        return [_resolve(item, slots, externals, index) for item in argument.items]
+    if isinstance(argument, _Nested):
+        return _evaluate(argument.node, argument.names, _resolve(argument.values, slots, externals, index))
+    return argument
+
+
+def _evaluate(node: GraphNode, names: Sequence[Key], values: Sequence[Any]) -> Any:
+    """Value of a graph node, given those of its dependencies."""
+    return node(dict(zip(names, values, strict=True)))

@@ -1,0 +1,145 @@
+"""Building the Dask graph: one multi-output layer per stage, and a pick of it for each level.
+
+::
+
+    source ──> stage 0: (level 0, 1, 2, share of 3) per block ──> pick 0, pick 1, pick 2
+                                                            └──> merge into blocks of stage 1
+               stage 1: (level 3, 4, 5) per block             ──> pick 3, pick 4, pick 5
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+from dask.base import tokenize
+from dask.blockwise import BlockIndex, Blockwise, blockwise
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+from dask.task_spec import DataNode, List, Task, TaskRef
+
+from msi_lazy.graph.blocks import StageWork, merge_block, pick_level, read_block, reduce_block
+from msi_lazy.graph.source import DaskSource, WindowSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dask.highlevelgraph import Layer
+    from dask.task_spec import GraphNode
+
+    from msi_lazy.methods import Method
+    from msi_lazy.plan.pyramid import PyramidPlan
+
+__all__ = ["STAGE_FUNCTIONS", "build_levels", "find_works", "is_stage_task"]
+
+STAGE_FUNCTIONS = (read_block, merge_block, reduce_block)
+"""What makes a task a block of a stage."""
+
+
+def build_levels(
+    source: WindowSource | DaskSource, plan: PyramidPlan, method: Method, nodata: object
+) -> list[da.Array]:
+    """Dask arrays of every level of ``plan``; nothing is read.
+
+    The blocks of each array are the plan's, each a whole number of chunks.
+    """
+    record = (plan.boundary, plan.block_bytes, plan.reading, plan.notes)
+    works = [StageWork(stage, method, nodata, *record) for stage in plan.stages]
+    token = tokenize(source.token, works, str(plan.dtype))
+    graph, source_name = _start_graph(source, works[0])
+    arrays: list[da.Array] = []
+    for number, work in enumerate(works):
+        name = f"pyramid-stage{number}-{token}"
+        if number == 0:
+            layer, below = _first_stage(name, source_name, source, work), source_name
+        else:
+            layer, below = _later_stage(name, f"pyramid-share{number - 1}-{token}", work, works[number - 1])
+        graph = _with_layer(graph, name, layer, below)
+        for position, level in enumerate(work.stage.outputs):
+            is_share = position == len(work.stage.written)
+            pick = f"pyramid-share{number}-{token}" if is_share else f"pyramid-level{level}-{token}"
+            picks = _pick_layer(pick, name, work, position)
+            if is_share:
+                graph = _with_layer(graph, pick, picks, name)
+                continue
+            with_level = _with_layer(graph, pick, picks, name)
+            arrays.append(_as_array(with_level, pick, work, level, plan.dtype))
+    return arrays
+
+
+def find_works(arrays: list[da.Array]) -> tuple[StageWork, ...]:
+    """The stages whose blocks ``arrays`` are made from, in the order of their levels."""
+    found: dict[str, StageWork] = {}
+    for array in arrays:
+        for name, layer in array.dask.layers.items():
+            work = _work_of(layer)
+            if work is not None:
+                found[name] = work
+    return tuple(sorted(found.values(), key=lambda work: work.stage.first))
+
+
+def _work_of(layer: Layer) -> StageWork | None:
+    """The stage that a layer computes, if it is the layer of one."""
+    if isinstance(layer, Blockwise):
+        task = layer.task
+    elif isinstance(layer, MaterializedLayer) and len(layer):
+        task = next(iter(layer.values()))
+    else:
+        return None
+    if getattr(task, "func", None) not in STAGE_FUNCTIONS:
+        return None
+    work: StageWork = task.kwargs["work"]
+    return work
+
+
+def _start_graph(source: WindowSource | DaskSource, work: StageWork) -> tuple[HighLevelGraph, str]:
+    """The graph below the first stage, and the name of its last layer."""
+    if isinstance(source, DaskSource):
+        array = source.array.rechunk(work.stage.block_chunks(0))
+        return array.dask, array.name
+    key = f"pyramid-source-{source.token}"
+    return HighLevelGraph({key: MaterializedLayer({key: DataNode(key, source)})}, {key: set()}), key
+
+
+def _with_layer(graph: HighLevelGraph, name: str, layer: Layer, below: str) -> HighLevelGraph:
+    layers: Mapping[str, Layer] = {**graph.layers, name: layer}
+    return HighLevelGraph(layers, {**graph.dependencies, name: {below}})
+
+
+def _first_stage(name: str, below: str, source: WindowSource | DaskSource, work: StageWork) -> Any:
+    """Tasks that read each block's window, or take the source's rechunked block."""
+    counts = work.stage.counts
+    dims = tuple(range(len(counts)))
+    index = BlockIndex(counts)
+    if isinstance(source, DaskSource):
+        return blockwise(reduce_block, name, dims, below, dims, index, dims, numblocks={below: counts}, work=work)
+    return blockwise(read_block, name, dims, TaskRef(below), None, index, dims, numblocks={}, work=work)
+
+
+def _later_stage(name: str, shares: str, work: StageWork, before: StageWork) -> tuple[Layer, str]:
+    """Tasks that merge the shares under each block; few, so written out."""
+    tasks = {}
+    level = work.stage.first
+    for index in np.ndindex(*work.stage.counts):
+        touched = before.stage.touching(level, work.stage.needed(index)[0])
+        refs = List(*(TaskRef((shares, *position)) for position in product(*touched)))
+        key = (name, *index)
+        tasks[key] = Task(key, merge_block, refs, index, work=work, before=before.stage)
+    return MaterializedLayer(tasks), shares
+
+
+def _pick_layer(name: str, stage: str, work: StageWork, position: int) -> Any:
+    dims = tuple(range(len(work.stage.counts)))
+    numblocks = {stage: work.stage.counts}
+    return blockwise(pick_level, name, dims, stage, dims, numblocks=numblocks, position=position)
+
+
+def _as_array(graph: HighLevelGraph, name: str, work: StageWork, level: int, dtype: np.dtype) -> da.Array:
+    chunks = work.stage.block_chunks(level)
+    return da.Array(graph, name, chunks, meta=np.empty((0,) * len(chunks), dtype))
+
+
+def is_stage_task(node: GraphNode) -> bool:
+    """Whether a task makes one block of a stage."""
+    return getattr(node, "func", None) in STAGE_FUNCTIONS

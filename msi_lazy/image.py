@@ -1,0 +1,185 @@
+"""Building an image: an array with named dimensions and physical coordinates."""
+
+from __future__ import annotations
+
+from math import isfinite
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["to_spatial_image"]
+
+
+def to_spatial_image(
+    array: Any,
+    dims: Sequence[str] | None = None,
+    scale: Mapping[str, float] | None = None,
+    translation: Mapping[str, float] | None = None,
+    name: str = "image",
+    axis_names: Mapping[str, str] | None = None,
+    axis_units: Mapping[str, str] | None = None,
+    t_coords: Sequence[Any] | None = None,
+    c_coords: Sequence[Any] | None = None,
+) -> xr.DataArray:
+    """Wrap an array as an image with physical coordinates.
+
+    Parameters
+    ----------
+    array
+        NumPy, Dask or Zarr array (or anything sliceable with a shape and a dtype), 1D to 5D.
+        Dask and Zarr arrays stay lazy.
+    dims
+        Dimension names.  Default: the last of ``z, y, x``; ``zyxc`` in 4D, ``tzyxc`` in 5D.
+    scale, translation
+        Spacing, and position of the first sample's centre, per dimension.  Missing entries are 1 and 0.
+    name
+        Name of the image.
+    axis_names, axis_units
+        ``long_name`` and ``units`` of the coordinates.
+    t_coords, c_coords
+        Coordinates of ``t`` (numbers or dates) and ``c`` (channel names or numbers), in place of a grid.
+
+    Returns
+    -------
+    xarray.DataArray
+        A spatial-image, as the ``spatial-image`` library makes it.  That library refuses some
+        orders of dimensions (``zcyx``, ``yxz``); for those the same DataArray is built here.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Dimensions that do not fit the array, spacings that are not positive numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = to_spatial_image(np.zeros((3, 4)), scale={"x": 0.5}, axis_units={"x": "micrometer"})
+    >>> image.x.values
+    array([0. , 0.5, 1. , 1.5])
+    """
+    array = _keep_lazy(array)
+    dims = _check_dims(dims, array.ndim)
+    scale = _check_numbers("scale", scale, dims)
+    translation = _check_numbers("translation", translation, dims)
+    for what, mapping in (("axis_names", axis_names), ("axis_units", axis_units)):
+        _check_known(what, mapping, dims)
+    given = {"t": t_coords, "c": c_coords}
+    coords = {dim: values for dim, values in given.items() if values is not None}
+    _check_coords(coords, dims, array.shape)
+    build = _from_library if _library_knows(dims) else _from_parts
+    image = build(array, dims, scale, translation, name, axis_names or {}, axis_units or {}, coords)
+    for dim in dims:
+        attrs = image[dim].attrs
+        if not attrs.get("units"):
+            attrs.pop("units", None)  # an empty unit is none: OME-Zarr has no ""
+        if image.sizes[dim] == 1 and scale.get(dim, 1.0) != 1.0:
+            attrs["spacing"] = scale[dim]  # one coordinate alone cannot tell
+    return image
+
+
+def _keep_lazy(array: Any) -> Any:
+    """The array itself if xarray keeps it as it is, else a Dask array over it."""
+    if isinstance(array, (np.ndarray, da.Array)):
+        return array
+    if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
+        return np.asarray(array)
+    return da.from_array(array, chunks="auto")  # whole multiples of the stored chunks or shards
+
+
+def _check_dims(dims: Sequence[str] | None, ndim: int) -> tuple[str, ...]:
+    if dims is None:
+        if not 1 <= ndim <= 5:
+            raise ValueError(f"an array of {ndim} dimensions has no default dims; name them with dims=(...)")
+        return {4: ("z", "y", "x", "c"), 5: ("t", "z", "y", "x", "c")}.get(ndim, ("z", "y", "x")[-ndim:])
+    if isinstance(dims, str) or len(dims) != ndim or len(set(dims)) != len(dims):
+        raise ValueError(f"dims must be {ndim} different names, one per dimension of the array, not {dims!r}")
+    return tuple(dims)
+
+
+def _check_known(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str, ...]) -> None:
+    unknown = [dim for dim in mapping or {} if dim not in dims]
+    if unknown:
+        raise ValueError(f"{what} names the dimension {unknown[0]!r}, but the image has {dims}")
+
+
+def _check_numbers(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str, ...]) -> dict[str, float]:
+    """Finite numbers by dimension; a scale must be positive."""
+    _check_known(what, mapping, dims)
+    checked: dict[str, float] = {}
+    for dim, value in (mapping or {}).items():
+        if isinstance(value, bool) or not isinstance(value, (Real, np.number)):
+            raise TypeError(f"the {what} of dimension {dim!r} must be a number, not {value!r}")
+        if not isfinite(value) or (what == "scale" and value <= 0):
+            raise ValueError(f"the {what} of dimension {dim!r} must be finite and, for scale, positive, not {value!r}")
+        checked[dim] = float(value)
+    return checked
+
+
+def _check_coords(coords: Mapping[str, Sequence[Any]], dims: tuple[str, ...], shape: tuple[int, ...]) -> None:
+    for dim, values in coords.items():
+        if dim not in dims:
+            raise ValueError(f"{dim}_coords are given, but the image has no dimension {dim!r}, only {dims}")
+        if len(values) != shape[dims.index(dim)]:
+            raise ValueError(f"{dim}_coords has {len(values)} entries for {shape[dims.index(dim)]} samples")
+
+
+def _library_knows(dims: tuple[str, ...]) -> bool:
+    from spatial_image import SpatialImageDataClasses
+
+    return dims in SpatialImageDataClasses
+
+
+def _from_library(
+    array: Any,
+    dims: tuple[str, ...],
+    scale: Mapping[str, float],
+    translation: Mapping[str, float],
+    name: str,
+    axis_names: Mapping[str, str],
+    axis_units: Mapping[str, str],
+    coords: Mapping[str, Sequence[Any]],
+) -> xr.DataArray:
+    """The ``spatial-image`` library's own DataArray; it wants every entry of every mapping."""
+    from spatial_image import to_spatial_image as library_function
+
+    gridded = [dim for dim in dims if dim != "c"]
+    image: xr.DataArray = library_function(
+        array,
+        dims=dims,
+        scale={dim: scale.get(dim, 1.0) for dim in gridded},
+        translation={dim: translation.get(dim, 0.0) for dim in gridded},
+        name=name,
+        axis_names={dim: axis_names.get(dim, dim) for dim in dims},
+        axis_units={dim: axis_units.get(dim, "") for dim in dims},
+        **{f"{dim}_coords": values for dim, values in coords.items()},
+    )
+    return image
+
+
+def _from_parts(
+    array: Any,
+    dims: tuple[str, ...],
+    scale: Mapping[str, float],
+    translation: Mapping[str, float],
+    name: str,
+    axis_names: Mapping[str, str],
+    axis_units: Mapping[str, str],
+    coords: Mapping[str, Sequence[Any]],
+) -> xr.DataArray:
+    """What the library would make, for orders of dimensions that it refuses."""
+    variables = {}
+    for dim, length in zip(dims, array.shape, strict=True):
+        values: Any = coords.get(dim)
+        if values is None and dim == "c":
+            values = np.arange(length)
+        elif values is None:
+            values = np.arange(length) * scale.get(dim, 1.0) + translation.get(dim, 0.0)
+        attrs = {"long_name": axis_names.get(dim, dim), "units": axis_units.get(dim, "")}
+        variables[dim] = xr.Variable((dim,), np.asarray(values), attrs)
+    return xr.DataArray(array, dims=dims, coords=variables, name=name)

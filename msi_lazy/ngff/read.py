@@ -1,0 +1,119 @@
+"""From OME-Zarr attributes, 0.4 or 0.5, to what a tree needs.  Lenient with other tools' omissions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["StoredImage", "StoredLevel", "parse_image"]
+
+
+@dataclass(frozen=True)
+class StoredLevel:
+    """One dataset of a multiscale image."""
+
+    path: str
+    """Path of the array below the image group."""
+    scale: tuple[float, ...]
+    """Spacing along each axis."""
+    translation: tuple[float, ...]
+    """Position of the first sample's centre along each axis."""
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """A multiscale image as its attributes describe it."""
+
+    version: str
+    """OME-Zarr version."""
+    name: str | None
+    """Name, if it has one."""
+    dims: tuple[str, ...]
+    """Axis names, in order."""
+    units: tuple[str | None, ...]
+    """Unit of each axis."""
+    levels: tuple[StoredLevel, ...]
+    """Datasets, largest first."""
+    method: str | None
+    """Downsampling method, where the attributes name it."""
+    metadata: Mapping[str, Any]
+    """What else they say of the method."""
+
+
+def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
+    """Read the first multiscale image from a group's attributes.
+
+    Raises
+    ------
+    ValueError
+        There is none, or what is there contradicts itself.
+
+    Examples
+    --------
+    >>> parse_image({})
+    Traceback (most recent call last):
+        ...
+    ValueError: the group holds no OME-Zarr image: neither 'ome' (0.5) nor 'multiscales' (0.4) in its attributes
+    """
+    ome = attributes.get("ome")
+    holder = ome if isinstance(ome, Mapping) else attributes
+    multiscales = holder.get("multiscales")
+    if multiscales is None:
+        raise ValueError(
+            "the group holds no OME-Zarr image: neither 'ome' (0.5) nor 'multiscales' (0.4) in its attributes"
+        )
+    try:
+        multiscale = multiscales[0]
+        version = str(holder.get("version") or multiscale.get("version") or "0.4")
+        dims = tuple(str(axis["name"]) for axis in multiscale["axes"])
+        units = tuple(axis.get("unit") or None for axis in multiscale["axes"])
+        outer = _parse_transforms(multiscale.get("coordinateTransformations"), len(dims))
+        levels = tuple(_parse_level(dataset, outer, len(dims)) for dataset in multiscale["datasets"])
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"the OME-Zarr attributes of the group are malformed: {error!r}") from None
+    if version not in ("0.4", "0.5"):
+        raise ValueError(f"the image is OME-Zarr {version}; versions 0.4 and 0.5 can be read")
+    if not levels:
+        raise ValueError("the OME-Zarr attributes of the group list no datasets")
+    name, method, metadata = (multiscale.get(key) for key in ("name", "type", "metadata"))
+    return StoredImage(
+        version=version,
+        name=str(name) if name else None,
+        dims=dims,
+        units=units,
+        levels=levels,
+        method=str(method) if method else None,
+        metadata=metadata if isinstance(metadata, Mapping) else {},
+    )
+
+
+def _parse_level(dataset: Mapping[str, Any], outer: tuple[Any, Any], ndim: int) -> StoredLevel:
+    scale, translation = _parse_transforms(dataset.get("coordinateTransformations"), ndim)
+    # the image-wide transformation applies after the level's own
+    return StoredLevel(
+        path=str(dataset["path"]),
+        scale=tuple((scale * outer[0]).tolist()),
+        translation=tuple((translation * outer[0] + outer[1]).tolist()),
+    )
+
+
+def _parse_transforms(transforms: Any, ndim: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Scale and translation that a list of transformations amounts to."""
+    scale, translation = np.ones(ndim), np.zeros(ndim)
+    for transform in transforms or ():
+        kind = transform["type"]
+        if kind == "identity":
+            continue
+        if kind not in ("scale", "translation") or kind not in transform:
+            raise ValueError(f"coordinate transformation {dict(transform)} cannot be read: scale and translation can")
+        values = np.asarray(transform[kind], dtype=float)
+        if values.shape != (ndim,) or not np.isfinite(values).all():
+            raise ValueError(f"coordinate transformation {dict(transform)} does not fit {ndim} axes")
+        if kind == "scale":
+            scale, translation = scale * values, translation * values
+        else:
+            translation = translation + values
+    return scale, translation

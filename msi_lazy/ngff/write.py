@@ -1,0 +1,135 @@
+"""From a plan to OME-Zarr attributes, built and checked by the classes of ``ome-zarr-models``."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as package_version
+from typing import TYPE_CHECKING, Any, Literal
+
+from msi_lazy.errors import UnsupportedImageError
+from msi_lazy.ngff.units import ngff_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msi_lazy.axes import Axis
+    from msi_lazy.plan.pyramid import PyramidPlan
+
+__all__ = ["VERSIONS", "Version", "array_path", "check_holdable", "image_attributes", "spec_order"]
+
+Version = Literal["0.4", "0.5"]
+VERSIONS: tuple[Version, ...] = ("0.4", "0.5")
+
+_KIND_ORDER = {"time": 0, "channel": 1, None: 1, "space": 2}
+_SPACE_ORDER = {"z": 0, "y": 1, "x": 2}
+
+
+def spec_order(axes: Sequence[Axis]) -> tuple[str, ...]:
+    """Dimensions in the order of the specification: time, channel, space (z, y, x)."""
+    ordered = sorted(axes, key=lambda axis: (_KIND_ORDER[axis.kind], _SPACE_ORDER.get(axis.name, 0)))
+    return tuple(axis.name for axis in ordered)
+
+
+def array_path(level: int, name: str) -> str:
+    """Path of a level's array below the image group; its own group makes room for coordinates."""
+    return f"scale{level}/{name}"
+
+
+def check_holdable(axes: Sequence[Axis], name: str) -> None:
+    """Refuse an image that OME-Zarr has no place for.
+
+    Raises
+    ------
+    UnsupportedImageError
+        Names the rule and what breaks it.
+    """
+    dims = tuple(axis.name for axis in axes)
+    kinds = [axis.kind for axis in axes]
+    untyped = [axis.name for axis in axes if axis.kind is None]
+    if untyped:
+        fault = f"dimension {untyped[0]!r} is neither space (z, y, x) nor time (t) nor channel (c); rename it"
+    elif not 2 <= len(axes) <= 5:
+        fault = f"it has {len(axes)} dimensions, and 2 to 5 are allowed"
+    elif kinds.count("space") not in (2, 3):
+        fault = f"it has {kinds.count('space')} spatial dimensions, and 2 or 3 are needed"
+    elif kinds.count("time") > 1 or kinds.count("channel") > 1:
+        fault = "it has more than one time or channel dimension"
+    elif "/" in name or name.startswith((".", "__")):
+        fault = f"its name {name!r} cannot be a path in a store; rename the image"
+    else:
+        try:
+            for axis in axes:
+                ngff_unit(axis.unit)
+        except ValueError as error:
+            raise UnsupportedImageError(f"OME-Zarr cannot hold the image with dims {dims}: {error}") from None
+        return
+    raise UnsupportedImageError(f"OME-Zarr cannot hold the image with dims {dims}: {fault}")
+
+
+def image_attributes(plan: PyramidPlan, version: Version) -> dict[str, Any]:
+    """Attributes of the image's group.
+
+    Parameters
+    ----------
+    plan
+        Plan of the pyramid; its axes must pass :func:`check_holdable`.
+    version
+        OME-Zarr version.
+
+    Returns
+    -------
+    dict
+        ``{"ome": {...}}`` for 0.5, ``{"multiscales": [...]}`` for 0.4; plain JSON values.  Axes are
+        in the order of the specification.
+    """
+    order = [plan.dims.index(dim) for dim in spec_order(plan.axes)]
+    axes = []
+    for axis in (plan.axes[i] for i in order):
+        unit = ngff_unit(axis.unit) if axis.regular else None
+        axes.append({"name": axis.name, "type": axis.kind} | ({"unit": unit} if unit else {}))
+    datasets = [
+        {
+            "path": array_path(level.number, plan.name),
+            "coordinateTransformations": [
+                {"type": "scale", "scale": [level.scale[i] for i in order]},
+                {"type": "translation", "translation": [level.translation[i] for i in order]},
+            ],
+        }
+        for level in plan.levels
+    ]
+    multiscale: dict[str, Any] = {
+        "name": plan.name,
+        "axes": axes,
+        "datasets": datasets,
+    }
+    if plan.method:
+        multiscale["type"] = plan.method
+        multiscale["metadata"] = _method_metadata(plan, order)
+    if plan.provenance is not None:
+        multiscale["metadata"] = dict(plan.provenance)
+    return _checked(multiscale, version)
+
+
+def _method_metadata(plan: PyramidPlan, order: list[int]) -> dict[str, Any]:
+    """How the levels were made, in the shape that the specification suggests."""
+    dims = [plan.dims[i] for i in order]
+    factors = [dict(zip(dims, (level.factors[i] for i in order), strict=True)) for level in plan.levels[1:]]
+    return {
+        "description": f"levels made by msi_lazy with method {plan.method!r}",
+        "method": f"msi_lazy.{plan.method}",
+        "version": package_version("msi-lazy"),
+        "args": [],
+        "kwargs": {"scale_factors": factors, "boundary": plan.boundary},
+    }
+
+
+def _checked(multiscale: dict[str, Any], version: Version) -> dict[str, Any]:
+    """The attributes as the models of the specification give them back."""
+    if version == "0.5":
+        from ome_zarr_models.v05.image import ImageAttrs
+
+        attributes = ImageAttrs.model_validate({"version": "0.5", "multiscales": [multiscale]})
+        return {"ome": attributes.model_dump(mode="json", exclude_none=True)}
+    from ome_zarr_models.v04.image import ImageAttrs as ImageAttrs04
+
+    attributes04 = ImageAttrs04.model_validate({"multiscales": [{**multiscale, "version": "0.4"}]})
+    return dict(attributes04.model_dump(mode="json", exclude_none=True))

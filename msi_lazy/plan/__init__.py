@@ -1,0 +1,1 @@
+"""Plans: pure integer arithmetic, no pixels."""

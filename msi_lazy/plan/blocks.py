@@ -1,0 +1,151 @@
+"""Choosing the blocks: how many levels a stage makes, and how large its blocks are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import lcm, prod
+from typing import TYPE_CHECKING
+
+from msi_lazy.plan.stages import StagePlan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Pyramid", "plan_stages"]
+
+Extents = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """What the block rule needs to know of a pyramid: integers only."""
+
+    extents: tuple[Extents, ...]
+    """Shape of every level."""
+    factors: tuple[Extents, ...]
+    """Factors from each level to the next."""
+    radii: tuple[Extents, ...]
+    """Kernel radius of each such step."""
+    chunks: Extents
+    """Chunk (or other write unit) that no two blocks may share, the same on every level."""
+    itemsize: int
+    """Bytes per sample."""
+
+    @property
+    def last(self) -> int:
+        """The coarsest level."""
+        return len(self.factors)
+
+    def cumulative(self, first: int, level: int) -> Extents:
+        """Factors from level ``first`` to ``level``."""
+        ones = (1,) * len(self.chunks)
+        return tuple(map(prod, zip(ones, *self.factors[first:level], strict=True)))
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """One way to cut a stage: the levels it ends with, and the least block that allows it."""
+
+    last: int
+    share: int | None
+    edges: Extents
+    nbytes: int
+
+
+def plan_stages(pyramid: Pyramid, block_bytes: int) -> tuple[tuple[StagePlan, ...], int]:
+    """Cut a pyramid into stages whose blocks stay within ``block_bytes`` where they can.
+
+    Returns
+    -------
+    stages : tuple of StagePlan
+        From the image to the coarsest level.  Every level is written by exactly one of them.
+    largest : int
+        Bytes of the largest block, which exceeds ``block_bytes`` only where a chunk times a
+        factor alone does.
+
+    Examples
+    --------
+    >>> shapes = tuple((1024 >> level,) * 3 for level in range(6))
+    >>> pyramid = Pyramid(shapes, ((2, 2, 2),) * 5, ((0, 0, 0),) * 5, (64, 64, 64), itemsize=2)
+    >>> stages, largest = plan_stages(pyramid, block_bytes=64 * 2**20)
+    >>> [(stage.written, stage.share, stage.edges) for stage in stages]
+    [((0, 1, 2), 3, (256, 256, 256)), ((3, 4, 5), None, (128, 128, 128))]
+    """
+    stages: list[StagePlan] = []
+    largest = 0
+    first, first_unwritten = 0, 0
+    while first_unwritten <= pyramid.last:
+        chosen = _choose(pyramid, first, first_unwritten, block_bytes)
+        deepest = chosen.last if chosen.share is None else max(chosen.last, chosen.share)
+        stages.append(
+            StagePlan(
+                first=first,
+                extents=pyramid.extents[first : deepest + 1],
+                factors=pyramid.factors[first:deepest],
+                radii=pyramid.radii[first:deepest],
+                edges=_grow(pyramid, first, deepest, chosen.edges, block_bytes),
+                written=tuple(range(first_unwritten, chosen.last + 1)),
+                share=chosen.share,
+            )
+        )
+        largest = max(largest, chosen.nbytes)
+        first_unwritten = chosen.last + 1
+        first = chosen.share if chosen.share is not None else first_unwritten
+    return tuple(stages), largest
+
+
+def _choose(pyramid: Pyramid, first: int, first_unwritten: int, block_bytes: int) -> _Candidate:
+    """The deepest cut that fits; failing all, the smallest that makes progress."""
+    candidates = list(_candidates(pyramid, first, first_unwritten))
+    fitting = [candidate for candidate in candidates if candidate.nbytes <= block_bytes]
+    return fitting[0] if fitting else min(candidates, key=lambda candidate: candidate.nbytes)
+
+
+def _candidates(pyramid: Pyramid, first: int, first_unwritten: int) -> Sequence[_Candidate]:
+    """All cuts of a stage that starts at ``first``, deepest first."""
+    found = []
+    for last in range(pyramid.last, first_unwritten - 1, -1):
+        shares: tuple[int | None, ...] = (None,) if last == pyramid.last else (last + 1, last)
+        for share in shares:
+            if share == first:  # hands on what it was given: no progress
+                continue
+            deepest = last if share is None else share
+            edges = _least_edges(pyramid, first, last, deepest)
+            found.append(_Candidate(last, share, edges, prod(edges) * pyramid.itemsize))
+    return found
+
+
+def _least_edges(pyramid: Pyramid, first: int, last: int, deepest: int) -> Extents:
+    """Least block that owns whole chunks down to level ``last`` and whole samples of ``deepest``."""
+    edges = []
+    per_dim = zip(
+        pyramid.extents[first],
+        pyramid.chunks,
+        pyramid.cumulative(first, last),
+        pyramid.cumulative(first, deepest),
+        strict=True,
+    )
+    for extent, chunk, to_last, to_deepest in per_dim:
+        unit = lcm(chunk * to_last, to_deepest)
+        edges.append(extent if extent < unit + to_deepest else unit)  # a lone tail joins its block
+    return tuple(edges)
+
+
+def _grow(pyramid: Pyramid, first: int, deepest: int, edges: Extents, block_bytes: int) -> Extents:
+    """Blocks that already span every reduced dimension take in more of the others (``c``, ``t``).
+
+    The last of them, closest together in memory, grows first.
+    """
+    extents = pyramid.extents[first]
+    reduced = [factor > 1 for factor in pyramid.cumulative(first, deepest)]
+    if any(flag and edge < extent for flag, edge, extent in zip(reduced, edges, extents, strict=True)):
+        return edges
+    grown = list(edges)
+    for dim in range(len(grown) - 1, -1, -1):
+        if reduced[dim] or grown[dim] == extents[dim]:
+            continue
+        others = prod(grown[:dim] + grown[dim + 1 :]) * pyramid.itemsize
+        chunk = pyramid.chunks[dim]
+        multiple = max(block_bytes // (others * chunk), 1)
+        grown[dim] = extents[dim] if multiple * chunk >= extents[dim] else multiple * chunk
+    return tuple(grown)

@@ -1,0 +1,265 @@
+"""The plan of a pyramid: its levels, its stages, and what making it will cost.  No pixel is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from msi_lazy.plan.blocks import Pyramid, plan_stages
+from msi_lazy.plan.reading import Reading
+from msi_lazy.plan.windows import Boundary, level_extent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from msi_lazy.axes import Axis
+    from msi_lazy.methods import Method
+    from msi_lazy.plan.stages import StagePlan
+
+__all__ = ["LevelPlan", "PyramidPlan", "plan_levels", "plan_pyramid"]
+
+FINISH_FAN_IN = 64
+"""Tasks that one finishing task waits for."""
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """One scale of the pyramid."""
+
+    number: int
+    """0 for the image itself."""
+    shape: tuple[int, ...]
+    """Samples along each dimension."""
+    dtype: np.dtype[Any]
+    """Type of a sample, the same on every level."""
+    chunks: tuple[int, ...]
+    """Chunk shape on disk."""
+    blocks: tuple[int, ...]
+    """Shape of the Dask blocks it is written in (the first one's)."""
+    factors: tuple[int, ...]
+    """Factors from the level before it; all 1 for level 0."""
+    scale: tuple[float, ...]
+    """Spacing of the samples along each dimension."""
+    translation: tuple[float, ...]
+    """Position of the first sample's centre along each dimension."""
+
+    @property
+    def name(self) -> str:
+        """Name of the node in the tree."""
+        return f"scale{self.number}"
+
+    @property
+    def nbytes(self) -> int:
+        """Uncompressed bytes."""
+        return prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def chunk_count(self) -> int:
+        """Number of chunks on disk."""
+        return prod(-(-n // chunk) for n, chunk in zip(self.shape, self.chunks, strict=True))
+
+
+@dataclass(frozen=True)
+class PyramidPlan:
+    """What will be made, in which pieces, and what it costs; ``str`` and notebooks show it as a table."""
+
+    name: str
+    """Name of the image."""
+    axes: tuple[Axis, ...]
+    """Dimensions of level 0."""
+    levels: tuple[LevelPlan, ...]
+    """From the image to the coarsest."""
+    stages: tuple[StagePlan, ...]
+    """Runs of levels made inside one block; empty where the tree's arrays are not ours any more."""
+    reading: Reading
+    """How level 0 is read."""
+    method: str
+    """Name of the method; empty where it is not known."""
+    boundary: str
+    """What happens to samples that fill no window."""
+    block_bytes: int
+    """The limit that blocks were planned for."""
+    notes: tuple[str, ...] = ()
+    """Remarks on decisions that a user should know of."""
+    provenance: Mapping[str, Any] | None = None
+    """How the levels were made, in the words of the store they were read from."""
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the dimensions."""
+        return tuple(axis.name for axis in self.axes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a sample."""
+        return self.levels[0].dtype
+
+    @cached_property
+    def blocks(self) -> int:
+        """Blocks that level 0 is cut into."""
+        if self.stages:
+            return self.stages[0].blocks
+        level = self.levels[0]
+        return prod(-(-n // block) for n, block in zip(level.shape, level.blocks, strict=True))
+
+    @cached_property
+    def tasks(self) -> int:
+        """Tasks of the write graph: one per block of each stage, and those that end it."""
+        if not self.stages:  # two per block and level: compute it, store it
+            per_level = (zip(level.shape, level.blocks, strict=True) for level in self.levels)
+            work = ends = 2 * sum(prod(-(-n // block) for n, block in pairs) for pairs in per_level)
+        else:
+            work = sum(stage.blocks for stage in self.stages) + self.reading.extra_tasks
+            ends = self.stages[-1].blocks
+        while ends > FINISH_FAN_IN:
+            ends = -(-ends // FINISH_FAN_IN)
+            work += ends
+        return work + 1
+
+    @property
+    def bytes_read(self) -> int:
+        """Uncompressed bytes read from the source, halos and all."""
+        return self.reading.samples * self.dtype.itemsize
+
+    @property
+    def bytes_written(self) -> int:
+        """Uncompressed bytes of all levels."""
+        return sum(level.nbytes for level in self.levels)
+
+    @property
+    def read_amplification(self) -> float:
+        """Samples read per sample of the image."""
+        return self.reading.samples / prod(self.levels[0].shape)
+
+    @cached_property
+    def memory_per_thread(self) -> int:
+        """Most bytes that one worker thread holds at a time, shares for the next stage apart.
+
+        A task holds the window it read, the levels computed from it, and, while a level is
+        written, an encoded copy that may be as large as the level.
+        """
+        if not self.stages:
+            return 3 * max(prod(level.blocks) for level in self.levels) * self.dtype.itemsize
+        return max(_stage_memory(stage, self.dtype.itemsize) for stage in self.stages)
+
+    @cached_property
+    def shares_bytes(self) -> int:
+        """Bytes of all shares that pass between stages; they are not all alive at once."""
+        shared = [stage.share for stage in self.stages if stage.share is not None]
+        return sum(self.levels[level].nbytes for level in shared)
+
+    def __str__(self) -> str:
+        """Return the plan as a table for a terminal."""
+        from msi_lazy.plan.render import plan_text
+
+        return plan_text(self)
+
+    def _repr_html_(self) -> str:
+        """Return the plan as a table for a notebook."""
+        from msi_lazy.plan.render import plan_html
+
+        return plan_html(self)
+
+
+def _stage_memory(stage: StagePlan, itemsize: int) -> int:
+    """Bytes that the largest block of ``stage`` needs at once."""
+    last = tuple(count - 1 for count in stage.counts)  # it owns the tail
+    total = 0
+    for index in {(0,) * len(last), last, tuple(min(1, position) for position in last)}:
+        volumes = [prod(interval.length for interval in window) for window in stage.needed(index)]
+        total = max(total, sum(volumes) + volumes[0])
+    return total * itemsize
+
+
+def plan_levels(
+    axes: tuple[Axis, ...],
+    dtype: np.dtype[Any],
+    factors: tuple[tuple[int, ...], ...],
+    method: Method,
+    chunks: tuple[int, ...],
+    boundary: Boundary,
+) -> tuple[LevelPlan, ...]:
+    """Shape and geometry of every level, one block each as yet."""
+    shape = tuple(axis.length for axis in axes)
+    scale = tuple(axis.scale for axis in axes)
+    translation = tuple(axis.translation for axis in axes)
+    levels = []
+    for number, step in enumerate(((1,) * len(axes), *factors)):
+        translation = tuple(
+            origin + method.offset(factor) * spacing
+            for origin, factor, spacing in zip(translation, step, scale, strict=True)
+        )
+        scale = tuple(spacing * factor for spacing, factor in zip(scale, step, strict=True))
+        shape = tuple(level_extent(n, factor, boundary) for n, factor in zip(shape, step, strict=True))
+        on_disk = tuple(map(min, chunks, shape))
+        levels.append(LevelPlan(number, shape, dtype, on_disk, shape, step, scale, translation))
+    return tuple(levels)
+
+
+def plan_pyramid(
+    name: str,
+    axes: tuple[Axis, ...],
+    dtype: np.dtype[Any],
+    factors: tuple[tuple[int, ...], ...],
+    method: Method,
+    chunks: tuple[int, ...],
+    boundary: Boundary,
+    block_bytes: int,
+    source_chunks: tuple[tuple[int, ...], ...] | None,
+    by_window: bool,
+) -> PyramidPlan:
+    """Plan a pyramid.
+
+    Parameters
+    ----------
+    name, axes, dtype
+        The image.
+    factors
+        Per step, the factor of every axis.
+    method, boundary
+        How windows are reduced, and what happens to samples that fill none.
+    chunks
+        Chunk shape on disk.
+    block_bytes
+        Largest block of level 0 to hold in memory.
+    source_chunks
+        Chunks the source is stored in, per dimension, if it has any.
+    by_window
+        Whether blocks read their own window from the source, or wait for a rechunk of its Dask array.
+    """
+    levels = plan_levels(axes, dtype, factors, method, chunks, boundary)
+    pyramid = Pyramid(
+        extents=tuple(level.shape for level in levels),
+        factors=factors,
+        radii=tuple(tuple(method.radius(f) if f > 1 else 0 for f in step) for step in factors),
+        chunks=chunks,
+        itemsize=dtype.itemsize,
+    )
+    stages, largest = plan_stages(pyramid, block_bytes)
+    notes = []
+    if largest > block_bytes:
+        notes.append(
+            f"block_bytes raised from {block_bytes:,} to {largest:,} bytes: "
+            f"a block must hold whole chunks of the next level too"
+        )
+    blocked = []
+    for stage in stages:
+        for number in stage.written:
+            edges = zip(stage.edges, stage.cumulative[number - stage.first], levels[number].shape, strict=True)
+            shape = tuple(min(max(edge // factor, 1), extent) for edge, factor, extent in edges)
+            blocked.append(replace(levels[number], blocks=shape))
+    return PyramidPlan(
+        name=name,
+        axes=axes,
+        levels=tuple(blocked),
+        stages=stages,
+        reading=Reading.of_stage(stages[0], source_chunks, by_window),
+        method=method.name,
+        boundary=boundary,
+        block_bytes=block_bytes,
+        notes=tuple(notes),
+    )

@@ -1,0 +1,90 @@
+"""The plan as people read it: a table for terminals and one for notebooks."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from dask.utils import format_bytes
+
+if TYPE_CHECKING:
+    from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
+
+__all__ = ["plan_html", "plan_text"]
+
+_HEADINGS = ("level", "shape", "chunks", "blocks", "stage", "spacing", "size")
+
+
+def plan_text(plan: PyramidPlan) -> str:
+    """Return the plan as plain text, one line per level and one per fact."""
+    rows = [_HEADINGS, *(_level_cells(plan, level) for level in plan.levels)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    table.insert(1, "  ".join("-" * width for width in widths))
+    facts = [f"{label + ':':<18}{value}" for label, value in _facts(plan)]
+    return "\n".join([_title(plan), "", *table, "", *facts])
+
+
+def plan_html(plan: PyramidPlan) -> str:
+    """Return the plan as an HTML table with a caption, readable without styles."""
+    head = "".join(f'<th scope="col">{heading}</th>' for heading in _HEADINGS)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _level_cells(plan, level)) + "</tr>"
+        for level in plan.levels
+    )
+    facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(value)}</dd>" for label, value in _facts(plan))
+    return (
+        f"<table><caption>{escape(_title(plan))}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><dl>{facts}</dl>"
+    )
+
+
+def _title(plan: PyramidPlan) -> str:
+    dims = ", ".join(plan.dims)
+    return f"Pyramid of {plan.name!r} ({dims}), {plan.dtype}, method {plan.method}, boundary {plan.boundary}"
+
+
+def _level_cells(plan: PyramidPlan, level: LevelPlan) -> tuple[str, ...]:
+    stage = next((str(i) for i, stage in enumerate(plan.stages) if level.number in stage.written), "-")
+    return (
+        level.name,
+        _times(level.shape),
+        _times(level.chunks),
+        _times(level.blocks),
+        stage,
+        _spacing(plan, level),
+        format_bytes(level.nbytes),
+    )
+
+
+def _times(numbers: tuple[int, ...]) -> str:
+    return " x ".join(map(str, numbers))
+
+
+def _spacing(plan: PyramidPlan, level: LevelPlan) -> str:
+    parts = []
+    for axis, spacing in zip(plan.axes, level.scale, strict=True):
+        if axis.regular and axis.kind != "channel":
+            parts.append(f"{axis.name} {spacing:g}" + (f" {axis.unit}" if axis.unit else ""))
+    return ", ".join(parts)
+
+
+def _facts(plan: PyramidPlan) -> list[tuple[str, str]]:
+    reading = plan.reading
+    how = "each block reads its own window" if reading.by_window else "the source's blocks are rechunked"
+    read = f"{format_bytes(plan.bytes_read)} ({plan.read_amplification:.3g} x the image), {how}"
+    if reading.chunks is not None and reading.source_chunks:
+        read += f"; {reading.chunks:,} chunks decoded of {reading.source_chunks:,}"
+    facts = [
+        ("tasks", f"{plan.tasks:,} for {plan.blocks:,} blocks of level 0"),
+        ("read", read),
+        (
+            "written",
+            f"{format_bytes(plan.bytes_written)} in {sum(v.chunk_count for v in plan.levels):,} chunks",
+        ),
+        ("memory", f"{format_bytes(plan.memory_per_thread)} per worker thread"),
+    ]
+    if plan.shares_bytes:
+        facts.append(("between stages", f"{format_bytes(plan.shares_bytes)}, not all at once"))
+    facts.extend(("note", note) for note in plan.notes)
+    return facts

@@ -1,0 +1,1 @@
+"""Stores: creating, writing, opening.  The one room that writes Zarr and computes."""

@@ -1,0 +1,119 @@
+"""The write graph: one graph that stores every level and ends with the metadata."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from dask.blockwise import BlockIndex, blockwise
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
+
+from msi_lazy.graph.fuse import fuse_blocks
+from msi_lazy.graph.materialize import materialize
+from msi_lazy.graph.stages import is_stage_task
+from msi_lazy.plan.pyramid import FINISH_FAN_IN
+from msi_lazy.store.target import Target, write_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import dask.array as da
+    import numpy as np
+    import zarr
+    from dask.typing import Key
+
+__all__ = ["store_block", "write_graph"]
+
+
+def store_block(
+    block: np.ndarray[Any, Any],
+    target: zarr.Array[Any],
+    index: tuple[int, ...],
+    *,
+    starts: tuple[tuple[int, ...], ...],
+) -> None:
+    """Write one block; ``starts`` gives where the blocks begin along each dimension."""
+    corner = (begins[position] for begins, position in zip(starts, index, strict=True))
+    target[tuple(slice(start, start + n) for start, n in zip(corner, block.shape, strict=True))] = block
+
+
+def write_graph(
+    arrays: Sequence[da.Array],
+    targets: Sequence[zarr.Array[Any]],
+    target: Target,
+    attributes: Mapping[str, Any],
+) -> Delayed:
+    """Build the graph that stores ``arrays`` into ``targets`` and then writes ``attributes``.
+
+    Keys carry a fresh token, as the same key under a held future would run nothing.
+    """
+    token = uuid4().hex
+    layers: dict[str, Any] = {}
+    dependencies: dict[str, set[str]] = {}
+    wanted: list[Key] = []
+    for number, (array, stored) in enumerate(zip(arrays, targets, strict=True)):
+        array = _aligned(array, stored)
+        opened, name = f"pyramid-target{number}-{token}", f"pyramid-store{number}-{token}"
+        layers |= array.dask.layers
+        dependencies |= array.dask.dependencies
+        layers[opened] = {opened: DataNode(opened, stored)}
+        layers[name] = _store_layer(name, array, opened)
+        dependencies |= {opened: set(), name: {array.name, opened}}
+        wanted.extend(layers[name].get_output_keys())
+    tasks = materialize(HighLevelGraph(layers, dependencies))
+    fused = fuse_blocks(tasks, wanted, is_stage_task)
+    key = f"pyramid-write-{token}"
+    graph = fused.tasks | _finish(key, fused.sinks, target, attributes)
+    return Delayed(key, HighLevelGraph.from_collections(key, graph))
+
+
+def _store_layer(name: str, array: da.Array, target: str) -> Any:
+    dims = tuple(range(array.ndim))
+    starts = tuple(tuple(accumulate(lengths[:-1], initial=0)) for lengths in array.chunks)
+    index = BlockIndex(array.numblocks)
+    pairs = (array.name, dims, TaskRef(target), None, index, dims)
+    return blockwise(store_block, name, dims, *pairs, numblocks={array.name: array.numblocks}, starts=starts)
+
+
+def _aligned(array: da.Array, stored: zarr.Array[Any]) -> da.Array:
+    """``array`` in blocks of whole write units of ``stored``, so that no two tasks write one chunk."""
+    units = stored.shards or stored.chunks
+    if all(_fits(lengths, unit) for lengths, unit in zip(array.chunks, units, strict=True)):
+        return array
+    merged = tuple(
+        max(max(lengths) // unit, 1) * unit if not _fits(lengths, unit) else lengths
+        for lengths, unit in zip(array.chunks, units, strict=True)
+    )
+    rechunked: da.Array = array.rechunk(merged)
+    return rechunked
+
+
+def _fits(lengths: Sequence[int], unit: int) -> bool:
+    return all(length % unit == 0 for length in lengths[:-1])
+
+
+def _finish(key: str, sinks: Sequence[Key], target: Target, attributes: Mapping[str, Any]) -> dict[Key, GraphNode]:
+    """A small tree of tasks that waits for all of ``sinks``, then writes the attributes."""
+    tasks: dict[Key, GraphNode] = {}
+    waiting = list(sinks)
+    while len(waiting) > FINISH_FAN_IN:
+        groups = [waiting[i : i + FINISH_FAN_IN] for i in range(0, len(waiting), FINISH_FAN_IN)]
+        waiting = []
+        for group in groups:
+            name = (f"pyramid-wait-{key}", len(tasks))
+            tasks[name] = Task(name, _wait, List(*map(TaskRef, group)))
+            waiting.append(name)
+    tasks[key] = Task(key, _complete, List(*map(TaskRef, waiting)), target, dict(attributes))
+    return tasks
+
+
+def _wait(_done: list[Any]) -> None:
+    """Run after what it depends on."""
+
+
+def _complete(_done: list[Any], target: Target, attributes: Mapping[str, Any]) -> None:
+    """Write the image's attributes once every block is stored."""
+    write_attributes(target, attributes)

@@ -1,0 +1,39 @@
+"""Opening arrays with the codec pipeline that suits them: Rust ``zarrs`` where it can, else zarr-python's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from zarr.storage import LocalStore
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
+__all__ = ["open_array", "runs_in_rust"]
+
+_RUST_PIPELINE = "zarrs.ZarrsCodecPipeline"
+_RUST_CODECS = frozenset({"BytesCodec", "BloscCodec", "ZstdCodec", "GzipCodec", "Crc32cCodec", "ShardingCodec"})
+_RUST_KINDS = "biuf"
+
+
+def open_array(store: Store, path: str, mode: Any = "r+") -> zarr.Array[Any]:
+    """Open an array, with the Rust pipeline if the array is on its list.
+
+    The pipeline is chosen for this one array: it is configured around the opening only, and an array
+    keeps it through pickling.
+    """
+    array = zarr.open_array(store, path=path, mode=mode)
+    if not runs_in_rust(array):
+        return array
+    with zarr.config.set({"codec_pipeline.path": _RUST_PIPELINE}):
+        return zarr.open_array(store, path=path, mode=mode)
+
+
+def runs_in_rust(array: zarr.Array[Any]) -> bool:
+    """Whether store, dtype and codecs of an array are on the list of the ``zarrs`` pipeline."""
+    if not isinstance(array.store, LocalStore) or array.metadata.zarr_format != 3:
+        return False
+    if array.dtype.kind not in _RUST_KINDS or array.dtype.itemsize not in (1, 2, 4, 8) or not array.dtype.isnative:
+        return False
+    return all(type(codec).__name__ in _RUST_CODECS for codec in array.metadata.codecs)

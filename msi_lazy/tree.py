@@ -1,0 +1,283 @@
+"""Plan and arrays to an ``xarray.DataTree``, and back: a tree carries no hidden plan.
+
+What a tree is gets read off the tree itself: geometry from its coordinates (and from the root's
+``ome`` attributes, where these agree), stages from the layers of its Dask graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from msi_lazy.axes import Axis, axis_coordinate, read_axes
+from msi_lazy.errors import UnsupportedImageError
+from msi_lazy.graph.stages import find_works
+from msi_lazy.ngff.read import StoredImage, parse_image
+from msi_lazy.ngff.write import check_holdable, image_attributes, spec_order
+from msi_lazy.plan.factors import parse_chunks
+from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
+from msi_lazy.plan.reading import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+    from msi_lazy.graph.blocks import StageWork
+
+__all__ = [
+    "ROOT_NAME",
+    "build_tree",
+    "level_images",
+    "read_plan",
+    "refresh",
+    "stack_levels",
+    "transpose_tree",
+]
+
+ROOT_NAME = "multiscales"
+_IMAGE_KEYS = ("multiscales", "omero")
+"""Where version 0.4 keeps what version 0.5 keeps under ``ome``."""
+_AGREEMENT = 1e-6
+"""Largest difference, in samples, between stored and coordinate geometry that counts as none."""
+
+
+def build_tree(plan: PyramidPlan, arrays: Sequence[Any], image: xr.DataArray) -> xr.DataTree:
+    """Tree of ``plan`` whose levels hold ``arrays``, with the coordinates and attributes of ``image``."""
+    nodes = {"/": xr.Dataset(attrs=root_attributes(plan))}
+    for level, array in zip(plan.levels, arrays, strict=True):
+        coords = _level_coords(plan, level, image)
+        variable = xr.Variable(image.dims, array, dict(image.attrs), {"chunks": level.chunks})
+        nodes[level.name] = xr.Dataset({plan.name: variable}, coords, dict(image.attrs))
+    return xr.DataTree.from_dict(nodes, name=ROOT_NAME)
+
+
+def stack_levels(images: Sequence[xr.DataArray], attributes: Mapping[str, Any]) -> xr.DataTree:
+    """Tree of the levels of a stored image, with the attributes of its group in the form of version 0.5."""
+    ome = attributes.get("ome") or {key: attributes[key] for key in _IMAGE_KEYS if key in attributes}
+    others = {key: value for key, value in attributes.items() if key not in ("ome", *_IMAGE_KEYS)}
+    nodes = {"/": xr.Dataset(attrs={**others, "ome": ome})}
+    nodes |= {f"scale{number}": image.to_dataset(promote_attrs=True) for number, image in enumerate(images)}
+    return refresh(xr.DataTree.from_dict(nodes, name=ROOT_NAME))
+
+
+def refresh(tree: xr.DataTree) -> xr.DataTree:
+    """Tree whose root attributes say what its levels are now; what else they said is kept."""
+    plan = read_plan(tree, check_nesting=False)
+    others = {key: value for key, value in tree.attrs.items() if key != "ome"}
+    stamped = root_attributes(plan).get("ome")
+    ome = {**tree.attrs.get("ome", {}), **stamped} if stamped else None
+    stamped_tree = tree.copy(deep=False)
+    stamped_tree.attrs = {**others, **({"ome": ome} if ome else {})}
+    return stamped_tree
+
+
+def root_attributes(plan: PyramidPlan) -> dict[str, Any]:
+    """``ome`` attributes that make the tree, written by xarray as it is, an OME-Zarr 0.5 image.
+
+    Empty where OME-Zarr cannot hold the image, or not with its dimensions in this order.
+    """
+    try:
+        check_holdable(plan.axes, plan.name)
+    except UnsupportedImageError:
+        return {}
+    return image_attributes(plan, "0.5") if spec_order(plan.axes) == plan.dims else {}
+
+
+def _level_coords(plan: PyramidPlan, level: LevelPlan, image: xr.DataArray) -> dict[Hashable, xr.Variable]:
+    """Coordinates of one level: the image's own where no sample moved, else the level's grid."""
+    fixed = {
+        axis.name for axis, n in zip(plan.axes, level.shape, strict=True) if n == axis.length
+    }  # a factor above 1 always shortens an axis, but for a length of 1, which no factor fits
+    coords: dict[Hashable, xr.Variable] = {
+        name: coord.variable for name, coord in image.coords.items() if set(coord.dims) <= fixed
+    }
+    for dim, axis in enumerate(plan.axes):
+        attrs = image.coords[axis.name].attrs if axis.name in image.coords else {}
+        if axis.regular and not (axis.name in fixed and axis.name in coords):
+            grid = replace(axis, length=level.shape[dim], scale=level.scale[dim], translation=level.translation[dim])
+            coords[axis.name] = axis_coordinate(grid, attrs)
+        elif axis.name not in fixed and image.coords[axis.name].dtype.kind in "iufmM":
+            positions = _positions(plan, level, dim)
+            coords[axis.name] = xr.Variable((axis.name,), _between(image.coords[axis.name].values, positions), attrs)
+    return coords
+
+
+def _positions(plan: PyramidPlan, level: LevelPlan, dim: int) -> np.ndarray[Any, Any]:
+    """Where the samples of ``level`` lie along ``dim``, in samples of level 0."""
+    axis = plan.axes[dim]
+    start = (level.translation[dim] - axis.translation) / axis.scale
+    return start + np.arange(level.shape[dim]) * (level.scale[dim] / axis.scale)
+
+
+def _between(values: np.ndarray[Any, Any], positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Uneven numbers or dates at fractional positions, linearly between neighbours."""
+    lower = np.floor(positions).astype(int).clip(0, len(values) - 1)
+    upper = (lower + 1).clip(0, len(values) - 1)
+    between: np.ndarray[Any, Any] = values[lower] + (values[upper] - values[lower]) * (positions - lower)
+    return between
+
+
+def level_images(tree: xr.DataTree) -> list[xr.DataArray]:
+    """The image of every scale, from ``scale0`` down.
+
+    Raises
+    ------
+    ValueError
+        The tree has no ``scale0``, a scale is missing, or one holds no image.
+    """
+    if "scale0" not in tree.children:
+        raise ValueError(f"not a pyramid: the tree has no node 'scale0', only {sorted(tree.children)}")
+    known = [name for name in tree.children if name.startswith("scale") and name[5:].isdigit()]
+    names = sorted(known, key=lambda name: int(name[5:]))
+    if names != [f"scale{number}" for number in range(len(names))]:
+        raise ValueError(f"not a pyramid: its scales are {names}, and some are missing in between")
+    images = []
+    for name in names:
+        dataset = tree.children[name].to_dataset(inherit=False)
+        candidates = [variable for variable in dataset.data_vars.values() if variable.ndim]
+        if len(candidates) != 1:
+            raise ValueError(f"node {name!r} holds {len(candidates)} image variables; a scale holds one")
+        images.append(candidates[0])
+    if len({image.name for image in images}) > 1:
+        raise ValueError(f"the scales hold variables of different names: {[image.name for image in images]}")
+    return images
+
+
+def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
+    """Plan of a tree as it is now, edits and all; no pixel is read.
+
+    Raises
+    ------
+    ValueError
+        The tree is no pyramid, or its levels no longer show the same extent.
+    """
+    images = level_images(tree)
+    stored = _stored_image(tree)
+    axes = [_true_axes(image, stored, number) for number, image in enumerate(images)]
+    for number in range(1, len(axes) if check_nesting else 0):
+        _check_nests(axes[0], axes[number], number)
+    arrays = [image.data for image in images if isinstance(image.data, da.Array)]
+    works = _matching_works(find_works(arrays), images)
+    levels = tuple(_read_level(number, image, axes) for number, image in enumerate(images))
+    reading = works[0].reading if works else Reading(False, images[0].size, None, None, 0)
+    kwargs = stored.metadata.get("kwargs", {}) if stored else {}
+    return PyramidPlan(
+        name=str(images[0].name),
+        axes=axes[0],
+        levels=levels,
+        stages=tuple(work.stage for work in works),
+        reading=reading,
+        method=works[0].method.name if works else (stored.method or "" if stored else ""),
+        boundary=works[0].boundary if works else str(kwargs.get("boundary", "unknown")),
+        block_bytes=works[0].block_bytes if works else 0,
+        notes=works[0].notes if works else (),
+        provenance=stored.metadata if stored and stored.metadata and not works else None,
+    )
+
+
+def _stored_image(tree: xr.DataTree) -> StoredImage | None:
+    """What the root's ``ome`` attributes say, if they say anything readable."""
+    try:
+        return parse_image({str(key): value for key, value in tree.attrs.items()})
+    except ValueError:
+        return None
+
+
+def _true_axes(image: xr.DataArray, stored: StoredImage | None, number: int) -> tuple[Axis, ...]:
+    """Axes of a level: its coordinates decide; where the attributes agree, theirs are exact.
+
+    A single coordinate has no spacing, so there the attributes fill in.
+    """
+    axes = read_axes(image)
+    if stored is None or number >= len(stored.levels):
+        return axes
+    level = stored.levels[number]
+    found = []
+    for axis in axes:
+        if axis.name in stored.dims and axis.regular:
+            dim = stored.dims.index(axis.name)
+            scale, translation = level.scale[dim], level.translation[dim]
+            known = axis.length == 1 and "spacing" not in image.coords[axis.name].attrs
+            same_scale = known or abs(axis.scale - scale) * axis.length <= _AGREEMENT * scale
+            if scale > 0 and same_scale and abs(axis.translation - translation) <= _AGREEMENT * scale:
+                axis = replace(axis, scale=scale, translation=translation)
+            elif known and scale > 0:
+                axis = replace(axis, scale=scale)
+        found.append(axis)
+    return tuple(found)
+
+
+def _check_nests(finest: tuple[Axis, ...], axes: tuple[Axis, ...], number: int) -> None:
+    """Refuse a level that does not cover the image as a level of its pyramid would."""
+    if [axis.name for axis in finest] != [axis.name for axis in axes]:
+        raise ValueError(
+            f"scale{number} has dims {tuple(a.name for a in axes)}, scale0 {tuple(a.name for a in finest)}"
+        )
+    for fine, coarse in zip(finest, axes, strict=True):
+        if not (fine.regular and coarse.regular):
+            continue
+        begins = abs((coarse.translation - coarse.scale / 2) - (fine.translation - fine.scale / 2))
+        ends = abs(begins + coarse.length * coarse.scale - fine.length * fine.scale)
+        if max(begins, ends) > coarse.scale * (1 + _AGREEMENT) or coarse.length > fine.length:
+            raise ValueError(
+                f"scale{number} no longer nests in scale0 along {fine.name!r}: it has {coarse.length} samples of "
+                f"{coarse.scale:g} from {coarse.translation:g}, scale0 {fine.length} of {fine.scale:g} from "
+                f"{fine.translation:g}; edit every level alike, or rebuild the pyramid from the edited scale0"
+            )
+
+
+def _matching_works(works: tuple[StageWork, ...], images: Sequence[xr.DataArray]) -> tuple[StageWork, ...]:
+    """``works`` if together they make these very levels, else none."""
+    written = [level for work in works for level in work.stage.written]
+    if written != list(range(len(images))):
+        return ()
+    for work in works:
+        for level in work.stage.written:
+            if work.stage.extents[level - work.stage.first] != images[level].shape:
+                return ()
+            if images[level].chunks != work.stage.block_chunks(level):
+                return ()
+    return works
+
+
+def transpose_tree(tree: xr.DataTree, dims: Sequence[str]) -> xr.DataTree:
+    """Tree with the dimensions of every image in the order ``dims``, chunks on disk likewise; lazy."""
+    nodes: dict[str, xr.Dataset] = {"/": tree.to_dataset(inherit=False)}
+    for number, image in enumerate(level_images(tree)):
+        turned = image.transpose(*dims)
+        asked = image.encoding.get("chunks")
+        if isinstance(asked, tuple) and len(asked) == image.ndim:
+            turned.encoding["chunks"] = tuple(asked[image.dims.index(dim)] for dim in dims)
+        dataset = tree.children[f"scale{number}"].to_dataset(inherit=False)
+        nodes[f"scale{number}"] = dataset.assign({image.name: turned})
+    return xr.DataTree.from_dict(nodes, name=tree.name)
+
+
+def _read_level(number: int, image: xr.DataArray, axes: Sequence[tuple[Axis, ...]]) -> LevelPlan:
+    here = axes[number]
+    finer = axes[max(number - 1, 0)]
+    factors = []
+    for coarse, fine in zip(here, finer, strict=True):
+        ratio = coarse.scale / fine.scale if coarse.regular else fine.length / coarse.length
+        factors.append(max(round(ratio), 1))
+    return LevelPlan(
+        number=number,
+        shape=image.shape,
+        dtype=image.dtype,
+        chunks=_disk_chunks(image, here),
+        blocks=image.shape if image.chunks is None else tuple(lengths[0] for lengths in image.chunks),
+        factors=tuple(factors),
+        scale=tuple(axis.scale for axis in here),
+        translation=tuple(axis.translation for axis in here),
+    )
+
+
+def _disk_chunks(image: xr.DataArray, axes: tuple[Axis, ...]) -> tuple[int, ...]:
+    """Chunk shape that the variable's encoding asks for, else the default."""
+    asked: Any = image.encoding.get("chunks")
+    if isinstance(asked, tuple) and len(asked) == image.ndim:
+        return tuple(map(min, asked, image.shape))
+    return parse_chunks(None, axes)
