@@ -13,11 +13,14 @@ from uuid import uuid4
 
 import numpy as np
 import xarray as xr
+import zarr
 from dask.array.core import getter, getter_inline, getter_nofancy, normalize_chunks
 from dask.blockwise import Blockwise
 from dask.highlevelgraph import MaterializedLayer
 from dask.task_spec import DataNode, TaskRef
 from zarr.storage import LocalStore
+
+from msi_lazy.graph.pipeline import reopen_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,6 +104,8 @@ def _unwrap(array: da.Array) -> WindowSource | None:
     wrapped = _wrapped_array(layer, layers)
     if wrapped is None or getattr(wrapped, "shape", None) != array.shape or wrapped.dtype != array.dtype:
         return None
+    if isinstance(wrapped, zarr.Array):
+        wrapped = reopen_array(wrapped)
     return WindowSource(wrapped, str(array.name), _stored_chunks(wrapped), options.get("lock", False))
 
 

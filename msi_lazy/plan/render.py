@@ -76,7 +76,7 @@ def _facts(plan: PyramidPlan) -> list[tuple[str, str]]:
     if reading.chunks is not None and reading.source_chunks:
         read += f"; {reading.chunks:,} chunks decoded of {reading.source_chunks:,}"
     facts = [
-        ("tasks", f"{plan.tasks:,} for {plan.blocks:,} blocks of level 0"),
+        ("tasks", f"{plan.tasks:,} for {plan.blocks:,} block{'s' * (plan.blocks > 1)} of level 0"),
         ("read", read),
         (
             "written",

@@ -10,7 +10,7 @@ import zarr
 
 from msi_lazy.axes import Axis, axis_coordinate
 from msi_lazy.ngff.read import StoredImage, StoredLevel, parse_image
-from msi_lazy.store.pipeline import open_array
+from msi_lazy.graph.pipeline import open_array
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

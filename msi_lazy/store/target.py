@@ -17,7 +17,7 @@ from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.ngff.write import array_path
-from msi_lazy.store.pipeline import open_array
+from msi_lazy.graph.pipeline import open_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

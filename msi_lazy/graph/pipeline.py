@@ -10,7 +10,7 @@ from zarr.storage import LocalStore
 if TYPE_CHECKING:
     from zarr.abc.store import Store
 
-__all__ = ["open_array", "runs_in_rust"]
+__all__ = ["open_array", "reopen_array", "runs_in_rust"]
 
 _RUST_PIPELINE = "zarrs.ZarrsCodecPipeline"
 _RUST_CODECS = frozenset({"BytesCodec", "BloscCodec", "ZstdCodec", "GzipCodec", "Crc32cCodec", "ShardingCodec"})
@@ -23,11 +23,16 @@ def open_array(store: Store, path: str, mode: Any = "r+") -> zarr.Array[Any]:
     The pipeline is chosen for this one array: it is configured around the opening only, and an array
     keeps it through pickling.
     """
-    array = zarr.open_array(store, path=path, mode=mode)
+    return reopen_array(zarr.open_array(store, path=path, mode=mode))
+
+
+def reopen_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
+    """The same array with the pipeline that suits it; its own if none suits better."""
     if not runs_in_rust(array):
         return array
     with zarr.config.set({"codec_pipeline.path": _RUST_PIPELINE}):
-        return zarr.open_array(store, path=path, mode=mode)
+        mode = "r" if array.read_only else "r+"
+        return zarr.open_array(array.store, path=array.path, mode=mode, zarr_format=3)
 
 
 def runs_in_rust(array: zarr.Array[Any]) -> bool:

@@ -1,0 +1,63 @@
+"""A synthetic, structured volume: smooth blobs under shot noise, computed block by block.
+
+Run as ``python -m benchmarks.volume OUT --gib 2``; it writes a zarr array, one chunk row at a time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec
+
+CHUNK = 128
+
+
+def sample_block(start: tuple[int, int, int], shape: tuple[int, int, int]) -> np.ndarray:
+    """One block of the volume, uint16: the same samples whatever the blocks it is asked for in."""
+    z, y, x = (np.arange(a, a + n, dtype=np.float32) for a, n in zip(start, shape, strict=True))
+    wave = np.sin(z / 17)[:, None, None] * np.sin(y / 23)[:, None] * np.sin(x / 29)
+    waves = wave + 0.5 * np.sin(z / 5)[:, None, None] * np.cos(y / 7)[:, None] * np.sin(x / 3)
+    bright = np.maximum(waves, 0) * 8000 + 200
+    hashed = (  # a hash of the position, in place of a random stream that would depend on the block
+        (z.astype(np.uint32) * np.uint32(73856093))[:, None, None]
+        ^ (y.astype(np.uint32) * np.uint32(19349663))[:, None]
+        ^ (x.astype(np.uint32) * np.uint32(83492791))
+    )
+    hashed = (hashed ^ (hashed >> np.uint32(13))) * np.uint32(1274126177)
+    noise = ((hashed >> np.uint32(16)) % np.uint32(257)).astype(np.float32) - 128
+    return (bright + noise).astype(np.uint16)
+
+
+def volume_shape(gib: float) -> tuple[int, int, int]:
+    """Shape of a volume of about ``gib`` GiB of uint16, in whole chunks."""
+    edge = max(round((gib * 2**29) ** (1 / 3) / CHUNK), 1) * CHUNK
+    depth = max(round(gib * 2**29 / edge**2 / CHUNK), 1) * CHUNK
+    return depth, edge, edge
+
+
+def make_volume(path: Path, gib: float, chunk: int = CHUNK) -> Path:
+    """Write the volume as a zarr array, unless it is there already."""
+    if (path / "zarr.json").exists():
+        return path
+    shape = volume_shape(gib)
+    codec = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
+    array = zarr.create_array(path, shape=shape, chunks=(chunk,) * 3, dtype="uint16", compressors=codec)
+    for z in range(0, shape[0], CHUNK):
+        for y in range(0, shape[1], CHUNK):
+            array[z : z + CHUNK, y : y + CHUNK] = sample_block((z, y, 0), (CHUNK, CHUNK, shape[2]))
+    return path
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--gib", default=2.0, show_default=True, help="Uncompressed size in GiB.")
+def main(out: Path, gib: float) -> None:
+    """Write the volume to OUT."""
+    click.echo(f"{make_volume(out, gib)}: {volume_shape(gib)} uint16")
+
+
+if __name__ == "__main__":
+    main()

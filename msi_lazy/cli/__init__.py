@@ -1,0 +1,160 @@
+"""The command line: ``msi-lazy convert``, ``info`` and ``demo``."""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["main"]
+
+_FACTOR = re.compile(r"\d+|[a-z]+=\d+(,[a-z]+=\d+)*")
+
+
+class _FactorsCommand(click.Command):
+    """A command whose ``--factors`` takes several values, as in ``--factors 2 2 4``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        joined: list[str] = []
+        for position, word in enumerate(args):
+            follows = position > 0 and bool(joined) and joined[-1].startswith("--factors=")
+            if word == "--factors":
+                joined.append("--factors=")
+            elif follows and _FACTOR.fullmatch(word):
+                joined[-1] += f" {word}"
+            else:
+                joined.append(word)
+        return super().parse_args(ctx, joined)
+
+
+@click.group()
+@click.version_option(package_name="msi-lazy")
+def main() -> None:
+    """Multiscale image pyramids, written as OME-Zarr in one computation."""
+
+
+@main.command(cls=_FactorsCommand)
+@click.argument("input")
+@click.argument("output")
+@click.option("--factors", help="One factor per level, e.g. 2 2 4, or z=1,y=2,x=2 z=2,y=2,x=2.")
+@click.option("--levels", help="'auto' (default: until the image fits one chunk) or a number of halvings.")
+@click.option("--method", default="mean", show_default=True, help="Downsampling method.")
+@click.option("--chunks", help="Chunk shape on disk: 64, or z=32,y=64,x=64.")
+@click.option("--boundary", default="trim", show_default=True, help="trim, pad or exact.")
+@click.option("--scale", help="Pixel spacing, e.g. z=2,y=.5,x=.5; overrides what the input says.")
+@click.option("--units", help="Unit of the spatial axes, e.g. micrometer.")
+@click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides what the input says.")
+@click.option("--version", default="0.5", show_default=True, help="OME-Zarr version: 0.5 or 0.4.")
+@click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
+@click.option("--overwrite", is_flag=True, help="Overwrite an existing OUTPUT, if it is a Zarr hierarchy.")
+@click.option("--plan-only", is_flag=True, help="Print the plan and stop; no pixel is read.")
+def convert(input: str, output: str, **options: Any) -> None:
+    """Convert INPUT to a pyramid at OUTPUT.
+
+    INPUT is a zarr array, an OME-Zarr image, a .npy file, a TIFF or OME-TIFF, a quoted glob of planes, or any
+    picture that imageio reads.
+    """
+    import msi_lazy as msi
+    from msi_lazy.cli.inputs import apply_geometry, read_input
+
+    try:
+        image = read_input(input, _parse_dims(options["dims"]))
+        image = apply_geometry(image, _parse_numbers("--scale", options["scale"], float), options["units"])
+        tree = msi.to_multiscale(
+            image,
+            _parse_factors(options["factors"], options["levels"]),
+            method=options["method"],
+            chunks=_parse_chunks(options["chunks"]),
+            boundary=options["boundary"],
+        )
+        click.echo(str(msi.explain(tree)))
+        if options["plan_only"]:
+            return
+        with _client(options["scheduler"]):
+            mode: Any = "w" if options["overwrite"] else "w-"
+            msi.to_zarr(tree, output, mode, version=options["version"], progress=sys.stdout.isatty())
+    except (ValueError, TypeError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"\nwrote {output}")
+
+
+@main.command()
+@click.argument("store")
+def info(store: str) -> None:
+    """Print the levels of the OME-Zarr image at STORE."""
+    import msi_lazy as msi
+
+    try:
+        click.echo(str(msi.explain(msi.open_multiscale(store))))
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.option("--out", default="demo.ome.zarr", show_default=True, type=click.Path(path_type=Path))
+@click.option("--sheet", default="demo-levels.png", show_default=True, type=click.Path(path_type=Path))
+def demo(out: Path, sheet: Path) -> None:
+    """Build and write the pyramid of a real picture, and draw a contact sheet of its levels."""
+    from msi_lazy.cli.demo import run_demo
+
+    run_demo(out, sheet)
+
+
+def _client(address: str | None) -> Any:
+    """A connection to a Dask scheduler, or nothing where none is asked for."""
+    if address is None:
+        return nullcontext()
+    from distributed import Client
+
+    return Client(address)
+
+
+def _parse_dims(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return tuple(text.split(",")) if "," in text else tuple(text)
+
+
+def _parse_numbers(option: str, text: str | None, kind: Any) -> dict[str, Any]:
+    """Parse ``z=2,y=.5`` into a dict."""
+    numbers = {}
+    for part in (text or "").split(",") if text else ():
+        dim, equals, value = part.partition("=")
+        try:
+            numbers[dim.strip()] = kind(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise ValueError(f"{option} is written like z=2,y=1,x=1, not {text!r}")
+    return numbers
+
+
+def _parse_factors(factors: str | None, levels: str | None) -> Any:
+    """Scale factors from ``--factors`` or ``--levels``."""
+    if factors is not None and levels is not None:
+        raise ValueError("give --factors or --levels, not both")
+    if factors is None:
+        if levels is None or levels == "auto":
+            return "auto"
+        if not levels.isdigit():
+            raise ValueError(f"--levels is 'auto' or a number of halvings, not {levels!r}")
+        return [2] * int(levels)
+    words = factors.split()
+    if not words or not all(map(_FACTOR.fullmatch, words)):
+        raise ValueError(f"--factors is written like 2 2 4, or z=1,y=2,x=2 z=2,y=2,x=2, not {factors!r}")
+    return [int(word) if word.isdigit() else _parse_numbers("--factors", word, int) for word in words]
+
+
+def _parse_chunks(text: str | None) -> int | Mapping[str, int] | None:
+    if text is None:
+        return None
+    if text.isdigit():
+        return int(text)
+    return _parse_numbers("--chunks", text, int)

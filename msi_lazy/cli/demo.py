@@ -1,0 +1,77 @@
+"""The demo: a real picture, its pyramid, what was written, and a contact sheet of the levels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+import msi_lazy as msi
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import xarray as xr
+
+__all__ = ["draw_sheet", "run_demo"]
+
+_PATCH_SHARE = 0.12
+_TILE = 300
+_MARGIN = 16
+
+
+def run_demo(out: Path, sheet: Path) -> None:
+    """Build the pyramid of a retina photograph, write it to ``out``, draw its levels into ``sheet``.
+
+    Raises
+    ------
+    click.ClickException
+        The ``demo`` extra is not installed.
+    """
+    try:
+        from skimage.data import retina
+    except ImportError:
+        raise click.ClickException("the demo's picture is in scikit-image: pip install 'msi-lazy[demo]'") from None
+    image = msi.to_spatial_image(retina(), dims=("y", "x", "c"), name="retina", c_coords=["r", "g", "b"])
+    tree = msi.to_multiscale(image, "auto")
+    click.echo(str(msi.explain(tree)))
+    msi.to_zarr(tree, out, mode="w")
+    files = [path for path in out.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    click.echo(f"\nwrote {out}: {len(files)} files, {size / 2**20:.1f} MiB")
+    draw_sheet(msi.open_multiscale(out), sheet)
+    click.echo(f"wrote {sheet}: every level, and one patch of it, as read back from the store")
+
+
+def draw_sheet(tree: xr.DataTree, path: Path) -> None:
+    """Draw every level of a colour pyramid at its relative size, and the same patch of each enlarged."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    pictures = [_picture(tree, name) for name in tree.children]
+    width = len(pictures) * (_TILE + _MARGIN) + _MARGIN
+    sheet = Image.new("RGB", (width, 2 * (_TILE + 2 * _MARGIN)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
+    for number, picture in enumerate(pictures):
+        left, below = _MARGIN + number * (_TILE + _MARGIN), _TILE + 3 * _MARGIN
+        height, across = picture.shape[:2]
+        small = max(round(_TILE * height / pictures[0].shape[0]), 1), max(round(_TILE * across / pictures[0].shape[1]), 1)
+        whole = Image.fromarray(picture).resize((small[1], small[0]), Image.Resampling.BOX)
+        sheet.paste(whole, (left, _MARGIN + _TILE - small[0]))
+        patch = Image.fromarray(_cut_patch(picture)).resize((_TILE, _TILE), Image.Resampling.NEAREST)
+        sheet.paste(patch, (left, below))
+        draw.text((left, below - 22), f"scale{number}: {height} x {across}", "black", font)
+    sheet.save(path)
+
+
+def _picture(tree: xr.DataTree, name: str) -> np.ndarray[Any, Any]:
+    (image,) = tree.children[name].to_dataset().data_vars.values()
+    return np.ascontiguousarray(image.transpose("y", "x", "c").values)
+
+
+def _cut_patch(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same part of the image at every level, off centre where a retina has its optic disc."""
+    height, width = picture.shape[:2]
+    edge = max(round(height * _PATCH_SHARE), 1)
+    top, left = round(height * 0.40), round(width * 0.11)
+    return picture[top : top + edge, left : left + edge]
