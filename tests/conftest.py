@@ -1,0 +1,112 @@
+"""What several test files share: counting stores and arrays, and an oracle that is not ours."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from math import isnan
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from zarr.storage import MemoryStore, WrapperStore
+
+# no deadline: a kernel's first call compiles it
+settings.register_profile("project", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
+
+
+class CountingStore(WrapperStore):
+    """A store that counts how often each chunk is read and written."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.reads = Counter()
+        self.writes = Counter()
+
+    async def get(self, key, *args, **kwargs):
+        self.reads[key] += _is_chunk(key)
+        return await super().get(key, *args, **kwargs)
+
+    async def set(self, key, value):
+        self.writes[key] += _is_chunk(key)
+        await super().set(key, value)
+
+    def chunk_reads(self):
+        return +self.reads
+
+    def chunk_writes(self, path=""):
+        return Counter({key: n for key, n in (+self.writes).items() if key.startswith(path)})
+
+
+def _is_chunk(key):
+    return not key.rsplit("/", 1)[-1].startswith((".z", "zarr.json"))
+
+
+class CountingArray:
+    """Something sliceable that is no array, and counts what is asked of it."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.ndim = array, array.shape, array.dtype, array.ndim
+        self.samples = 0
+
+    def __getitem__(self, key):
+        part = self.array[key]
+        self.samples += part.size
+        return part
+
+    def __array__(self, *args, **kwargs):
+        raise AssertionError("the whole array was asked for")
+
+
+@pytest.fixture
+def counting_store():
+    return CountingStore(MemoryStore())
+
+
+def reduce_windows(array, factors, out_shape, reduce):
+    """Oracle: apply ``reduce`` to the list of samples of each window, one by one, in plain Python."""
+    out = np.empty(out_shape, array.dtype)
+    for index in np.ndindex(*out_shape):
+        window = array[tuple(slice(i * f, i * f + f) for i, f in zip(index, factors, strict=True))]
+        out[index] = reduce(window.ravel().tolist())
+    return out
+
+
+def exact_mean(samples):
+    """Mean of integers, as a fraction, rounded half to even; of floats, NaN left out, summed in order."""
+    if isinstance(samples[0], int):
+        return round(Fraction(sum(samples), len(samples)))
+    valid = [sample for sample in samples if not isnan(sample)]
+    total = 0.0
+    for sample in valid:
+        total += sample
+    return total / len(valid) if valid else float("nan")
+
+
+def smallest(samples):
+    return _extreme(min, samples)
+
+
+def largest(samples):
+    return _extreme(max, samples)
+
+
+def _extreme(choose, samples):
+    valid = [sample for sample in samples if sample == sample]
+    return choose(valid) if valid else samples[0]
+
+
+ORACLES = {"mean": exact_mean, "min": smallest, "max": largest, "nearest": lambda samples: samples[0]}
+
+
+def pyramid_oracle(array, factors, method, boundary="trim"):
+    """Every level of a pyramid of ``array``, each from the one before, by :func:`reduce_windows`."""
+    levels = [array]
+    for step in factors:
+        array = levels[-1]
+        out_shape = tuple(
+            -(-n // f) if boundary == "pad" else n // f for n, f in zip(array.shape, step, strict=True)
+        )
+        levels.append(reduce_windows(array, step, out_shape, ORACLES[method]))
+    return levels
