@@ -144,5 +144,17 @@ def axis_coordinate(axis: Axis, attrs: Mapping[Any, Any]) -> xr.Variable:
 
 
 def image_name(image: xr.DataArray) -> str:
-    """Name of the variable that holds the image: its own, or ``"image"``."""
-    return str(image.name) if image.name else "image"
+    """Name of the variable that holds the image: its own, or ``"image"``.
+
+    ``xarray.DataArray(dask_array)`` takes on the name of the Dask array, a hash: that is none.
+
+    Raises
+    ------
+    ValueError
+        The name has a slash, which a tree takes for a path.
+    """
+    unnamed = not image.name or (image.chunks is not None and image.name == image.data.name)
+    name = "image" if unnamed else str(image.name)
+    if "/" in name:
+        raise ValueError(f"the image is called {name!r}; a name with '/' would be a path: image.rename('...')")
+    return name

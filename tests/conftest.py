@@ -105,8 +105,6 @@ def pyramid_oracle(array, factors, method, boundary="trim"):
     levels = [array]
     for step in factors:
         array = levels[-1]
-        out_shape = tuple(
-            -(-n // f) if boundary == "pad" else n // f for n, f in zip(array.shape, step, strict=True)
-        )
+        out_shape = tuple(-(-n // f) if boundary == "pad" else n // f for n, f in zip(array.shape, step, strict=True))
         levels.append(reduce_windows(array, step, out_shape, ORACLES[method]))
     return levels

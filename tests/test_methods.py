@@ -100,7 +100,11 @@ def test_mean_agrees_with_xarray_coarsen(dtype, factors):
     import xarray as xr
 
     array = np.random.default_rng(1).integers(0, 200, (12, 9, 8)).astype(dtype)
-    coarse = xr.DataArray(array, dims=("z", "y", "x")).coarsen(dict(zip("zyx", factors, strict=True)), boundary="trim").mean()
+    coarse = (
+        xr.DataArray(array, dims=("z", "y", "x"))
+        .coarsen(dict(zip("zyx", factors, strict=True)), boundary="trim")
+        .mean()
+    )
     expected = np.rint(coarse.values).astype(dtype) if np.dtype(dtype).kind != "f" else coarse.values
     found = run_kernel("mean", array, factors, coarse.shape)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=0)

@@ -4,7 +4,9 @@ from hypothesis import strategies as st
 from msi_lazy.plan.windows import Interval, hull, level_extent, needed_interval
 
 
-@given(n=st.integers(1, 1000), one=st.integers(1, 9), other=st.integers(1, 9), boundary=st.sampled_from(["trim", "pad"]))
+@given(
+    n=st.integers(1, 1000), one=st.integers(1, 9), other=st.integers(1, 9), boundary=st.sampled_from(["trim", "pad"])
+)
 def test_extents_of_chained_factors_are_those_of_their_product(n, one, other, boundary):
     chained = level_extent(level_extent(n, one, boundary), other, boundary)
     assert chained == level_extent(n, one * other, boundary)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import re
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from msi_lazy.errors import StoreExistsError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    import xarray as xr
 
 __all__ = ["main"]
 
-_FACTOR = re.compile(r"\d+|[a-z]+=\d+(,[a-z]+=\d+)*")
+_FACTOR = re.compile(r"\d+|\w+=\d+(,\w+=\d+)*")
+_FACTOR_LIKE = re.compile(r"-?\d[\d.]*|\w+=-?[\d.]*(,\w+=-?[\d.]*)*")
+"""A word that can only be meant as a factor, right or wrong."""
 
 
 class _FactorsCommand(click.Command):
@@ -23,15 +29,26 @@ class _FactorsCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         joined: list[str] = []
-        for position, word in enumerate(args):
-            follows = position > 0 and bool(joined) and joined[-1].startswith("--factors=")
+        for word in args:
+            before = joined[-1] if joined else ""
             if word == "--factors":
                 joined.append("--factors=")
-            elif follows and _FACTOR.fullmatch(word):
+            elif before == "--factors=" and not word.startswith("--"):
+                joined[-1] += word  # whatever it is: a wrong one is refused by name
+            elif before.startswith("--factors=") and _FACTOR_LIKE.fullmatch(word):
                 joined[-1] += f" {word}"
             else:
                 joined.append(word)
         return super().parse_args(ctx, joined)
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Turn what can be wrong with an input, an option or a store into one line and exit code 1."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        raise click.ClickException(" ".join(str(error).split()) or type(error).__name__) from error
 
 
 @click.group()
@@ -64,7 +81,7 @@ def convert(input: str, output: str, **options: Any) -> None:
     import msi_lazy as msi
     from msi_lazy.cli.inputs import apply_geometry, read_input
 
-    try:
+    with _one_line_errors():
         image = read_input(input, _parse_dims(options["dims"]))
         image = apply_geometry(image, _parse_numbers("--scale", options["scale"], float), options["units"])
         tree = msi.to_multiscale(
@@ -78,10 +95,7 @@ def convert(input: str, output: str, **options: Any) -> None:
         if options["plan_only"]:
             return
         with _client(options["scheduler"]):
-            mode: Any = "w" if options["overwrite"] else "w-"
-            msi.to_zarr(tree, output, mode, version=options["version"], progress=sys.stdout.isatty())
-    except (ValueError, TypeError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+            _write(tree, input, output, options["version"], options["overwrite"])
     click.echo(f"\nwrote {output}")
 
 
@@ -91,10 +105,8 @@ def info(store: str) -> None:
     """Print the levels of the OME-Zarr image at STORE."""
     import msi_lazy as msi
 
-    try:
+    with _one_line_errors():
         click.echo(str(msi.explain(msi.open_multiscale(store))))
-    except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from error
 
 
 @main.command()
@@ -104,22 +116,37 @@ def demo(out: Path, sheet: Path) -> None:
     """Build and write the pyramid of a real picture, and draw a contact sheet of its levels."""
     from msi_lazy.cli.demo import run_demo
 
-    run_demo(out, sheet)
+    with _one_line_errors():
+        run_demo(out, sheet)
+
+
+def _write(tree: xr.DataTree, input: str, output: str, version: Any, overwrite: bool) -> None:
+    """Write the pyramid to a path or URL; a path is made absolute, as workers may run in another directory."""
+    import msi_lazy as msi
+
+    target = output if "://" in output else Path(output).absolute()
+    if overwrite and Path(target).resolve() in Path(input).resolve().parents:
+        raise ValueError(f"{input} lies inside {output}, and overwriting that would delete it; give another OUTPUT")
+    try:
+        msi.to_zarr(tree, target, "w" if overwrite else "w-", version=version, progress=sys.stdout.isatty())
+    except StoreExistsError:
+        raise ValueError(f"{output} exists already; give --overwrite to replace it, or another OUTPUT") from None
 
 
 def _client(address: str | None) -> Any:
     """A connection to a Dask scheduler, or nothing where none is asked for."""
     if address is None:
         return nullcontext()
-    from distributed import Client
+    import distributed
 
-    return Client(address)
+    connect: Any = distributed.Client  # untyped
+    return connect(address)
 
 
 def _parse_dims(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
-    return tuple(text.split(",")) if "," in text else tuple(text)
+    return tuple(part.strip() for part in (text.split(",") if "," in text else text))
 
 
 def _parse_numbers(option: str, text: str | None, kind: Any) -> dict[str, Any]:

@@ -30,10 +30,11 @@ def run_demo(out: Path, sheet: Path) -> None:
         The ``demo`` extra is not installed.
     """
     try:
-        from skimage.data import retina
+        from skimage import data
     except ImportError:
         raise click.ClickException("the demo's picture is in scikit-image: pip install 'msi-lazy[demo]'") from None
-    image = msi.to_spatial_image(retina(), dims=("y", "x", "c"), name="retina", c_coords=["r", "g", "b"])
+    load: Any = data.retina  # untyped
+    image = msi.to_spatial_image(load(), dims=("y", "x", "c"), name="retina", c_coords=["r", "g", "b"])
     tree = msi.to_multiscale(image, "auto")
     click.echo(str(msi.explain(tree)))
     msi.to_zarr(tree, out, mode="w")
@@ -55,7 +56,7 @@ def draw_sheet(tree: xr.DataTree, path: Path) -> None:
     for number, picture in enumerate(pictures):
         left, below = _MARGIN + number * (_TILE + _MARGIN), _TILE + 3 * _MARGIN
         height, across = picture.shape[:2]
-        small = max(round(_TILE * height / pictures[0].shape[0]), 1), max(round(_TILE * across / pictures[0].shape[1]), 1)
+        small = [max(round(_TILE * n / full), 1) for n, full in zip(picture.shape, pictures[0].shape, strict=True)]
         whole = Image.fromarray(picture).resize((small[1], small[0]), Image.Resampling.BOX)
         sheet.paste(whole, (left, _MARGIN + _TILE - small[0]))
         patch = Image.fromarray(_cut_patch(picture)).resize((_TILE, _TILE), Image.Resampling.NEAREST)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
-import xarray as xr
 import zarr
 
 from msi_lazy.api import open_multiscale
 from msi_lazy.axes import axis_coordinate, read_axes
 from msi_lazy.cli.tiff import open_tiff
 from msi_lazy.image import to_spatial_image
+from msi_lazy.ngff.units import ngff_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import dask.array as da
+    import xarray as xr
 
 __all__ = ["apply_geometry", "read_input"]
 
@@ -39,15 +44,17 @@ def read_input(source: str, dims: tuple[str, ...] | None = None) -> xr.DataArray
     ValueError
         It is there, but holds no image, or its dimensions cannot be named.
     """
-    path = Path(source)
-    if any(letter in source for letter in "*?[") and not path.exists():
-        return _read_planes(source, dims)
-    if "://" in source or path.is_dir():
+    if "://" in source:
         return _read_zarr(source, dims)
+    path = Path(source).absolute()  # the workers of a cluster may run in another directory
+    if any(letter in source for letter in "*?[") and not path.exists():
+        return _read_planes(str(path), dims)
     if not path.exists():
         raise FileNotFoundError(f"there is no file or directory {source!r}")
+    if path.is_dir():
+        return _read_zarr(str(path), dims)
     if path.suffix.lower() == ".npy":
-        return to_spatial_image(np.load(path, mmap_mode="r"), dims)
+        return _read_npy(path, dims)
     if path.suffix.lower() in (".tif", ".tiff", ".btf", ".lsm"):
         return open_tiff(path, dims)
     return _read_picture(path, dims)
@@ -61,13 +68,14 @@ def apply_geometry(image: xr.DataArray, scale: Mapping[str, float], units: str |
     wrong = [dim for dim, spacing in scale.items() if not spacing > 0 or np.isinf(spacing)]
     if wrong:
         raise ValueError(f"--scale must be positive, not {scale[wrong[0]]} for {wrong[0]!r}")
+    ngff_unit(units)  # refuses one that OME-Zarr does not know
     for axis in read_axes(image):
         attrs = dict(image[axis.name].attrs) if axis.name in image.coords else {}
         if units and axis.is_spatial:
             attrs["units"] = units
         if axis.name in scale:
-            from dataclasses import replace
-
+            if axis.kind == "channel":
+                raise ValueError(f"--scale names {axis.name!r}, but channels have names and no spacing")
             grid = replace(axis, scale=scale[axis.name])
             image = image.assign_coords({axis.name: axis_coordinate(grid, attrs)})
         elif attrs:
@@ -80,33 +88,63 @@ def _read_zarr(source: str, dims: tuple[str, ...] | None) -> xr.DataArray:
         node = zarr.open(source, mode="r")
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no Zarr array or group at {source!r}") from None
+    except Exception as error:  # each file system behind a URL has exceptions of its own
+        raise ValueError(f"{source!r} cannot be opened as Zarr: {error}") from error
     if isinstance(node, zarr.Array):
-        named = getattr(node.metadata, "dimension_names", None) or node.attrs.get("_ARRAY_DIMENSIONS")
+        named: Any = getattr(node.metadata, "dimension_names", None) or node.attrs.get("_ARRAY_DIMENSIONS")
         complete = named is not None and all(named)
         return to_spatial_image(node, dims or (tuple(named) if complete else None))
     scale0 = open_multiscale(source).children["scale0"].to_dataset(inherit=False)
     (name,) = scale0.data_vars
     image = scale0[name]
-    return image if dims is None else image.rename(dict(zip(image.dims, dims, strict=True)))
+    if dims is None:
+        return image
+    if len(dims) != image.ndim or len(set(dims)) != len(dims):
+        raise ValueError(f"--dims must be {image.ndim} different names in place of {image.dims}, not {dims}")
+    return image.rename(dict(zip(image.dims, dims, strict=True)))
+
+
+def _read_npy(path: Path, dims: tuple[str, ...] | None) -> xr.DataArray:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be opened as .npy: {error}") from None
+    return to_spatial_image(array, dims)
 
 
 def _read_planes(pattern: str, dims: tuple[str, ...] | None) -> xr.DataArray:
     from dask_image.imread import imread
 
+    files = glob(pattern)
+    if not files:
+        raise FileNotFoundError(f"no file matches {pattern!r}")
     try:
-        planes = imread(pattern)
-    except (OSError, ValueError) as error:
-        raise FileNotFoundError(f"no planes can be read from {pattern!r}: {error}") from None
-    return to_spatial_image(planes, dims or _picture_dims("z", planes))
+        with warnings.catch_warnings():  # it opens the first file with a deprecated argument of scikit-image
+            warnings.simplefilter("ignore", FutureWarning)
+            planes = imread(pattern if len(files) > 1 else files[0])
+    except Exception as error:  # each reader behind it has exceptions of its own
+        raise ValueError(f"the planes {pattern!r} cannot be read: {error}") from error
+    checked = planes.map_blocks(_check_plane, like=planes.shape[1:], dtype=planes.dtype, meta=planes._meta)
+    return to_spatial_image(checked, dims or _picture_dims("z", planes))
+
+
+def _check_plane(plane: np.ndarray[Any, Any], like: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """The plane, if it has the shape of the first, which is all that was looked at before."""
+    if plane.shape[1:] != like:
+        raise ValueError(f"the planes differ: the first has shape {like}, another {plane.shape[1:]}")
+    return plane
 
 
 def _read_picture(path: Path, dims: tuple[str, ...] | None) -> xr.DataArray:
     import imageio.v3 as iio
 
+    hint: Any = path.suffix or None
     try:
-        picture = iio.imread(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is no picture that imageio reads: {error}") from None
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the readers that it tries on the way
+            picture = iio.imread(file, extension=hint)
+    except Exception as error:  # each of these readers has exceptions of its own
+        raise ValueError(f"{path.name} is no picture that imageio reads: {error}") from error
     return to_spatial_image(picture, dims or _picture_dims("", picture))
 
 

@@ -155,7 +155,10 @@ def _local_path(value: Any) -> Path | None:
         return _local_path(value.array)
     if isinstance(value, xr.Variable):
         origin = value.encoding.get("source")
-        return Path(origin) if isinstance(origin, str) and "://" not in origin else None
+        if isinstance(origin, str) and "://" not in origin:
+            return Path(origin)
+        value = value._data  # the lazy backend array; ``data`` would load it
+    value = _innermost(value)
     store = getattr(value, "store", None)
     if isinstance(store, LocalStore):
         return Path(store.root, str(value.path))
@@ -164,3 +167,10 @@ def _local_path(value: Any) -> Path | None:
             return Path(str(value.filename))
         value = value.base
     return None
+
+
+def _innermost(value: Any) -> Any:
+    """Unwrap xarray's indexing adapters, which have no public way in."""
+    while type(value).__module__.startswith("xarray.") and hasattr(value, "array"):
+        value = value.array
+    return getattr(value, "_array", value) if type(value).__module__.startswith("xarray.") else value

@@ -53,7 +53,7 @@ def check_holdable(axes: Sequence[Axis], name: str) -> None:
         fault = f"it has {kinds.count('space')} spatial dimensions, and 2 or 3 are needed"
     elif kinds.count("time") > 1 or kinds.count("channel") > 1:
         fault = "it has more than one time or channel dimension"
-    elif "/" in name or name.startswith((".", "__")):
+    elif name.startswith((".", "__")):
         fault = f"its name {name!r} cannot be a path in a store; rename the image"
     else:
         try:
