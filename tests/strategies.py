@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from math import prod
 
 import numpy as np
@@ -49,7 +50,7 @@ def chunkings(draw, shape):
     for n in shape:
         borders = draw(st.sets(st.integers(1, n - 1), max_size=4)) if n > 1 else set()
         cuts = [0, *sorted(borders), n]
-        chunks.append(tuple(b - a for a, b in zip(cuts, cuts[1:], strict=False)))
+        chunks.append(tuple(b - a for a, b in itertools.pairwise(cuts)))
     return tuple(chunks)
 
 

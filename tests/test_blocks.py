@@ -1,6 +1,6 @@
 """The block rule: integral shares, no empty block, every write unit owned by one block."""
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import prod
 
 import pytest
@@ -41,7 +41,7 @@ def test_every_level_is_written_by_one_stage_and_handed_on_to_the_next(case):
     pyramid, block_bytes = case
     stages, _ = plan_stages(pyramid, block_bytes)
     assert [level for stage in stages for level in stage.written] == list(range(pyramid.last + 1))
-    for stage, following in zip(stages, stages[1:], strict=False):
+    for stage, following in pairwise(stages):
         assert following.first == stage.share
     assert stages[0].first == 0
     assert stages[-1].share is None
@@ -133,7 +133,7 @@ def test_a_factor_of_one_costs_nothing():
 def test_a_window_touches_just_the_blocks_that_own_its_samples(case, data):
     pyramid, block_bytes = case
     stages, _ = plan_stages(pyramid, block_bytes)
-    for stage, following in zip(stages, stages[1:], strict=False):
+    for stage, following in pairwise(stages):
         index = tuple(data.draw(st.integers(0, count - 1)) for count in following.counts)
         window = following.needed(index)[0]
         for dim, positions in enumerate(stage.touching(following.first, window)):
@@ -141,7 +141,7 @@ def test_a_window_touches_just_the_blocks_that_own_its_samples(case, data):
             interval = window[dim]
             touching = [
                 i
-                for i, (start, stop) in enumerate(zip(borders, borders[1:], strict=False))
+                for i, (start, stop) in enumerate(pairwise(borders))
                 if start < interval.stop and stop > interval.start
             ]
             assert list(positions) == touching

@@ -34,7 +34,7 @@ def graphs(draw):
     for number in range(1, draw(st.integers(2, 25))):
         known = list(graph)
         uses = [draw(st.sampled_from(known)) for _ in range(draw(st.integers(1, 3)))]
-        kind = draw(st.sampled_from(["root", "add", "total", "triple", "alias", "nested"]))
+        kind = draw(st.sampled_from(["root", "root", "add", "total", "triple", "literal", "alias", "nested"]))
         key = (kind, number)
         refs = [TaskRef(use) for use in uses]
         graph[key] = {
@@ -42,6 +42,7 @@ def graphs(draw):
             "add": lambda key=key, refs=refs: Task(key, add, refs[0], refs[-1]),
             "total": lambda key=key, refs=refs: Task(key, total, List(*refs)),
             "triple": lambda key=key, refs=refs, n=number: Task(key, triple, refs[0], (n,), factor=2),
+            "literal": lambda key=key, refs=refs: Task(key, add, refs[0], DataNode(None, 3)),
             "alias": lambda key=key, uses=uses: Alias(key, uses[0]),
             "nested": lambda key=key, refs=refs: Task(key, triple, Task(None, add, refs[0], refs[-1]), ()),
         }[kind]()
@@ -66,7 +67,7 @@ def test_fused_graphs_do_what_the_plain_ones_do(graph, data):
         stores = {("store", n): Task(("store", n), recorder, TaskRef(end), n) for n, end in enumerate(ends)}
         tasks = graph | stores
         if recorder is fused:
-            result = fuse_blocks(tasks, list(stores), is_root)
+            result = fuse_blocks(tasks, list(stores), is_root, "token")
             dask.get(result.tasks, list(result.sinks))
         else:
             dask.get(tasks, list(stores))
@@ -76,10 +77,11 @@ def test_fused_graphs_do_what_the_plain_ones_do(graph, data):
 @given(graph=graphs())
 def test_each_task_runs_once_and_only_roots_take_others_in(graph):
     ends = [key for key in graph if all(key not in node.dependencies for node in graph.values())]
-    result = fuse_blocks(graph, ends, is_root)
+    result = fuse_blocks(graph, ends, is_root, "token")
     roots = sum(is_root(node) for node in graph.values())
     rest = [key for key, node in graph.items() if not _hangs_on_one_root(graph, key) and not is_root(node)]
-    assert all(key in result.tasks for key in rest)
+    names = {str(key) for key in result.tasks}
+    assert all(str(key) in names or str((f"{key[0]}-token", key[1])) in names for key in rest)
     picks = [node for node in result.tasks.values() if getattr(node, "func", None) is getitem]
     assert len(result.tasks) - len(picks) == roots + len(rest)
 
@@ -101,9 +103,9 @@ def test_a_chain_becomes_one_task_without_a_value():
         ("r", 0): Task(("r", 0), root),
         ("s", 0): Task(("s", 0), add, TaskRef(("r", 0)), 1),
     }
-    result = fuse_blocks(graph, [("s", 0)], is_root)
-    assert list(result.tasks) == list(result.sinks) == [("r", 0)]
-    assert dask.get(result.tasks, ("r", 0)) is None
+    result = fuse_blocks(graph, [("s", 0)], is_root, "token")
+    assert list(result.tasks) == list(result.sinks) == [("r-token", 0)]
+    assert dask.get(result.tasks, ("r-token", 0)) is None
 
 
 def test_a_fused_task_hands_on_only_what_others_need():
@@ -115,10 +117,10 @@ def test_a_fused_task_hands_on_only_what_others_need():
         ("merge", 0): Task(("merge", 0), total, List(TaskRef(("share", 0)), TaskRef(("share", 1)))),
         ("store", 0): Task(("store", 0), add, TaskRef(("r", 0)), 1),
     }
-    result = fuse_blocks(graph, [("merge", 0), ("store", 0)], is_root)
-    assert set(result.tasks) == {("share", 0), ("share", 1), ("merge", 0)}
-    assert result.sinks == (("merge", 0),)
-    assert dask.get(result.tasks, ("merge", 0)) == 32
+    result = fuse_blocks(graph, [("merge", 0), ("store", 0)], is_root, "token")
+    assert set(result.tasks) == {("share-token", 0), ("share-token", 1), ("merge-token", 0)}
+    assert result.sinks == (("merge-token", 0),)
+    assert dask.get(result.tasks, ("merge-token", 0)) == 32
 
 
 def test_blocks_that_differ_in_their_index_only_share_one_template():
@@ -126,7 +128,7 @@ def test_blocks_that_differ_in_their_index_only_share_one_template():
     for n in range(10):
         graph[("r", n)] = Task(("r", n), root)
         graph[("t", n)] = Task(("t", n), triple, TaskRef(("r", n)), (n,))
-    result = fuse_blocks(graph, [("t", n) for n in range(10)], is_root)
+    result = fuse_blocks(graph, [("t", n) for n in range(10)], is_root, "token")
     assert len({id(task.args[0]) for task in result.tasks.values()}) == 1
 
 
@@ -156,5 +158,27 @@ def test_values_are_released_as_soon_as_no_step_needs_them():
         ("e", 0): Task(("e", 0), total, List(TaskRef(("c", 0)), TaskRef(("o", 0)))),
         ("o", 0): Task(("o", 0), root),
     }
-    result = fuse_blocks(graph, [("e", 0)], lambda node: node.func in (make, root))
-    assert dask.get(result.tasks, ("c", 0)) is True
+    result = fuse_blocks(graph, [("e", 0)], lambda node: node.func in (make, root), "token")
+    assert dask.get(result.tasks, ("c-token", 0)) is True
+
+
+def test_a_root_and_its_members_can_both_be_needed_outside():
+    graph = {
+        ("r", 0): Task(("r", 0), root),
+        ("r", 1): Task(("r", 1), root),
+        ("a", 0): Task(("a", 0), add, TaskRef(("r", 0)), 10),
+        ("e", 0): Task(("e", 0), total, List(TaskRef(("r", 0)), TaskRef(("a", 0)), TaskRef(("r", 1)))),
+    }
+    result = fuse_blocks(graph, [("e", 0)], is_root, "token")
+    assert dask.get(result.tasks, ("e-token", 0)) == 1 + 11 + 1
+
+
+def test_two_writes_of_one_graph_have_no_task_in_common_but_their_sources():
+    graph = {
+        ("data", 0): DataNode(("data", 0), 5),
+        ("r", 0): Task(("r", 0), root, TaskRef(("data", 0))),
+        ("r", 1): Task(("r", 1), root),
+        ("e", 0): Task(("e", 0), total, List(TaskRef(("r", 0)), TaskRef(("r", 1)))),
+    }
+    one, other = (set(fuse_blocks(graph, [("e", 0)], is_root, token).tasks) for token in ("one", "other"))
+    assert one & other == {("data", 0)}

@@ -39,7 +39,7 @@ class FusedGraph:
     """Tasks whose completion means that all wanted keys have run."""
 
 
-def fuse_blocks(graph: Graph, wanted: Iterable[Key], is_root: Callable[[GraphNode], bool]) -> FusedGraph:
+def fuse_blocks(graph: Graph, wanted: Iterable[Key], is_root: Callable[[GraphNode], bool], token: str) -> FusedGraph:
     """Fold every task that depends on one root only into that root.
 
     A task belongs to root *r* if *r* is the only root among all its ancestors, followed through
@@ -54,39 +54,49 @@ def fuse_blocks(graph: Graph, wanted: Iterable[Key], is_root: Callable[[GraphNod
         Keys to run for their effect: their values are not kept.
     is_root
         Tells the tasks to fold around: block reads and merges.
+    token
+        Made part of the key of every task that hangs on a root, as it has effects now: a scheduler that
+        has seen the key, or runs two such graphs together, would otherwise take one for the other.
 
     Returns
     -------
     FusedGraph
-        A fused task carries the key and value of its one member that others need, a tuple (with a
-        task to pick each) if they need several, and ``None`` if they need none.
+        A fused task has the value of its one member that others need, a tuple (with a task to pick
+        each) if they need several, and ``None`` if they need none.
     """
     order = _topological_order(graph, wanted)
     owners = _find_owners(graph, order, is_root)
+    names = {key: _with_token(key, token) for key in order if owners[key] is not None}
     members: dict[Key, list[Key]] = {}
     for key in order:
-        owner = owners[key]
-        if owner is not None and owner is not _MANY:
-            members.setdefault(owner, []).append(key)
+        if owners[key] is not None and owners[key] is not _MANY:
+            members.setdefault(owners[key], []).append(key)
     needed = _needed_outside(graph, order, owners)
     tasks: dict[Key, GraphNode] = {}
     templates: dict[Any, Template] = {}
     covering: dict[Key, Key] = {}
     for root, keys in members.items():
         outputs = [key for key in keys if key in needed]
-        fused_key = outputs[0] if len(outputs) == 1 else root
-        tasks[fused_key] = fused_task(fused_key, root, keys, outputs, graph, templates)
         if len(outputs) > 1:
-            tasks |= {
-                key: Task(key, getitem, TaskRef(fused_key), number)
-                for number, key in enumerate(outputs)
-                if key != fused_key
-            }
-        covering |= dict.fromkeys(keys, fused_key)
-    tasks |= {key: graph[key] for key in order if owners[key] is None or owners[key] is _MANY}
+            fused = _with_token(root, f"fused-{token}")
+            tasks |= {names[key]: Task(names[key], getitem, TaskRef(fused), n) for n, key in enumerate(outputs)}
+        else:
+            fused = names[outputs[0] if outputs else root]
+        tasks[fused] = fused_task(fused, root, keys, outputs, graph, names, templates)
+        covering |= dict.fromkeys(keys, fused)
+    for key in order:
+        if owners[key] is _MANY:
+            tasks[names[key]] = graph[key].substitute(names, key=names[key])
+        elif owners[key] is None:
+            tasks[key] = graph[key]
     awaited = {dependency for task in tasks.values() for dependency in task.dependencies}
-    sinks = {covering.get(key, key): None for key in wanted}
+    sinks = {covering.get(key, names.get(key, key)): None for key in wanted}
     return FusedGraph(tasks, tuple(key for key in sinks if key not in awaited))
+
+
+def _with_token(key: Key, token: str) -> Key:
+    """``key`` made unique to one write."""
+    return (f"{key[0]}-{token}", *key[1:]) if isinstance(key, tuple) else f"{key}-{token}"
 
 
 def _topological_order(graph: Graph, wanted: Iterable[Key]) -> list[Key]:

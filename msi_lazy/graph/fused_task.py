@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from dask.task_spec import GraphNode, List, Task, TaskRef
+from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -86,9 +86,13 @@ def fused_task(
     members: Sequence[Key],
     outputs: Sequence[Key],
     graph: Mapping[Key, GraphNode],
+    names: Mapping[Key, Key],
     templates: dict[Any, Template],
 ) -> Task:
-    """One task that runs ``members`` in order and returns the values of ``outputs``."""
+    """One task that runs ``members`` in order and returns the values of ``outputs``.
+
+    ``names`` has the new keys of tasks that have one.
+    """
     slots = {member: number for number, member in enumerate(members)}
     externals: dict[Key, int] = {}
     index: Index = root[1:] if isinstance(root, tuple) else ()
@@ -101,14 +105,14 @@ def fused_task(
             kwargs = tuple((name, _argument(value, slots, externals, index)) for name, value in given)
             calls.append((node.func, args, kwargs))
         else:  # an alias, or a container of tasks: evaluated as Dask does
-            names = sorted(node.dependencies, key=str)
-            values = _Listed(tuple(_argument(TaskRef(name), slots, externals, index) for name in names))
-            calls.append((_evaluate, (node, tuple(names), values), ()))
+            nested = _nested(node, slots, externals, index)
+            calls.append((_evaluate, (nested.node, nested.names, nested.values), ()))
     produced = tuple(slots[output] for output in outputs)
     signature = (produced, tuple((func, _identity(args), _identity(kwargs)) for func, args, kwargs in calls))
     if signature not in templates:
         templates[signature] = _make_template(calls, produced)
-    return Task(key, _run_fused, templates[signature], index, *map(TaskRef, externals))
+    values = (TaskRef(names.get(external, external)) for external in externals)
+    return Task(key, _run_fused, templates[signature], index, *values)
 
 
 def _argument(argument: Any, slots: Mapping[Key, int], externals: dict[Key, int], index: Index) -> Any:
@@ -119,13 +123,18 @@ def _argument(argument: Any, slots: Mapping[Key, int], externals: dict[Key, int]
         return _External(externals.setdefault(argument.key, len(externals)))
     if type(argument) is List:
         return _Listed(tuple(_argument(item, slots, externals, index) for item in argument.args))
-    if isinstance(argument, GraphNode) and argument.dependencies:
-        names = sorted(argument.dependencies, key=str)
-        values = tuple(_argument(TaskRef(name), slots, externals, index) for name in names)
-        return _Nested(argument, tuple(names), _Listed(values))
+    if type(argument) is DataNode:
+        return argument.value
+    if isinstance(argument, GraphNode):
+        return _nested(argument, slots, externals, index)
     if index and type(argument) is tuple and argument == index:
         return _BlockPosition.INDEX
     return argument
+
+
+def _nested(node: GraphNode, slots: Mapping[Key, int], externals: dict[Key, int], index: Index) -> _Nested:
+    uses = sorted(node.dependencies, key=str)
+    return _Nested(node, tuple(uses), _Listed(tuple(_argument(TaskRef(key), slots, externals, index) for key in uses)))
 
 
 def _identity(argument: Any) -> Hashable:

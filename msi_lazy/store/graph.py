@@ -56,7 +56,7 @@ def write_graph(
     wanted: list[Key] = []
     for number, (array, stored) in enumerate(zip(arrays, targets, strict=True)):
         array = _aligned(array, stored)
-        opened, name = f"pyramid-target{number}-{token}", f"pyramid-store{number}-{token}"
+        opened, name = f"pyramid-target{number}-{token}", f"pyramid-store{number}"
         layers |= array.dask.layers
         dependencies |= array.dask.dependencies
         layers[opened] = {opened: DataNode(opened, stored)}
@@ -64,7 +64,7 @@ def write_graph(
         dependencies |= {opened: set(), name: {array.name, opened}}
         wanted.extend(layers[name].get_output_keys())
     tasks = materialize(HighLevelGraph(layers, dependencies))
-    fused = fuse_blocks(tasks, wanted, is_stage_task)
+    fused = fuse_blocks(tasks, wanted, is_stage_task, token)
     key = f"pyramid-write-{token}"
     graph = fused.tasks | _finish(key, fused.sinks, target, attributes)
     return Delayed(key, HighLevelGraph.from_collections(key, graph))

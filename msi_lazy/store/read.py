@@ -9,8 +9,8 @@ import xarray as xr
 import zarr
 
 from msi_lazy.axes import Axis, axis_coordinate
-from msi_lazy.ngff.read import StoredImage, StoredLevel, parse_image
 from msi_lazy.graph.pipeline import open_array
+from msi_lazy.ngff.read import StoredImage, StoredLevel, parse_image
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -31,7 +31,7 @@ def open_image(
         The group holds no OME-Zarr image, or one that contradicts itself.
     """
     options = dict(storage_options) if storage_options else None
-    group = zarr.open_group(store, mode="r", storage_options=options)
+    group = store if isinstance(store, zarr.Group) else zarr.open_group(store, mode="r", storage_options=options)
     attributes = dict(group.attrs)
     stored = parse_image(attributes)
     name = stored.name if stored.name and "/" not in stored.name else "image"
@@ -69,5 +69,8 @@ def _coordinates_beside(group: zarr.Group, path: str) -> dict[Hashable, xr.Varia
     if not parent:
         return {}
     where = "/".join(filter(None, (group.path, parent)))
-    dataset = xr.open_zarr(group.store, group=where, chunks=None, consolidated=False, drop_variables=[leaf])
+    try:
+        dataset = xr.open_zarr(group.store, group=where, chunks=None, consolidated=False, drop_variables=[leaf])
+    except (KeyError, ValueError):  # another tool's group, which is no xarray dataset
+        return {}
     return {name: coord.variable.load() for name, coord in dataset.coords.items()}

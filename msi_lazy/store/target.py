@@ -16,8 +16,8 @@ from zarr.errors import ZarrUserWarning
 from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from msi_lazy.errors import StoreExistsError
-from msi_lazy.ngff.write import array_path
 from msi_lazy.graph.pipeline import open_array
+from msi_lazy.ngff.write import array_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

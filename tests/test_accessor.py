@@ -1,0 +1,42 @@
+import subprocess
+import sys
+
+import numpy as np
+import xarray as xr
+
+import msi_lazy as msi
+
+OTHER = """
+import xarray as xr, warnings
+warnings.simplefilter("ignore")
+
+@xr.register_datatree_accessor("msi")
+class Other:
+    def __init__(self, tree): pass
+"""
+OURS = "import msi_lazy, xarray as xr"
+SHOW = "print(xr.DataTree().msi.__class__.__name__, xr.DataTree().pyramid.__class__.__name__)"
+
+
+def run(*lines):
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    return done.stdout.split(), done.stderr
+
+
+def test_accessor_has_both_names_where_the_other_is_free():
+    assert run(OURS, SHOW)[0] == ["PyramidAccessor", "PyramidAccessor"]
+
+
+def test_another_librarys_accessor_is_left_alone_in_either_order():
+    for lines in ((OTHER, OURS), (OURS, OTHER)):
+        assert run(*lines, SHOW) == (["Other", "PyramidAccessor"], "")
+
+
+def test_the_accessor_does_what_the_functions_do(tmp_path):
+    tree = msi.to_multiscale(msi.to_spatial_image(np.arange(64.0).reshape(8, 8)), [2])
+    assert str(tree.pyramid.explain()) == str(msi.explain(tree))
+    tree.msi.to_zarr(tmp_path / "a.zarr")
+    msi.to_zarr(tree, tmp_path / "b.zarr")
+    one, other = (msi.open_multiscale(tmp_path / name) for name in ("a.zarr", "b.zarr"))
+    xr.testing.assert_identical(one.load(), other.load())
+    assert one.attrs == other.attrs

@@ -1,0 +1,17 @@
+"""Each benchmark runs once, tiny."""
+
+import numpy as np
+from click.testing import CliRunner
+
+from benchmarks import build, volume
+
+
+def test_build_checks_every_sample():
+    result = CliRunner().invoke(build.main, ["--gib", "0.01"], catch_exceptions=False)
+    assert "every sample of every level equals NumPy's" in result.output
+
+
+def test_the_volume_is_the_same_in_any_blocks():
+    whole = volume.sample_block((3, 5, 7), (20, 30, 40))
+    np.testing.assert_array_equal(volume.sample_block((8, 15, 27), (4, 5, 6)), whole[5:9, 10:15, 20:26])
+    assert whole.std() > 100

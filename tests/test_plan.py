@@ -1,0 +1,119 @@
+"""What explain() says, and that it says the same of a tree as was planned for it."""
+
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import msi_lazy as msi
+from msi_lazy.axes import Axis
+from msi_lazy.methods import resolve_method
+from msi_lazy.plan.pyramid import plan_pyramid
+from msi_lazy.plan.reading import Reading
+
+
+def make_plan(shape, dims="zyx", factors=((2, 2, 2),) * 4, chunks=64, source_chunk=128, block_bytes=64 * 2**20):
+    axes = tuple(Axis(dim, "space", n, 0.5, 0.0, "micrometer") for dim, n in zip(dims, shape, strict=True))
+    return plan_pyramid(
+        name="image",
+        axes=axes,
+        dtype=np.dtype("u2"),
+        factors=factors,
+        method=resolve_method("mean"),
+        chunks=(chunks,) * len(dims),
+        boundary="trim",
+        block_bytes=block_bytes,
+        source_chunks=tuple((source_chunk,) * (n // source_chunk) for n in shape),
+        by_window=True,
+    )
+
+
+def test_the_plan_of_a_terabyte():
+    plan = make_plan((8192,) * 3, factors=((2, 2, 2),) * 7)
+    assert plan.blocks == 32768
+    assert plan.tasks <= 1.2 * plan.blocks
+    assert plan.read_amplification == 1
+    assert plan.reading.chunks == plan.reading.source_chunks == 64**3
+    assert plan.bytes_read == plan.levels[0].nbytes == 2 * 8192**3
+    assert 32 * 2**20 < plan.memory_per_thread < 150 * 2**20
+    assert plan.shares_bytes == plan.levels[3].nbytes + plan.levels[6].nbytes
+
+
+def test_a_petabyte_is_planned_and_printed_at_once():
+    start = time.perf_counter()
+    text = str(make_plan((81920,) * 3, factors=((2, 2, 2),) * 10))
+    assert "scale10" in text
+    assert time.perf_counter() - start < 20  # a runaway, not a speed: that is measured in benchmarks/
+
+
+def test_text():
+    text = str(make_plan((512, 1024, 1024)))
+    assert text.splitlines()[0] == "Pyramid of 'image' (z, y, x), uint16, method mean, boundary trim"
+    for words in (
+        "512 x 1024 x 1024",
+        "64 x 64 x 64",
+        "z 0.5 micrometer",
+        "tasks:",
+        "per worker thread",
+        "1 x the image",
+    ):
+        assert words in text
+
+
+def test_html_is_a_table_and_escapes_names():
+    tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((64, 64), "u1"), name="<b>"), [2])
+    html = msi.explain(tree)._repr_html_()
+    assert html.count("<tr>") == 3
+    assert "&lt;b&gt;" in html
+    assert "<b>" not in html
+
+
+def test_the_plan_is_read_back_from_the_tree():
+    image = msi.to_spatial_image(np.zeros((100, 120), "u2"), scale={"x": 0.25}, axis_units={"x": "nanometer"})
+    tree = msi.to_multiscale(image, [2, 3], method="min", chunks=16, boundary="pad", block_bytes=5000)
+    plan = msi.explain(tree)
+    assert (plan.method, plan.boundary, plan.block_bytes) == ("min", "pad", 5000)
+    assert [level.shape for level in plan.levels] == [(100, 120), (50, 60), (17, 20)]
+    assert [level.factors for level in plan.levels] == [(1, 1), (2, 2), (3, 3)]
+    assert [level.chunks for level in plan.levels] == [(16, 16), (16, 16), (16, 16)]
+    assert [level.blocks for level in plan.levels] == [
+        tuple(c[0] for c in node.image.chunks) for node in tree.children.values()
+    ]
+    assert sum(stage.blocks for stage in plan.stages) <= plan.tasks
+    assert [level.scale for level in plan.levels] == [(1, 0.25), (2, 0.5), (6, 1.5)]
+
+
+def test_chunks_survive_arithmetic_only_as_the_default():
+    tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((600, 600), "u2")), [2], chunks=100)
+    assert msi.explain(tree).levels[0].chunks == (100, 100)
+    with xr.set_options(keep_attrs=True):
+        doubled = tree.map_over_datasets(lambda d: d * 2 if d.data_vars else d)
+    assert msi.explain(doubled).levels[0].chunks == (256, 256)
+
+
+def test_block_bytes_that_no_chunk_fits_are_raised_with_a_note():
+    tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((400, 400), "u2")), [2], chunks=100, block_bytes=100)
+    plan = msi.explain(tree)
+    assert any("block_bytes raised from 100" in note for note in plan.notes)
+    assert "block_bytes raised" in str(plan)
+
+
+@pytest.mark.parametrize(("edge", "chunk"), [(64, 48), (64, 64), (64, 100), (60, 7)])
+def test_chunks_decoded_are_counted_per_block(edge, chunk):
+    plan = make_plan((300,), "x", ((2,),), chunks=edge // 2, block_bytes=edge * 2)
+    stage = plan.stages[0]
+    chunks = (tuple(min(chunk, 300 - start) for start in range(0, 300, chunk)),)
+    borders = np.arange(0, 300, chunk)
+    touched = 0
+    for index in np.ndindex(*stage.counts):
+        (window,) = stage.needed(index)[0]
+        touched += sum(start < window.stop and start + chunk > window.start for start in borders)
+    assert Reading.of_stage(stage, chunks, True).chunks == touched
+
+
+def test_memory_counts_the_window_its_levels_and_a_copy():
+    plan = make_plan((512, 512, 512), factors=((2, 2, 2),) * 2)
+    block = 256**3 * 2
+    levels = block + block // 8 + block // 64
+    assert plan.memory_per_thread == levels + block
