@@ -66,7 +66,7 @@ def fuse_blocks(graph: Graph, wanted: Iterable[Key], is_root: Callable[[GraphNod
     """
     order = _topological_order(graph, wanted)
     owners = _find_owners(graph, order, is_root)
-    names = {key: _with_token(key, token) for key in order if owners[key] is not None}
+    names: dict[Key, Any] = {key: _with_token(key, token) for key in order if owners[key] is not None}
     members: dict[Key, list[Key]] = {}
     for key in order:
         if owners[key] is not None and owners[key] is not _MANY:
