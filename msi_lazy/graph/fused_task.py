@@ -18,33 +18,33 @@ if TYPE_CHECKING:
 
     from dask.typing import Key
 
-__all__ = ["Template", "fused_task"]
+__all__ = ["BlockPosition", "External", "Listed", "Slot", "Template", "fused_task", "make_template", "run_fused"]
 
 Index = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class _Slot:
+class Slot:
     """Argument of a step: the result of an earlier one."""
 
     number: int
 
 
 @dataclass(frozen=True)
-class _External:
+class External:
     """Argument of a step: a value from outside the fused task."""
 
     number: int
 
 
-class _BlockPosition(Enum):
+class BlockPosition(Enum):
     """Argument of a step: the index of the block, the one thing that differs between blocks."""
 
     INDEX = "index"
 
 
 @dataclass(frozen=True)
-class _Listed:
+class Listed:
     """Argument of a step: a list of such arguments."""
 
     items: tuple[Any, ...]
@@ -56,7 +56,7 @@ class _Nested:
 
     node: GraphNode
     names: tuple[Key, ...]
-    values: _Listed
+    values: Listed
 
 
 @dataclass(frozen=True)
@@ -110,45 +110,46 @@ def fused_task(
     produced = tuple(slots[output] for output in outputs)
     signature = (produced, tuple((func, _identity(args), _identity(kwargs)) for func, args, kwargs in calls))
     if signature not in templates:
-        templates[signature] = _make_template(calls, produced)
+        templates[signature] = make_template(calls, produced)
     values = (TaskRef(names.get(external, external)) for external in externals)
-    return Task(key, _run_fused, templates[signature], index, *values)
+    return Task(key, run_fused, templates[signature], index, *values)
 
 
 def _argument(argument: Any, slots: Mapping[Key, int], externals: dict[Key, int], index: Index) -> Any:
     """A task's argument as a step's: references become slots, the block's index a marker."""
     if isinstance(argument, TaskRef):
         if argument.key in slots:
-            return _Slot(slots[argument.key])
-        return _External(externals.setdefault(argument.key, len(externals)))
+            return Slot(slots[argument.key])
+        return External(externals.setdefault(argument.key, len(externals)))
     if type(argument) is List:
-        return _Listed(tuple(_argument(item, slots, externals, index) for item in argument.args))
+        return Listed(tuple(_argument(item, slots, externals, index) for item in argument.args))
     if type(argument) is DataNode:
         return argument.value
     if isinstance(argument, GraphNode):
         return _nested(argument, slots, externals, index)
     if index and type(argument) is tuple and argument == index:
-        return _BlockPosition.INDEX
+        return BlockPosition.INDEX
     return argument
 
 
 def _nested(node: GraphNode, slots: Mapping[Key, int], externals: dict[Key, int], index: Index) -> _Nested:
     uses = sorted(node.dependencies, key=str)
-    return _Nested(node, tuple(uses), _Listed(tuple(_argument(TaskRef(key), slots, externals, index) for key in uses)))
+    return _Nested(node, tuple(uses), Listed(tuple(_argument(TaskRef(key), slots, externals, index) for key in uses)))
 
 
 def _identity(argument: Any) -> Hashable:
     """Equal for arguments that may share a template: the same object, slot, or plain value."""
     if isinstance(argument, tuple):
         return tuple(map(_identity, argument))
-    if isinstance(argument, _Listed):
+    if isinstance(argument, Listed):
         return ("list", _identity(argument.items))
-    if argument is None or isinstance(argument, (_Slot, _External, int, str)):
+    if argument is None or isinstance(argument, (Slot, External, int, str)):
         return (type(argument), argument)
     return id(argument)
 
 
-def _make_template(calls: Sequence[tuple[Any, Any, Any]], outputs: tuple[int, ...]) -> Template:
+def make_template(calls: Sequence[tuple[Any, Any, Any]], outputs: tuple[int, ...]) -> Template:
+    """Template of ``calls``, each a function, its arguments, and its keyword arguments as pairs."""
     last_use: dict[int, int] = {}
     for number, (_, args, kwargs) in enumerate(calls):
         last_use[number] = number
@@ -161,16 +162,16 @@ def _make_template(calls: Sequence[tuple[Any, Any, Any]], outputs: tuple[int, ..
 
 
 def _slots_in(argument: Any) -> Iterable[int]:
-    if isinstance(argument, _Slot):
+    if isinstance(argument, Slot):
         yield argument.number
     elif isinstance(argument, _Nested):
         yield from _slots_in(argument.values)
-    elif isinstance(argument, (_Listed, tuple)):
-        for item in argument.items if isinstance(argument, _Listed) else argument:
+    elif isinstance(argument, (Listed, tuple)):
+        for item in argument.items if isinstance(argument, Listed) else argument:
             yield from _slots_in(item)
 
 
-def _run_fused(template: Template, index: Index, *externals: Any) -> Any:
+def run_fused(template: Template, index: Index, *externals: Any) -> Any:
     """Run the steps of a fused task."""
     slots: list[Any] = [None] * len(template.steps)
     for number, step in enumerate(template.steps):
@@ -187,13 +188,13 @@ def _run_fused(template: Template, index: Index, *externals: Any) -> Any:
 
 
 def _resolve(argument: Any, slots: Sequence[Any], externals: Sequence[Any], index: Index) -> Any:
-    if isinstance(argument, _Slot):
+    if isinstance(argument, Slot):
         return slots[argument.number]
-    if isinstance(argument, _External):
+    if isinstance(argument, External):
         return externals[argument.number]
-    if argument is _BlockPosition.INDEX:
+    if argument is BlockPosition.INDEX:
         return index
-    if isinstance(argument, _Listed):
+    if isinstance(argument, Listed):
         return [_resolve(item, slots, externals, index) for item in argument.items]
     if isinstance(argument, _Nested):
         return _evaluate(argument.node, argument.names, _resolve(argument.values, slots, externals, index))

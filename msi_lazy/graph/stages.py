@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -17,9 +16,10 @@ import numpy as np
 from dask.base import tokenize
 from dask.blockwise import BlockIndex, Blockwise, blockwise
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from dask.task_spec import DataNode, List, Task, TaskRef
+from dask.task_spec import DataNode, TaskRef
 
 from msi_lazy.graph.blocks import StageWork, merge_block, pick_level, read_block, reduce_block
+from msi_lazy.graph.merge import MergeLayer
 from msi_lazy.graph.source import DaskSource, WindowSource
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def build_levels(
         if number == 0:
             layer, below = _first_stage(name, source_name, source, work), source_name
         else:
-            layer, below = _later_stage(name, f"pyramid-share{number - 1}-{token}", work, works[number - 1])
+            below = f"pyramid-share{number - 1}-{token}"
+            layer = MergeLayer(name, below, work, works[number - 1].stage)
         graph = _with_layer(graph, name, layer, below)
         for position, level in enumerate(work.stage.outputs):
             is_share = position == len(work.stage.written)
@@ -81,6 +82,8 @@ def find_works(arrays: list[da.Array]) -> tuple[StageWork, ...]:
 
 def _work_of(layer: Layer) -> StageWork | None:
     """The stage that a layer computes, if it is the layer of one."""
+    if isinstance(layer, MergeLayer):
+        return layer.work
     if isinstance(layer, Blockwise):
         task = layer.task
     elif isinstance(layer, MaterializedLayer) and len(layer):
@@ -115,18 +118,6 @@ def _first_stage(name: str, below: str, source: WindowSource | DaskSource, work:
     if isinstance(source, DaskSource):
         return blockwise(reduce_block, name, dims, below, dims, index, dims, numblocks={below: counts}, work=work)
     return blockwise(read_block, name, dims, TaskRef(below), None, index, dims, numblocks={}, work=work)
-
-
-def _later_stage(name: str, shares: str, work: StageWork, before: StageWork) -> tuple[Layer, str]:
-    """Tasks that merge the shares under each block; few, so written out."""
-    tasks = {}
-    level = work.stage.first
-    for index in np.ndindex(*work.stage.counts):
-        touched = before.stage.touching(level, work.stage.needed(index)[0])
-        refs = List(*(TaskRef((shares, *position)) for position in product(*touched)))
-        key = (name, *index)
-        tasks[key] = Task(key, merge_block, refs, index, work=work, before=before.stage)
-    return MaterializedLayer(tasks), shares
 
 
 def _pick_layer(name: str, stage: str, work: StageWork, position: int) -> Any:

@@ -8,10 +8,11 @@ from uuid import uuid4
 
 from dask.blockwise import BlockIndex, blockwise
 from dask.delayed import Delayed
-from dask.highlevelgraph import HighLevelGraph
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
 
-from msi_lazy.graph.fuse import fuse_blocks
+from msi_lazy.graph.direct import LevelStore, emit_blocks
+from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
 from msi_lazy.graph.materialize import materialize
 from msi_lazy.graph.stages import is_stage_task
 from msi_lazy.plan.pyramid import FINISH_FAN_IN
@@ -51,31 +52,36 @@ def write_graph(
     Keys carry a fresh token, as the same key under a held future would run nothing.
     """
     token = uuid4().hex
-    layers: dict[str, Any] = {}
-    dependencies: dict[str, set[str]] = {}
-    wanted: list[Key] = []
+    arrays = [_aligned(array, stored) for array, stored in zip(arrays, targets, strict=True)]
+    opened: dict[Key, GraphNode] = {}
+    stores = []
     for number, (array, stored) in enumerate(zip(arrays, targets, strict=True)):
-        array = _aligned(array, stored)
-        opened, name = f"pyramid-target{number}-{token}", f"pyramid-store{number}"
-        layers |= array.dask.layers
-        dependencies |= array.dask.dependencies
-        layers[opened] = {opened: DataNode(opened, stored)}
-        layers[name] = _store_layer(name, array, opened)
-        dependencies |= {opened: set(), name: {array.name, opened}}
-        wanted.extend(layers[name].get_output_keys())
-    tasks = materialize(HighLevelGraph(layers, dependencies))
-    fused = fuse_blocks(tasks, wanted, is_stage_task, token)
-    key = f"pyramid-write-{token}"
-    graph = fused.tasks | _finish(key, fused.sinks, target, attributes)
-    return Delayed(key, HighLevelGraph.from_collections(key, graph))
+        key = f"pyramid-target{number}-{token}"
+        opened[key] = DataNode(key, stored)
+        starts = tuple(tuple(accumulate(lengths[:-1], initial=0)) for lengths in array.chunks)
+        stores.append(LevelStore(store_block, key, {"starts": starts}))
+    fused = emit_blocks(arrays, stores, token) or _fuse(arrays, stores, opened, token)
+    name = f"pyramid-write-{token}"
+    graph = opened | fused.tasks | _finish(name, fused.sinks, target, attributes)
+    return Delayed(name, HighLevelGraph.from_collections(name, graph))
 
 
-def _store_layer(name: str, array: da.Array, target: str) -> Any:
-    dims = tuple(range(array.ndim))
-    starts = tuple(tuple(accumulate(lengths[:-1], initial=0)) for lengths in array.chunks)
-    index = BlockIndex(array.numblocks)
-    pairs = (array.name, dims, TaskRef(target), None, index, dims)
-    return blockwise(store_block, name, dims, *pairs, numblocks={array.name: array.numblocks}, starts=starts)
+def _fuse(
+    arrays: Sequence[da.Array], stores: Sequence[LevelStore], opened: Mapping[Key, GraphNode], token: str
+) -> FusedGraph:
+    """Fused tasks of any arrays, from their whole graph."""
+    layers: dict[str, Any] = {"pyramid-targets": MaterializedLayer(dict(opened))}
+    dependencies: dict[str, set[str]] = {"pyramid-targets": set()}
+    wanted: list[Key] = []
+    for number, (array, store) in enumerate(zip(arrays, stores, strict=True)):
+        name, dims = f"pyramid-store{number}", tuple(range(array.ndim))
+        pairs = (array.name, dims, TaskRef(store.target), None, BlockIndex(array.numblocks), dims)
+        numblocks = {array.name: array.numblocks}
+        layer = blockwise(store.store, name, dims, *pairs, numblocks=numblocks, **store.options)
+        layers |= {**array.dask.layers, name: layer}
+        dependencies |= {**array.dask.dependencies, name: {array.name, "pyramid-targets"}}
+        wanted.extend(layer.get_output_keys())
+    return fuse_blocks(materialize(HighLevelGraph(layers, dependencies)), wanted, is_stage_task, token)
 
 
 def _aligned(array: da.Array, stored: zarr.Array[Any]) -> da.Array:
