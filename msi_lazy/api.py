@@ -81,6 +81,7 @@ def to_multiscale(
     Examples
     --------
     >>> import numpy as np
+    >>> from msi_lazy import to_spatial_image
     >>> image = to_spatial_image(np.zeros((128, 128), np.uint8))
     >>> tree = to_multiscale(image, [2, 4])
     >>> [node["image"].shape for node in tree.children.values()]

@@ -243,10 +243,10 @@ def test_planes_of_another_shape_are_refused_and_never_fitted_in(tmp_path):
         read_input(str(pattern)).compute()
 
 
-def test_glob_that_matches_one_file_takes_its_pages_as_planes(tmp_path):
-    tifffile.imwrite(tmp_path / "all.tif", STACK)
-    image = read_input(str(tmp_path / "*.tif"))
-    assert image.dims == ("z", "y", "x")
+def test_glob_that_matches_one_file_is_that_file(tmp_path):
+    tifffile.imwrite(tmp_path / "all[1].tif", STACK, metadata={"axes": "TYX"})
+    image = read_input(str(tmp_path / "all*.tif"))
+    assert image.dims == ("t", "y", "x")
     np.testing.assert_array_equal(image.values, STACK)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import zlib
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,12 +43,16 @@ class _FactorsCommand(click.Command):
         return super().parse_args(ctx, joined)
 
 
+_FAULTS = (ValueError, TypeError, OSError, ImportError, RuntimeError, zlib.error)
+"""What a wrong argument, a file system, a missing package or a damaged chunk raises."""
+
+
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """Turn what can be wrong with an input, an option or a store into one line and exit code 1."""
     try:
         yield
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except _FAULTS as error:
         raise click.ClickException(" ".join(str(error).split()) or type(error).__name__) from error
 
 

@@ -33,7 +33,7 @@ def read_input(source: str, dims: tuple[str, ...] | None = None) -> xr.DataArray
     ----------
     source
         Path or URL of a zarr array or OME-Zarr image, path of a ``.npy``, TIFF or picture, or a
-        glob of planes, which become ``z``.
+        glob of planes, which become ``z``; a glob that matches one file is that file.
     dims
         Names of the dimensions, in place of those that the source gives.
 
@@ -68,11 +68,11 @@ def apply_geometry(image: xr.DataArray, scale: Mapping[str, float], units: str |
     wrong = [dim for dim, spacing in scale.items() if not spacing > 0 or np.isinf(spacing)]
     if wrong:
         raise ValueError(f"--scale must be positive, not {scale[wrong[0]]} for {wrong[0]!r}")
-    ngff_unit(units)  # refuses one that OME-Zarr does not know
+    unit = ngff_unit(units)
     for axis in read_axes(image):
         attrs = dict(image[axis.name].attrs) if axis.name in image.coords else {}
-        if units and axis.is_spatial:
-            attrs["units"] = units
+        if unit and axis.is_spatial:
+            attrs["units"] = unit
         if axis.name in scale:
             if axis.kind == "channel":
                 raise ValueError(f"--scale names {axis.name!r}, but channels have names and no spacing")
@@ -118,10 +118,12 @@ def _read_planes(pattern: str, dims: tuple[str, ...] | None) -> xr.DataArray:
     files = glob(pattern)
     if not files:
         raise FileNotFoundError(f"no file matches {pattern!r}")
+    if len(files) == 1:
+        return read_input(files[0], dims)
     try:
         with warnings.catch_warnings():  # it opens the first file with a deprecated argument of scikit-image
             warnings.simplefilter("ignore", FutureWarning)
-            planes = imread(pattern if len(files) > 1 else files[0])
+            planes = imread(pattern)
     except Exception as error:  # each reader behind it has exceptions of its own
         raise ValueError(f"the planes {pattern!r} cannot be read: {error}") from error
     checked = planes.map_blocks(_check_plane, like=planes.shape[1:], dtype=planes.dtype, meta=planes._meta)
