@@ -1,0 +1,74 @@
+"""The codec pipeline of each array: Rust where store, dtype and codecs allow it, zarr-python's elsewhere."""
+
+import pickle
+
+import numpy as np
+import pytest
+import zarr
+from numcodecs import Blosc, Zstd
+from zarr.codecs import BloscCodec, BytesCodec, GzipCodec, ZstdCodec
+from zarr.storage import LocalStore, MemoryStore
+
+import msi_lazy as msi
+from msi_lazy.graph.pipeline import open_array, reopen_array
+
+
+def pipeline(array):
+    return type(array._async_array.codec_pipeline).__name__
+
+
+RUST, PYTHON = "ZarrsCodecPipeline", "BatchedCodecPipeline"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, RUST),
+        ({"compressors": BloscCodec(cname="lz4")}, RUST),
+        ({"compressors": ZstdCodec()}, RUST),
+        ({"compressors": GzipCodec()}, RUST),
+        ({"compressors": None}, RUST),
+        ({"shards": (16, 16)}, RUST),
+        ({"dtype": "f4"}, RUST),
+        ({"dtype": "bool"}, RUST),
+        ({"serializer": BytesCodec(endian="big")}, RUST),
+        ({"dtype": "f2"}, RUST),
+        ({"dtype": "M8[s]"}, PYTHON),
+        ({"zarr_format": 2, "compressors": Blosc()}, PYTHON),
+        ({"zarr_format": 2, "compressors": Zstd(), "dtype": ">u2"}, PYTHON),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The data type")  # zarr's own remark on dates
+def test_pipeline_follows_the_table_and_both_give_the_same_samples(tmp_path, options, expected):
+    array = (np.arange(40 * 30).reshape(40, 30) % 7).astype(options.pop("dtype", "u2"))
+    stored = zarr.create_array(tmp_path / "a.zarr", shape=array.shape, dtype=array.dtype, chunks=(8, 8), **options)
+    opened = open_array(LocalStore(tmp_path / "a.zarr"), "")
+    assert pipeline(opened) == expected
+    opened[:] = array
+    np.testing.assert_array_equal(stored[:], array)
+    np.testing.assert_array_equal(opened[3:17, 5:], array[3:17, 5:])
+    assert pipeline(pickle.loads(pickle.dumps(opened))) == expected
+
+
+def test_stores_that_rust_does_not_know_keep_the_python_pipeline():
+    assert pipeline(reopen_array(zarr.create_array(MemoryStore(), shape=(8,), dtype="u1"))) == PYTHON
+
+
+def test_the_pipeline_is_not_configured_for_others(tmp_path):
+    stored = zarr.create_array(tmp_path / "a.zarr", shape=(8,), dtype="u1")
+    assert pipeline(reopen_array(stored)) == RUST
+    assert pipeline(zarr.open_array(tmp_path / "a.zarr")) == PYTHON
+
+
+def test_pyramids_are_read_and_written_through_rust(tmp_path):
+    stored = zarr.create_array(tmp_path / "a.zarr", data=np.ones((32, 32), "u2"), chunks=(8, 8))
+    tree = msi.to_multiscale(msi.to_spatial_image(stored), [2])
+    delayed = tree.pyramid.to_zarr(tmp_path / "out.zarr", compute=False)
+    held = [node.value for node in dict(delayed.dask).values() if hasattr(node, "value")]
+    arrays = [getattr(value, "array", value) for value in held]
+    assert sorted(map(pipeline, arrays)) == [RUST] * 3
+
+
+def test_read_only_arrays_stay_read_only(tmp_path):
+    zarr.create_array(tmp_path / "a.zarr", shape=(8,), dtype="u1")
+    assert reopen_array(zarr.open_array(tmp_path / "a.zarr", mode="r")).read_only
