@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import zlib
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,14 +138,24 @@ def _write(tree: xr.DataTree, input: str, output: str, version: Any, overwrite: 
         raise ValueError(f"{output} exists already; give --overwrite to replace it, or another OUTPUT") from None
 
 
-def _client(address: str | None) -> Any:
-    """A connection to a Dask scheduler, or nothing where none is asked for."""
+@contextmanager
+def _client(address: str | None) -> Iterator[None]:
+    """Compute on a Dask scheduler within, or on local threads where no address is given."""
     if address is None:
-        return nullcontext()
+        yield
+        return
     import distributed
+    from distributed.comm.addressing import resolve_address
 
-    connect: Any = distributed.Client  # untyped
-    return connect(address)
+    resolve: Any = resolve_address  # untyped, both
+    connect: Any = distributed.Client
+    try:
+        resolve(address)  # a client of a faulty address would hang when the process ends
+        client = connect(address, set_as_default=False)  # a default one would stay it, connected or not
+    except (ValueError, OSError) as error:
+        raise ValueError(f"there is no Dask scheduler at {address!r}: {error}") from error
+    with client, client.as_current():
+        yield
 
 
 def _parse_dims(text: str | None) -> tuple[str, ...] | None:

@@ -110,7 +110,8 @@ def _topological_order(graph: Graph, wanted: Iterable[Key]) -> list[Key]:
             if key in seen:
                 stack.pop()
                 continue
-            missing = [dependency for dependency in graph[key].dependencies if dependency not in seen]
+            # what is not in the graph is a future, which the scheduler holds already
+            missing = [needed for needed in graph[key].dependencies if needed not in seen and needed in graph]
             if missing:
                 stack.extend(missing)
             else:
@@ -127,7 +128,7 @@ def _find_owners(graph: Graph, order: Sequence[Key], is_root: Callable[[GraphNod
         if is_root(graph[key]):
             owners[key] = key
             continue
-        above = {owners[dependency] for dependency in graph[key].dependencies} - {None}
+        above = {owners.get(dependency) for dependency in graph[key].dependencies} - {None}
         owners[key] = above.pop() if len(above) == 1 else (_MANY if above else None)
     return owners
 
@@ -137,7 +138,7 @@ def _needed_outside(graph: Graph, order: Sequence[Key], owners: Mapping[Key, Any
     needed = set()
     for key in order:
         for dependency in graph[key].dependencies:
-            owner = owners[dependency]
+            owner = owners.get(dependency)
             if owner is not None and owner is not _MANY and owner != owners[key]:
                 needed.add(dependency)
     return needed

@@ -173,6 +173,8 @@ def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
         zarr.consolidate_metadata(target.store, path=target.path or None, zarr_format=target.zarr_format)
 
 
-def is_in_memory(store: Store) -> bool:
+def is_in_memory(store: Any) -> bool:
     """Whether other processes cannot see the store."""
-    return isinstance(store, MemoryStore)
+    if isinstance(store, (StorePath, zarr.Group)):
+        return is_in_memory(store.store)
+    return isinstance(store, (MemoryStore, dict))

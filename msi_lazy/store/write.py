@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
-from dask.diagnostics.progress import ProgressBar
 
 from msi_lazy.graph.source import local_sources
 from msi_lazy.ngff.write import VERSIONS, Version, check_holdable, image_attributes
+from msi_lazy.store.compute import active_client, run
 from msi_lazy.store.graph import write_graph
 from msi_lazy.store.target import Mode, check_target, create_target, is_in_memory
 
@@ -45,15 +44,14 @@ def write_tree(
     attributes = image_attributes(plan, version)
     arrays = [image.data if image.chunks is not None else da.from_array(image.values) for image in images]
     check_target(store, mode, local_sources(arrays), storage_options)
-    target = create_target(tree, plan, store, mode, version, encoding, compressors, storage_options)
-    if is_in_memory(target.store) and _distributed_client() is not None:
+    if is_in_memory(store) and active_client() is not None:
         raise ValueError("a MemoryStore cannot be written by the workers of a distributed client; write to a path")
+    target = create_target(tree, plan, store, mode, version, encoding, compressors, storage_options)
     targets = [target.open_level(level.number, plan.name) for level in plan.levels]
     delayed = write_graph(arrays, targets, target, attributes)
     if not compute:
         return delayed
-    with ProgressBar() if progress else nullcontext():
-        delayed.compute(optimize_graph=False)
+    run(delayed, progress)
     return None
 
 
@@ -66,13 +64,3 @@ def _check_encoding(encoding: Mapping[str, Any] | None, plan: PyramidPlan) -> Ma
         if unknown:
             raise ValueError(f"encoding names the variable {unknown[0]!r}; the image is called {plan.name!r}")
     return encoding or {}
-
-
-def _distributed_client() -> Any:
-    """The active distributed client, if there is one."""
-    try:
-        from distributed import get_client
-
-        return get_client()
-    except ValueError:
-        return None

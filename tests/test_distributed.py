@@ -1,0 +1,119 @@
+"""On a cluster of worker processes: the same bits, and next to nothing sent between workers."""
+
+import os
+from functools import partial
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from distributed import Client, LocalCluster
+from zarr.storage import MemoryStore
+
+import msi_lazy as msi
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with LocalCluster(**options) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    with Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture
+def stored(tmp_path):
+    array = np.random.default_rng(0).integers(0, 60000, (96, 130, 140), dtype="u2")
+    return zarr.create_array(tmp_path / "source.zarr", data=array, chunks=(32, 32, 32))
+
+
+def images(stored, tmp_path):
+    dims = ("z", "y", "x")
+    np.save(tmp_path / "a.npy", stored[:])
+    return {
+        "zarr": msi.to_spatial_image(stored),
+        "numpy": xr.DataArray(stored[:], dims=dims),
+        "memmap": xr.DataArray(np.load(tmp_path / "a.npy", mmap_mode="r"), dims=dims),
+        "planes": xr.DataArray(da.from_array(stored[:], chunks=(1, 130, 140)), dims=dims),
+        "expression": xr.DataArray(da.from_zarr(stored) // 3, dims=dims),
+    }
+
+
+@pytest.mark.parametrize("kind", ["zarr", "numpy", "memmap", "planes", "expression"])
+def test_worker_processes_write_the_same_bits_as_threads(client, stored, tmp_path, kind):
+    image = images(stored, tmp_path)[kind]
+    build = partial(msi.to_multiscale, image, [2, 2, 2], chunks=16, block_bytes=64**3 * 2)
+    build().pyramid.to_zarr(tmp_path / "cluster.zarr")
+    with dask.config.set({"scheduler": "threads", "array.rechunk.method": "tasks"}):  # p2p needs workers
+        build().pyramid.to_zarr(tmp_path / "threads.zarr")
+    files = {path.relative_to(tmp_path / "threads.zarr") for path in (tmp_path / "threads.zarr").rglob("*")}
+    assert files == {path.relative_to(tmp_path / "cluster.zarr") for path in (tmp_path / "cluster.zarr").rglob("*")}
+    for path in files:
+        if (tmp_path / "threads.zarr" / path).is_file():
+            assert (tmp_path / "threads.zarr" / path).read_bytes() == (tmp_path / "cluster.zarr" / path).read_bytes()
+
+
+def test_only_shares_travel_between_workers(client, stored, tmp_path):
+    tree = msi.to_multiscale(msi.to_spatial_image(stored), [2, 2, 2], chunks=16, block_bytes=64**3 * 2)
+    before = transferred(client)
+    tree.pyramid.to_zarr(tmp_path / "out.zarr")
+    plan = tree.pyramid.explain()
+    assert transferred(client) - before <= plan.shares_bytes + 2000 * plan.tasks
+    assert plan.shares_bytes < plan.bytes_read / 50
+
+
+def transferred(client):
+    """Bytes that workers have taken in from one another."""
+    logs = client.run(lambda dask_worker: [entry["total"] for entry in dask_worker.transfer_incoming_log])
+    return sum(map(sum, logs.values()))
+
+
+def test_compute_false_can_be_given_to_a_client(client, stored, tmp_path):
+    tree = msi.to_multiscale(msi.to_spatial_image(stored), [2, 2])
+    future = client.compute(tree.pyramid.to_zarr(tmp_path / "out.zarr", compute=False))
+    assert future.result() is None
+    assert list(msi.open_multiscale(tmp_path / "out.zarr").children) == ["scale0", "scale1", "scale2"]
+
+
+def test_a_persisted_tree_is_written(client, stored, tmp_path):
+    tree = msi.to_multiscale(msi.to_spatial_image(stored), [2, 2], chunks=16, block_bytes=64**3 * 2)
+    kept = tree.persist()
+    kept.pyramid.to_zarr(tmp_path / "out.zarr")
+    for name, node in tree.children.items():
+        written = msi.open_multiscale(tmp_path / "out.zarr")[name]["image"]
+        np.testing.assert_array_equal(written.values, node["image"].values)
+
+
+def test_writing_again_under_a_held_future_writes_again(client, stored, tmp_path):
+    tree = msi.to_multiscale(msi.to_spatial_image(stored), [2], chunks=16, block_bytes=64**3 * 2)
+    held = client.compute(tree.pyramid.to_zarr(tmp_path / "one.zarr", compute=False))
+    held.result()
+    tree.pyramid.to_zarr(tmp_path / "other.zarr")
+    np.testing.assert_array_equal(msi.open_multiscale(tmp_path / "other.zarr")["scale0"]["image"], stored[:])
+
+
+def test_a_memory_store_is_refused_before_anything_is_created(client, stored):
+    store = MemoryStore()
+    with pytest.raises(ValueError, match="MemoryStore"):
+        msi.to_multiscale(msi.to_spatial_image(stored), [2]).pyramid.to_zarr(store)
+    assert not store._store_dict
+    with dask.config.set(scheduler="threads"):
+        msi.to_multiscale(msi.to_spatial_image(stored), [2]).pyramid.to_zarr(store)
+
+
+def test_progress_is_shown(client, stored, tmp_path, capsys):
+    tree = msi.to_multiscale(msi.to_spatial_image(stored), [2])
+    tree.pyramid.to_zarr(tmp_path / "out.zarr", progress=True)
+    assert "100%" in capsys.readouterr().out
+
+
+def test_workers_are_processes_of_their_own(client):
+    assert os.getpid() not in client.run(os.getpid).values()
+    assert len(set(client.run(os.getpid).values())) == 2
