@@ -219,8 +219,7 @@ def to_zarr(
     check_holdable(plan.axes, plan.name)
     order = spec_order(plan.axes)
     if order != plan.dims:
-        tree = transpose_tree(tree, order)
-        plan = read_plan(tree)
+        tree, plan = transpose_tree(tree, order), plan.transposed(order)
     images = level_images(tree)
     return write_tree(
         tree, images, plan, store, mode, version, compressors, encoding, compute, progress, storage_options

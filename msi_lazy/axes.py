@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,7 @@ import xarray as xr
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
-__all__ = ["Axis", "axis_coordinate", "image_name", "read_axes"]
+__all__ = ["Axis", "axis_coordinate", "axis_kind", "image_name", "read_axes"]
 
 AxisKind = Literal["space", "time", "channel"]
 
@@ -26,6 +27,7 @@ _KINDS: dict[str, AxisKind] = {
     "y": "space",
     "x": "space",
 }
+_DASK_NAME = re.compile(r".+-[0-9a-f]{32}")
 _EVENNESS = 1e-3
 """Largest departure from an even grid, in samples, that still counts as one (rounded metadata)."""
 
@@ -74,11 +76,12 @@ def read_axes(image: xr.DataArray) -> tuple[Axis, ...]:
     for dim, length in zip(image.dims, image.shape, strict=True):
         if length == 0:
             raise ValueError(f"dimension {dim!r} of the image has length 0")
-        axes.append(_read_axis(image, str(dim), length, _axis_kind(str(dim), image.dims)))
+        axes.append(_read_axis(image, str(dim), length, axis_kind(str(dim), image.dims)))
     return tuple(axes)
 
 
-def _axis_kind(dim: str, dims: Sequence[Hashable]) -> AxisKind | None:
+def axis_kind(dim: str, dims: Sequence[Hashable]) -> AxisKind | None:
+    """Type of the axis called ``dim`` among ``dims``."""
     if dim in _KINDS:
         return _KINDS[dim]
     return None if any(name in _SPATIAL for name in dims) else "space"
@@ -112,10 +115,14 @@ def _even_spacing(coordinate: xr.DataArray) -> float | None:
     if spacing <= 0:
         return None
     grid = np.arange(len(values))
-    if np.abs((values - first) / spacing - grid).max() > _EVENNESS:
+    resolution = np.finfo(values.dtype).eps * max(abs(first), abs(last)) if values.dtype.kind == "f" else 0.0
+    if np.abs((values - first) / spacing - grid).max() > max(_EVENNESS, min(4 * resolution / spacing, 0.1)):
         return None
-    rounded = float(f"{spacing:.12g}")  # 0.65, not 0.6500000000000002, where the samples agree
-    return rounded if np.allclose(first + rounded * grid, values, rtol=1e-14, atol=0) else spacing
+    for digits in (6, 9, 12):  # 0.65, not 0.6500000000000002, where the samples agree
+        rounded = float(f"{spacing:.{digits}g}")
+        if np.abs(first + rounded * grid - values).max() <= 4 * resolution:
+            return rounded
+    return spacing
 
 
 def _coordinate_fault(values: np.ndarray[Any, Any], dim: str) -> str:
@@ -151,10 +158,11 @@ def image_name(image: xr.DataArray) -> str:
     Raises
     ------
     ValueError
-        The name has a slash, which a tree takes for a path.
+        The name has a slash, which a tree takes for a path, or is that of a dimension or coordinate.
     """
-    unnamed = not image.name or (image.chunks is not None and image.name == image.data.name)
-    name = "image" if unnamed else str(image.name)
+    name = "image" if not image.name or _DASK_NAME.fullmatch(str(image.name)) else str(image.name)
     if "/" in name:
         raise ValueError(f"the image is called {name!r}; a name with '/' would be a path: image.rename('...')")
+    if name in image.dims or name in image.coords:
+        raise ValueError(f"the image is called {name!r}, and so is one of its coordinates: image.rename('...')")
     return name

@@ -63,6 +63,8 @@ def to_spatial_image(
     >>> image.x.values
     array([0. , 0.5, 1. , 1.5])
     """
+    if isinstance(array, xr.DataArray):
+        raise TypeError("to_spatial_image wraps an array, and was given a DataArray: pass it to to_multiscale as it is")
     array = _keep_lazy(array)
     dims = _check_dims(dims, array.ndim)
     scale = _check_numbers("scale", scale, dims)
@@ -70,8 +72,16 @@ def to_spatial_image(
     for what, mapping in (("axis_names", axis_names), ("axis_units", axis_units)):
         _check_known(what, mapping, dims)
     given = {"t": t_coords, "c": c_coords}
-    coords = {dim: values for dim, values in given.items() if values is not None}
+    coords: dict[str, Any] = {dim: values for dim, values in given.items() if values is not None}
     _check_coords(coords, dims, array.shape)
+    for what, numbers in (("scale", scale), ("translation", translation)):
+        if "c" in numbers:
+            raise ValueError(f"channels have names and no place: leave 'c' out of {what}, or give c_coords")
+        if "t" in numbers and "t" in coords:
+            raise ValueError(f"t_coords says where the times are: leave 't' out of {what}")
+    if "t" in dims:  # the library knows no scale of it
+        times = np.arange(array.shape[dims.index("t")]) * scale.get("t", 1.0) + translation.get("t", 0.0)
+        coords.setdefault("t", times)
     build = _from_library if _library_knows(dims) else _from_parts
     image = build(array, dims, scale, translation, name, axis_names or {}, axis_units or {}, coords)
     for dim in dims:

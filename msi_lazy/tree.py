@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 
@@ -99,6 +98,8 @@ def _level_coords(plan: PyramidPlan, level: LevelPlan, image: xr.DataArray) -> d
         if axis.regular and not (axis.name in fixed and axis.name in coords):
             grid = replace(axis, length=level.shape[dim], scale=level.scale[dim], translation=level.translation[dim])
             coords[axis.name] = axis_coordinate(grid, attrs)
+        elif axis.kind == "channel":
+            continue  # a mean of names is no name, and a mean of numbers that are names neither
         elif axis.name not in fixed and image.coords[axis.name].dtype.kind in "iufmM":
             positions = _positions(plan, level, dim)
             coords[axis.name] = xr.Variable((axis.name,), _between(image.coords[axis.name].values, positions), attrs)
@@ -121,6 +122,8 @@ def _positions(plan: PyramidPlan, level: LevelPlan, dim: int) -> np.ndarray[Any,
 
 def _between(values: np.ndarray[Any, Any], positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Uneven numbers or dates at fractional positions, linearly between neighbours."""
+    if values.dtype.kind in "iu":
+        values = values.astype(float)  # differences of unsigned integers would wrap
     lower = np.floor(positions).astype(int).clip(0, len(values) - 1)
     upper = (lower + 1).clip(0, len(values) - 1)
     between: np.ndarray[Any, Any] = values[lower] + (values[upper] - values[lower]) * (positions - lower)
@@ -166,8 +169,7 @@ def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
     axes = [_true_axes(image, stored, number) for number, image in enumerate(images)]
     for number in range(1, len(axes) if check_nesting else 0):
         _check_nests(axes[0], axes[number], number)
-    arrays = [image.data for image in images if isinstance(image.data, da.Array)]
-    works = _matching_works(find_works(arrays), images)
+    works = _matching_works(find_works([image.data for image in images if image.chunks is not None]), images)
     levels = tuple(_read_level(number, image, axes) for number, image in enumerate(images))
     reading = works[0].reading if works else Reading(False, images[0].size, None, None, 0)
     kwargs = stored.metadata.get("kwargs", {}) if stored else {}
@@ -226,9 +228,9 @@ def _check_nests(finest: tuple[Axis, ...], axes: tuple[Axis, ...], number: int) 
     for fine, coarse in zip(finest, axes, strict=True):
         if not (fine.regular and coarse.regular):
             continue
-        begins = abs((coarse.translation - coarse.scale / 2) - (fine.translation - fine.scale / 2))
-        ends = abs(begins + coarse.length * coarse.scale - fine.length * fine.scale)
-        if max(begins, ends) > coarse.scale * (1 + _AGREEMENT) or coarse.length > fine.length:
+        begins = (coarse.translation - coarse.scale / 2) - (fine.translation - fine.scale / 2)
+        ends = begins + coarse.length * coarse.scale - fine.length * fine.scale
+        if max(abs(begins), abs(ends)) > coarse.scale * (1 + _AGREEMENT) or coarse.length > fine.length:
             raise ValueError(
                 f"scale{number} no longer nests in scale0 along {fine.name!r}: it has {coarse.length} samples of "
                 f"{coarse.scale:g} from {coarse.translation:g}, scale0 {fine.length} of {fine.scale:g} from "
@@ -251,15 +253,11 @@ def _matching_works(works: tuple[StageWork, ...], images: Sequence[xr.DataArray]
 
 
 def transpose_tree(tree: xr.DataTree, dims: Sequence[str]) -> xr.DataTree:
-    """Tree with the dimensions of every image in the order ``dims``, chunks on disk likewise; lazy."""
-    nodes: dict[str, xr.Dataset] = {"/": tree.to_dataset(inherit=False)}
+    """Tree with the dimensions of every image in the order ``dims``; lazy."""
+    nodes = {node.path: node.to_dataset(inherit=False) for node in tree.subtree}
     for number, image in enumerate(level_images(tree)):
-        turned = image.transpose(*dims)
-        asked = image.encoding.get("chunks")
-        if isinstance(asked, tuple) and len(asked) == image.ndim:
-            turned.encoding["chunks"] = tuple(asked[image.dims.index(dim)] for dim in dims)
-        dataset = tree.children[f"scale{number}"].to_dataset(inherit=False)
-        nodes[f"scale{number}"] = dataset.assign({image.name: turned})
+        path = f"/scale{number}"
+        nodes[path] = nodes[path].assign({image.name: image.transpose(*dims)})
     return xr.DataTree.from_dict(nodes, name=tree.name)
 
 

@@ -24,6 +24,11 @@ class CountingStore(WrapperStore):
         self.reads = Counter()
         self.writes = Counter()
 
+    def with_read_only(self, read_only=False):
+        other = super().with_read_only(read_only)
+        other.reads, other.writes = self.reads, self.writes
+        return other
+
     async def get(self, key, *args, **kwargs):
         self.reads[key] += _is_chunk(key)
         return await super().get(key, *args, **kwargs)

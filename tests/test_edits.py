@@ -77,7 +77,7 @@ def test_offset_slices_and_rechunks_of_the_same_blocks(tree):
 
 
 def test_a_replaced_level(tree):
-    tree["scale1/image"] = tree["scale1"].image.copy(data=np.full((35, 45), 7.0))
+    tree["scale1/image"] = tree["scale1"].image.copy(data=np.full((35, 45), 7, "f4"))
     store = MemoryStore()
     tree.pyramid.to_zarr(store)
     opened = msi.open_multiscale(store)

@@ -46,6 +46,12 @@ def test_missing_entries_are_one_and_zero_and_empty_units_are_left_out():
     assert "units" not in image.x.attrs
 
 
+@pytest.mark.parametrize("dims", ["tyx", "tcyx", "tzyx", "tyxc", "yxt"])
+def test_times_have_a_scale_too(dims):
+    image = to_spatial_image(np.zeros((3,) * len(dims)), dims=tuple(dims), scale={"t": 0.5}, translation={"t": 7})
+    np.testing.assert_array_equal(image.t, [7, 7.5, 8])
+
+
 def test_channel_and_time_coordinates():
     image = to_spatial_image(
         np.zeros((2, 3, 4, 4)), dims=("t", "c", "y", "x"), t_coords=[0, 7], c_coords=["r", "g", "b"]
@@ -78,6 +84,8 @@ def test_lists_become_arrays():
         ({"scale": {"x": "1"}}, TypeError, "'1'"),
         ({"translation": {"x": float("inf")}}, ValueError, "inf"),
         ({"axis_units": {"q": "m"}}, ValueError, "axis_units names the dimension 'q'"),
+        ({"dims": ("c", "x"), "scale": {"c": 2}}, ValueError, "leave 'c' out of scale"),
+        ({"dims": ("t", "x"), "scale": {"t": 2}, "t_coords": range(4)}, ValueError, "leave 't' out of scale"),
         ({"c_coords": ["a"]}, ValueError, "no dimension 'c'"),
         ({"dims": ("c", "x"), "c_coords": ["a"]}, ValueError, "1 entries for 4"),
     ],
@@ -85,6 +93,23 @@ def test_lists_become_arrays():
 def test_wrong_arguments_are_refused(options, error, words):
     with pytest.raises(error, match=words):
         to_spatial_image(np.zeros((4, 4)), **options)
+
+
+def test_an_image_is_not_wrapped_again():
+    with pytest.raises(TypeError, match="to_multiscale"):
+        to_spatial_image(xr.DataArray(np.zeros((4, 4))))
+
+
+@pytest.mark.parametrize(("scale", "translation"), [(1e-4, 1e5), (0.65, -3.25), (1 / 3, 0), (5e-9, 1.0)])
+def test_spacing_is_read_exactly_however_far_from_the_origin(scale, translation):
+    image = to_spatial_image(np.zeros((2, 300)), scale={"x": scale}, translation={"x": translation})
+    assert read_axes(image)[1].scale == pytest.approx(scale, rel=1e-12)
+
+
+def test_coordinates_in_single_precision_are_a_grid():
+    longitudes = np.linspace(-180, 180, 72001, dtype="f4")
+    image = xr.DataArray(np.zeros((2, 72001)), dims=("lat", "lon"), coords={"lon": longitudes})
+    assert read_axes(image)[1].scale == pytest.approx(0.005)
 
 
 def test_axes_are_read_off_the_coordinates():

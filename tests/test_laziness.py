@@ -1,5 +1,8 @@
 """Counters, not clocks: what building, planning and writing read and write."""
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from math import prod
 
 import dask.array as da
@@ -106,6 +109,16 @@ def test_no_configuration_is_changed(stored, tmp_path):
     import dask
     from zarr import config
 
-    before = (config.get("codec_pipeline"), dict(dask.config.config))
+    before = deepcopy((config.config, dask.config.config, warnings.filters))
     msi.to_multiscale(images(stored)["zarr"], [2]).pyramid.to_zarr(tmp_path / "out.zarr")
-    assert (config.get("codec_pipeline"), dict(dask.config.config)) == before
+    assert (config.config, dask.config.config, warnings.filters) == before
+
+
+def test_nor_by_many_threads_together(tmp_path):
+    from zarr import config
+
+    tree = msi.to_multiscale(msi.to_spatial_image(np.ones((16, 16), "u1")), [2])
+    before = deepcopy((config.config, len(warnings.filters)))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: tree.pyramid.to_zarr(tmp_path / f"{number}.zarr"), range(40)))
+    assert (config.config, len(warnings.filters)) == before

@@ -1,5 +1,6 @@
 """to_multiscale on every kind of input, against the oracle; any chunking, any block size."""
 
+import cloudpickle
 import dask
 import dask.array as da
 import numpy as np
@@ -277,8 +278,46 @@ def test_wrong_arguments_are_refused(options, error, words):
 def test_a_name_is_the_users_or_image():
     pixels = da.from_array(noise((8, 8)))
     assert list(msi.to_multiscale(xr.DataArray(pixels, dims=("y", "x")), [2])["scale1"].data_vars) == ["image"]
-    with pytest.raises(ValueError, match="'a/b'"):
-        msi.to_multiscale(msi.to_spatial_image(noise((8, 8)), name="a/b"), [2])
+    doubled = xr.DataArray(pixels, dims=("y", "x")) * 2
+    assert list(msi.to_multiscale(doubled, [2])["scale1"].data_vars) == ["image"]
+    for name in ("a/b", "x"):
+        with pytest.raises(ValueError, match=f"'{name}'"):
+            msi.to_multiscale(xr.DataArray(noise((8, 8)), dims=("y", "x"), name=name), [2])
+
+
+def test_blocks_that_are_not_as_declared_are_refused():
+    pixels = da.ones((100, 100), chunks=50, dtype="u1").map_blocks(
+        lambda b: b[:40], dtype="u1", meta=np.empty((0, 0), "u1")
+    )
+    tree = msi.to_multiscale(xr.DataArray(pixels, dims=("y", "x")), [2])
+    with pytest.raises(ValueError, match="other blocks than it declares"):
+        tree["scale1"].image.compute()
+
+
+def test_chunks_of_unknown_length_are_refused():
+    pixels = da.ones((10, 10), chunks=5)
+    unknown = pixels[pixels[:, 0] > 0]
+    with pytest.raises(ValueError, match="compute_chunk_sizes"):
+        msi.to_multiscale(xr.DataArray(unknown, dims=("y", "x")), [2])
+
+
+def test_uneven_unsigned_times_are_averaged_without_wrapping():
+    image = xr.DataArray(noise((4, 8, 8)), dims=("t", "y", "x"), coords={"t": np.array([9, 7, 4, 0], "u1")})
+    np.testing.assert_array_equal(msi.to_multiscale(image, [{"t": 2}])["scale1"].t, [8, 2])
+
+
+def test_a_memory_mapped_file_is_sent_by_name(tmp_path):
+    np.save(tmp_path / "a.npy", noise((200, 300)))
+    pixels = np.load(tmp_path / "a.npy", mmap_mode="r")
+    expected = pyramid_oracle(np.array(pixels), [(2, 2)], "mean")
+    tree = msi.to_multiscale(xr.DataArray(pixels, dims=("y", "x")), [2], chunks=32, block_bytes=20000)
+    assert len(cloudpickle.dumps(tree["scale1"].image.data)) < 20000
+    assert_levels(tree, expected)
+    in_dask = msi.to_multiscale(xr.DataArray(da.from_array(pixels, chunks=50), dims=("y", "x")), [2], chunks=32)
+    assert msi.explain(in_dask).reading.by_window
+    assert_levels(in_dask, expected)
+    part = msi.to_multiscale(xr.DataArray(pixels[3:, ::2], dims=("y", "x")), [2])
+    np.testing.assert_array_equal(part["scale0"].image, pixels[3:, ::2])
 
 
 def test_what_is_no_image_is_refused():

@@ -84,6 +84,24 @@ def test_metadata(tmp_path, version):
     assert multiscale.get("version") == ("0.4" if version == "0.4" else None)
 
 
+@pytest.mark.parametrize("boundary", ["trim", "pad"])
+@pytest.mark.parametrize("method", ["mean", "nearest"])
+def test_every_method_and_boundary_is_written_with_its_name(tmp_path, method, boundary):
+    image = make_image("yxc", (9, 13, 3))
+    msi.to_multiscale(image, [2, 2], method=method, boundary=boundary).pyramid.to_zarr(tmp_path / "m.zarr")
+    multiscale = image_metadata(tmp_path / "m.zarr", "0.5")
+    assert (multiscale["type"], multiscale["metadata"]["method"]) == (method, f"msi_lazy.{method}")
+    assert multiscale["metadata"]["kwargs"]["boundary"] == boundary
+    assert_valid(tmp_path / "m.zarr", "0.5")
+
+
+def test_times_are_written_with_their_spacing(tmp_path):
+    make_tree("tyx", (3, 40, 60), scale={"t": 0.5}, axis_units={"t": "s"}).pyramid.to_zarr(tmp_path / "m.zarr")
+    multiscale = image_metadata(tmp_path / "m.zarr", "0.5")
+    assert multiscale["axes"][0] == {"name": "t", "type": "time", "unit": "second"}
+    assert multiscale["datasets"][1]["coordinateTransformations"][0]["scale"] == [0.5, 2, 2]
+
+
 def test_xarrays_own_writer_makes_a_valid_image_too(tmp_path):
     tree = make_tree("cyx", (3, 40, 60), c_coords=["a", "b", "c"])
     tree.to_zarr(tmp_path / "plain.zarr", consolidated=False)
@@ -238,6 +256,7 @@ def test_wrong_arguments_create_nothing(tmp_path, options, words):
         (xr.DataArray(np.zeros((4, 8, 8)), dims=("angle", "y", "x")), "'angle'"),
         (xr.DataArray(np.zeros((2, 2, 2, 2, 8, 8)), dims=("t", "c", "angle", "z", "y", "x")), "'angle'"),
         (make_image(axis_units={"x": "furlong"}), "'furlong'"),
+        (make_image(axis_units={"x": "second"}), "'second'"),
         (make_image(name=".hidden"), "'.hidden'"),
     ],
 )

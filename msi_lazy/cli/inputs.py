@@ -68,7 +68,7 @@ def apply_geometry(image: xr.DataArray, scale: Mapping[str, float], units: str |
     wrong = [dim for dim, spacing in scale.items() if not spacing > 0 or np.isinf(spacing)]
     if wrong:
         raise ValueError(f"--scale must be positive, not {scale[wrong[0]]} for {wrong[0]!r}")
-    unit = ngff_unit(units)
+    unit = ngff_unit(units, "space")
     for axis in read_axes(image):
         attrs = dict(image[axis.name].attrs) if axis.name in image.coords else {}
         if unit and axis.is_spatial:

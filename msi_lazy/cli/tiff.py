@@ -145,7 +145,7 @@ def _known_units(units: dict[str, str]) -> dict[str, str]:
     known = {}
     for dim, unit in units.items():
         try:
-            known[dim] = ngff_unit(unit) or ""
+            known[dim] = ngff_unit(unit, "time" if dim == "t" else "space") or ""
         except ValueError:
             continue
     return known

@@ -80,6 +80,11 @@ def reduce_block(array: Array, index: Index, *, work: StageWork) -> tuple[Array,
     stage = work.stage
     windows = stage.needed(index)
     array = _native(array)
+    if array.shape != tuple(interval.length for interval in windows[0]):
+        raise ValueError(
+            f"block {index} of level {stage.first} has shape {array.shape}, but the image's metadata promises "
+            f"{tuple(interval.length for interval in windows[0])}; the source gives other blocks than it declares"
+        )
     values = {stage.first: array}
     for step, factors in enumerate(stage.factors):
         array = _reduce_window(array, windows[step], windows[step + 1], factors, stage.extents[step], work)

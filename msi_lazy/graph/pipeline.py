@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -15,6 +16,8 @@ __all__ = ["open_array", "reopen_array", "runs_in_rust"]
 _RUST_PIPELINE = "zarrs.ZarrsCodecPipeline"
 _RUST_CODECS = frozenset({"BytesCodec", "BloscCodec", "ZstdCodec", "GzipCodec", "Crc32cCodec", "ShardingCodec"})
 _RUST_KINDS = "biuf"
+_CONFIGURING = Lock()
+"""Held while zarr is configured for one opening: threads that did it together would leave it so."""
 
 
 def open_array(store: Store, path: str, mode: Any = "r+") -> zarr.Array[Any]:
@@ -30,7 +33,7 @@ def reopen_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
     """The same array with the pipeline that suits it; its own if none suits better."""
     if not runs_in_rust(array):
         return array
-    with zarr.config.set({"codec_pipeline.path": _RUST_PIPELINE}):
+    with _CONFIGURING, zarr.config.set({"codec_pipeline.path": _RUST_PIPELINE}):
         mode = "r" if array.read_only else "r+"
         return zarr.open_array(array.store, path=array.path, mode=mode, zarr_format=3)
 

@@ -7,8 +7,8 @@ chunked backends) is unwrapped, so that blocks read at their own size and not a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from mmap import mmap
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import numpy as np
@@ -16,21 +16,16 @@ import xarray as xr
 import zarr
 from dask.array.core import getter, getter_inline, getter_nofancy, normalize_chunks
 from dask.blockwise import Blockwise
-from dask.highlevelgraph import MaterializedLayer
 from dask.task_spec import DataNode, TaskRef
-from zarr.storage import LocalStore
 
 from msi_lazy.graph.pipeline import reopen_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     import dask.array as da
-    from dask.highlevelgraph import Layer
 
     from msi_lazy.plan.windows import Window
 
-__all__ = ["DaskSource", "WindowSource", "find_source", "local_sources"]
+__all__ = ["DaskSource", "MemmapFile", "WindowSource", "find_source", "is_in_memory", "lazy_array"]
 
 Chunks = tuple[tuple[int, ...], ...]
 _GETTERS = (getter, getter_inline, getter_nofancy)
@@ -58,6 +53,40 @@ class WindowSource:
 
 
 @dataclass(frozen=True)
+class MemmapFile:
+    """A memory-mapped array by its file, so that it is sent to workers as a name and not as its pixels."""
+
+    filename: str
+    """The file."""
+    shape: tuple[int, ...]
+    """Shape of the array."""
+    dtype: np.dtype[Any]
+    """Its dtype."""
+    offset: int
+    """Bytes before it in the file."""
+    order: Literal["C", "F"]
+    """Order of its dimensions."""
+
+    def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:
+        mapped = np.memmap(self.filename, self.dtype, "r", self.offset, self.shape, self.order)
+        return np.array(mapped[key])
+
+    @classmethod
+    def of(cls, array: np.ndarray[Any, Any]) -> MemmapFile | None:
+        """The file behind ``array``, if the whole of it is a plain view of one."""
+        mapped: Any = array
+        while isinstance(mapped.base, np.ndarray):
+            mapped = mapped.base
+        if not isinstance(mapped, np.memmap) or mapped.filename is None or not isinstance(mapped.base, mmap):
+            return None
+        same = (array.shape, array.dtype, array.strides) == (mapped.shape, mapped.dtype, mapped.strides)
+        if not same or array.ctypes.data != mapped.ctypes.data:
+            return None
+        order: Literal["C", "F"] = "C" if mapped.flags.c_contiguous else "F"
+        return cls(str(mapped.filename), mapped.shape, mapped.dtype, mapped.offset, order)
+
+
+@dataclass(frozen=True)
 class DaskSource:
     """A Dask array of unknown making: its blocks are rechunked."""
 
@@ -76,18 +105,34 @@ class DaskSource:
 
 
 def find_source(image: xr.DataArray) -> WindowSource | DaskSource:
-    """Find what the pixels of ``image`` can be read from; nothing is read."""
+    """Find what the pixels of ``image`` can be read from; nothing is read.
+
+    Raises
+    ------
+    ValueError
+        A Dask array whose chunks have unknown lengths.
+    """
     if image.chunks is not None:
+        if any(np.isnan(length) for lengths in image.chunks for length in lengths):
+            raise ValueError("the Dask array has chunks of unknown length; call its compute_chunk_sizes() first")
         return _unwrap(image.data) or DaskSource(image.data)
     variable = image.variable
-    if _is_in_memory(variable):
-        return WindowSource(variable.values, uuid4().hex, None)
+    if is_in_memory(variable):
+        return WindowSource(MemmapFile.of(variable.values) or variable.values, uuid4().hex, None)
     stored = variable.encoding.get("preferred_chunks") or {}
     chunks = [stored.get(dim, n) for dim, n in variable.sizes.items()]
     return WindowSource(variable, uuid4().hex, normalize_chunks(chunks, variable.shape) if stored else None)
 
 
-def _is_in_memory(variable: xr.Variable) -> bool:
+def lazy_array(image: xr.DataArray) -> da.Array:
+    """The pixels of ``image`` as a Dask array; a lazily opened one is not loaded."""
+    if image.chunks is None:
+        image = image.chunk("auto")
+    array: da.Array = image.data
+    return array
+
+
+def is_in_memory(variable: xr.Variable) -> bool:
     """Whether the pixels are in memory; xarray has no public question for a lazy backend array."""
     return bool(variable._in_memory)
 
@@ -99,13 +144,17 @@ def _unwrap(array: da.Array) -> WindowSource | None:
     if not isinstance(layer, Blockwise) or layer.task.func not in _GETTERS:
         return None
     options = layer.task.kwargs
-    if not options.get("asarray", True) or set(options) - {"asarray", "lock"}:
+    if set(options) - {"asarray", "lock"}:
         return None
     wrapped = _wrapped_array(layer, layers)
+    if not options.get("asarray", True) and not isinstance(wrapped, np.ndarray):  # some other kind of array
+        return None
     if wrapped is None or getattr(wrapped, "shape", None) != array.shape or wrapped.dtype != array.dtype:
         return None
     if isinstance(wrapped, zarr.Array):
         wrapped = reopen_array(wrapped)
+    elif isinstance(wrapped, np.ndarray):
+        wrapped = MemmapFile.of(wrapped) or wrapped
     return WindowSource(wrapped, str(array.name), _stored_chunks(wrapped), options.get("lock", False))
 
 
@@ -126,51 +175,3 @@ def _stored_chunks(array: Any) -> Chunks | None:
     if not isinstance(stored, tuple):
         return None
     return tuple(map(tuple, normalize_chunks(stored, array.shape)))
-
-
-def local_sources(arrays: Sequence[da.Array]) -> list[Path]:
-    """Directories and files that the graphs of ``arrays`` read from, as far as they show it."""
-    found: dict[Path, None] = {}
-    for array in arrays:
-        for layer in array.dask.layers.values():
-            for value in _held_values(layer):
-                path = _local_path(value)
-                if path is not None:
-                    found[path.resolve()] = None
-    return list(found)
-
-
-def _held_values(layer: Layer) -> Iterator[Any]:
-    """Array-likes that a layer holds."""
-    if isinstance(layer, Blockwise):
-        yield from (argument for argument, dims in layer.indices if dims is None)
-    elif isinstance(layer, MaterializedLayer) and len(layer) == 1:
-        (value,) = layer.values()
-        yield value.value if isinstance(value, DataNode) else value
-
-
-def _local_path(value: Any) -> Path | None:
-    """Path that an array-like reads from, if it is a local one and says so."""
-    if isinstance(value, WindowSource):
-        return _local_path(value.array)
-    if isinstance(value, xr.Variable):
-        origin = value.encoding.get("source")
-        if isinstance(origin, str) and "://" not in origin:
-            return Path(origin)
-        value = value._data  # the lazy backend array; ``data`` would load it
-    value = _innermost(value)
-    store = getattr(value, "store", None)
-    if isinstance(store, LocalStore):
-        return Path(store.root, str(value.path))
-    while isinstance(value, np.ndarray):
-        if isinstance(value, np.memmap) and value.filename is not None:
-            return Path(str(value.filename))
-        value = value.base
-    return None
-
-
-def _innermost(value: Any) -> Any:
-    """Unwrap xarray's indexing adapters, which have no public way in."""
-    while type(value).__module__.startswith("xarray.") and hasattr(value, "array"):
-        value = value.array
-    return getattr(value, "_array", value) if type(value).__module__.startswith("xarray.") else value

@@ -70,30 +70,27 @@ def build_levels(
 
 
 def find_works(arrays: list[da.Array]) -> tuple[StageWork, ...]:
-    """The stages whose blocks ``arrays`` are made from, in the order of their levels."""
+    """The stages that ``arrays`` are plain picks of, in the order of their levels."""
     found: dict[str, StageWork] = {}
     for array in arrays:
-        for name, layer in array.dask.layers.items():
-            work = _work_of(layer)
+        layers = array.dask.layers
+        pick = layers.get(array.name)
+        if isinstance(pick, Blockwise) and pick.task.func is pick_level:
+            name = str(pick.indices[0][0])
+            work = _work_of(layers.get(name))
             if work is not None:
                 found[name] = work
     return tuple(sorted(found.values(), key=lambda work: work.stage.first))
 
 
-def _work_of(layer: Layer) -> StageWork | None:
+def _work_of(layer: Layer | None) -> StageWork | None:
     """The stage that a layer computes, if it is the layer of one."""
     if isinstance(layer, MergeLayer):
         return layer.work
-    if isinstance(layer, Blockwise):
-        task = layer.task
-    elif isinstance(layer, MaterializedLayer) and len(layer):
-        task = next(iter(layer.values()))
-    else:
-        return None
-    if getattr(task, "func", None) not in STAGE_FUNCTIONS:
-        return None
-    work: StageWork = task.kwargs["work"]
-    return work
+    if isinstance(layer, Blockwise) and layer.task.func in STAGE_FUNCTIONS:
+        work: StageWork = layer.task.kwargs["work"]
+        return work
+    return None
 
 
 def _start_graph(source: WindowSource | DaskSource, work: StageWork) -> tuple[HighLevelGraph, str]:

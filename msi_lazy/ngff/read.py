@@ -33,6 +33,8 @@ class StoredImage:
     """Name, if it has one."""
     dims: tuple[str, ...]
     """Axis names, in order."""
+    kinds: tuple[str | None, ...]
+    """Type of each axis."""
     units: tuple[str | None, ...]
     """Unit of each axis."""
     levels: tuple[StoredLevel, ...]
@@ -69,6 +71,7 @@ def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
         multiscale = multiscales[0]
         version = str(holder.get("version") or multiscale.get("version") or "0.4")
         dims = tuple(str(axis["name"]) for axis in multiscale["axes"])
+        kinds = tuple(axis.get("type") for axis in multiscale["axes"])
         units = tuple(axis.get("unit") or None for axis in multiscale["axes"])
         outer = _parse_transforms(multiscale.get("coordinateTransformations"), len(dims))
         levels = tuple(_parse_level(dataset, outer, len(dims)) for dataset in multiscale["datasets"])
@@ -83,6 +86,7 @@ def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
         version=version,
         name=str(name) if name else None,
         dims=dims,
+        kinds=kinds,
         units=units,
         levels=levels,
         method=str(method) if method else None,
@@ -112,6 +116,8 @@ def _parse_transforms(transforms: Any, ndim: int) -> tuple[np.ndarray[Any, Any],
         values = np.asarray(transform[kind], dtype=float)
         if values.shape != (ndim,) or not np.isfinite(values).all():
             raise ValueError(f"coordinate transformation {dict(transform)} does not fit {ndim} axes")
+        if kind == "scale" and (values <= 0).any():
+            raise ValueError(f"coordinate transformation {dict(transform)}: a scale must be positive")
         if kind == "scale":
             scale, translation = scale * values, translation * values
         else:

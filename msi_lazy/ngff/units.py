@@ -14,7 +14,7 @@ _TIMES = (
     "megasecond microsecond millisecond minute nanosecond petasecond picosecond second terasecond "
     "yoctosecond yottasecond zeptosecond zettasecond"
 )
-_NAMES = frozenset(f"{_LENGTHS} {_TIMES}".split())
+_NAMES = {"space": frozenset(_LENGTHS.split()), "time": frozenset(_TIMES.split())}
 _ALIASES = {
     "um": "micrometer",
     "µm": "micrometer",
@@ -40,30 +40,29 @@ _ALIASES = {
 }
 
 
-def ngff_unit(unit: str | None) -> str | None:
-    """UDUNITS name of a unit, ``None`` if there is none.
+def ngff_unit(unit: str | None, kind: str | None) -> str | None:
+    """UDUNITS name of the unit of a ``space`` or ``time`` axis, ``None`` if there is none.
 
     Raises
     ------
     ValueError
-        The unit is not one that OME-Zarr lists, nor a known spelling of one.
+        The unit is not one that OME-Zarr lists for this kind of axis, nor a known spelling of one.
 
     Examples
     --------
-    >>> ngff_unit("µm"), ngff_unit("Micrometers"), ngff_unit(""), ngff_unit("s")
+    >>> ngff_unit("µm", "space"), ngff_unit("Micrometers", "space"), ngff_unit("", "space"), ngff_unit("s", "time")
     ('micrometer', 'micrometer', None, 'second')
     """
     if not unit:
         return None
-    word = unit.strip()
-    if word in _ALIASES:
-        return _ALIASES[word]
-    word = word.lower().replace("metre", "meter")
-    for candidate in (word, word.removesuffix("s")):
+    names = _NAMES.get(str(kind), frozenset())
+    exact = unit.strip()
+    word = exact.lower().replace("metre", "meter")
+    for candidate in (exact, word, word.removesuffix("s")):
         name = _ALIASES.get(candidate, candidate)
-        if name in _NAMES:
+        if name in names:
             return name
+    example = "'second', 'millisecond'" if kind == "time" else "'micrometer', 'nanometer'"
     raise ValueError(
-        f"unit {unit!r} is not one that OME-Zarr lists; use a UDUNITS name such as 'micrometer', 'nanometer', "
-        f"'second', or no unit"
+        f"unit {unit!r} is not one that OME-Zarr lists for a {kind} axis; use a UDUNITS name such as {example}, or none"
     )

@@ -53,12 +53,12 @@ def check_holdable(axes: Sequence[Axis], name: str) -> None:
         fault = f"it has {kinds.count('space')} spatial dimensions, and 2 or 3 are needed"
     elif kinds.count("time") > 1 or kinds.count("channel") > 1:
         fault = "it has more than one time or channel dimension"
-    elif name.startswith((".", "__")):
+    elif name.startswith((".", "__", "zarr.json")):
         fault = f"its name {name!r} cannot be a path in a store; rename the image"
     else:
         try:
             for axis in axes:
-                ngff_unit(axis.unit)
+                ngff_unit(axis.unit if axis.regular else None, axis.kind)
         except ValueError as error:
             raise UnsupportedImageError(f"OME-Zarr cannot hold the image with dims {dims}: {error}") from None
         return
@@ -84,7 +84,7 @@ def image_attributes(plan: PyramidPlan, version: Version) -> dict[str, Any]:
     order = [plan.dims.index(dim) for dim in spec_order(plan.axes)]
     axes = []
     for axis in (plan.axes[i] for i in order):
-        unit = ngff_unit(axis.unit) if axis.regular else None
+        unit = ngff_unit(axis.unit, axis.kind) if axis.regular else None
         axes.append({"name": axis.name, "type": axis.kind} | ({"unit": unit} if unit else {}))
     datasets = [
         {

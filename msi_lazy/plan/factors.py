@@ -180,7 +180,7 @@ def parse_block_bytes(value: Any) -> int:
         raise TypeError(message)
     try:
         parsed = int(parse_bytes(value)) if isinstance(value, str) else int(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError(message) from None
     if parsed < 1:
         raise ValueError(message)

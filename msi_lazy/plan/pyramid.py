@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LevelPlan", "PyramidPlan", "plan_levels", "plan_pyramid"]
 
+_PER_DIMENSION = ("shape", "chunks", "blocks", "factors", "scale", "translation")
 FINISH_FAN_IN = 64
 """Tasks that one finishing task waits for."""
 
@@ -151,6 +152,15 @@ class PyramidPlan:
         """Bytes of all shares that pass between stages; they are not all alive at once."""
         shared = [stage.share for stage in self.stages if stage.share is not None]
         return sum(self.levels[level].nbytes for level in shared)
+
+    def transposed(self, dims: tuple[str, ...]) -> PyramidPlan:
+        """Plan of the same pyramid with its dimensions in another order; stages are not carried over."""
+        order = [self.dims.index(dim) for dim in dims]
+        turned = [
+            replace(level, **{name: tuple(getattr(level, name)[i] for i in order) for name in _PER_DIMENSION})  # type: ignore[arg-type]
+            for level in self.levels
+        ]
+        return replace(self, axes=tuple(self.axes[i] for i in order), levels=tuple(turned), stages=())
 
     def __str__(self) -> str:
         """Return the plan as a table for a terminal."""

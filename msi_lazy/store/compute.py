@@ -11,7 +11,7 @@ from dask.diagnostics.progress import ProgressBar
 if TYPE_CHECKING:
     from dask.delayed import Delayed
 
-__all__ = ["active_client", "run"]
+__all__ = ["active_client", "crosses_processes", "run"]
 
 
 def active_client() -> Any:
@@ -22,6 +22,15 @@ def active_client() -> Any:
 
     owner = getattr(get_scheduler(), "__self__", None)
     return owner if isinstance(owner, Client) else None
+
+
+def crosses_processes() -> bool:
+    """Whether a computation now would run in other processes than this one."""
+    if active_client() is not None:
+        return True
+    from dask import multiprocessing
+
+    return bool(get_scheduler() is multiprocessing.get)
 
 
 def run(delayed: Delayed, progress: bool) -> None:

@@ -74,7 +74,7 @@ def _fuse(
     dependencies: dict[str, set[str]] = {"pyramid-targets": set()}
     wanted: list[Key] = []
     for number, (array, store) in enumerate(zip(arrays, stores, strict=True)):
-        name, dims = f"pyramid-store{number}", tuple(range(array.ndim))
+        name, dims = f"pyramid-store{number}-{token}", tuple(range(array.ndim))
         pairs = (array.name, dims, TaskRef(store.target), None, BlockIndex(array.numblocks), dims)
         numblocks = {array.name: array.numblocks}
         layer = blockwise(store.store, name, dims, *pairs, numblocks=numblocks, **store.options)

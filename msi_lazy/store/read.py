@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import xarray as xr
 import zarr
+from zarr.errors import ContainsArrayError
 
-from msi_lazy.axes import Axis, axis_coordinate
+from msi_lazy.axes import Axis, axis_coordinate, axis_kind
 from msi_lazy.graph.pipeline import open_array
 from msi_lazy.ngff.read import StoredImage, StoredLevel, parse_image
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
 __all__ = ["open_image"]
+
+_XARRAYS_OWN = ("_ARRAY_DIMENSIONS", "_FillValue", "coordinates")
 
 
 def open_image(
@@ -31,14 +34,36 @@ def open_image(
         The group holds no OME-Zarr image, or one that contradicts itself.
     """
     options = dict(storage_options) if storage_options else None
-    group = store if isinstance(store, zarr.Group) else zarr.open_group(store, mode="r", storage_options=options)
+    try:
+        group = store if isinstance(store, zarr.Group) else zarr.open_group(store, mode="r", storage_options=options)
+    except ContainsArrayError:
+        raise ValueError(
+            f"{store} is a Zarr array, not the group of an OME-Zarr image; "
+            f"wrap it with to_spatial_image(zarr.open_array(...))"
+        ) from None
     attributes = dict(group.attrs)
     stored = parse_image(attributes)
-    name = stored.name if stored.name and "/" not in stored.name else "image"
-    return [_open_level(group, stored, level, name) for level in stored.levels], attributes
+    dims = _tree_dims(stored)
+    name = stored.name if stored.name and "/" not in stored.name and stored.name not in dims else "image"
+    return [_open_level(group, stored, level, name, dims) for level in stored.levels], attributes
 
 
-def _open_level(group: zarr.Group, stored: StoredImage, level: StoredLevel, name: str) -> xr.DataArray:
+def _tree_dims(stored: StoredImage) -> tuple[str, ...]:
+    """Names of the dimensions in a tree: those stored, but where the name would hide the axis's type."""
+    dims = list(stored.dims)
+    for position, kind in enumerate(stored.kinds):
+        if kind is None or axis_kind(dims[position], dims) == kind:
+            continue
+        usual = {"time": ("t",), "channel": ("c",), "space": ("z", "y", "x")}.get(kind, ())
+        free = [name for name in usual if name not in dims]
+        if free:
+            dims[position] = free[0]
+    return tuple(dims)
+
+
+def _open_level(
+    group: zarr.Group, stored: StoredImage, level: StoredLevel, name: str, dims: tuple[str, ...]
+) -> xr.DataArray:
     path = "/".join(filter(None, (group.path, level.path)))
     try:
         array = open_array(group.store, path, mode="r")
@@ -48,29 +73,41 @@ def _open_level(group: zarr.Group, stored: StoredImage, level: StoredLevel, name
         raise ValueError(
             f"level {level.path!r} has {array.ndim} dimensions, but the image lists the axes {stored.dims}"
         )
-    beside = _coordinates_beside(group, level.path)
-    coords: dict[Hashable, xr.Variable] = {}
-    for dim, axis_name in enumerate(stored.dims):
-        own = beside.get(axis_name)
-        if own is not None and own.shape == (array.shape[dim],) and own.dims == (axis_name,):
-            coords[axis_name] = own  # names, dates and descriptions that the attributes cannot hold
-        else:
-            grid = Axis(axis_name, None, array.shape[dim], level.scale[dim], level.translation[dim])
-            coords[axis_name] = axis_coordinate(grid, {"units": stored.units[dim]} if stored.units[dim] else {})
+    attrs = {key: value for key, value in array.attrs.items() if key not in _XARRAYS_OWN}
     data = da.from_array(array, chunks="auto", inline_array=False)
-    image = xr.DataArray(data, coords=coords, dims=stored.dims, name=name)
+    image = xr.DataArray(
+        data, dims=dims, coords=_coordinates(group, stored, level, dims, array), name=name, attrs=attrs
+    )
     image.encoding["chunks"] = array.chunks
     return image
 
 
+def _coordinates(
+    group: zarr.Group, stored: StoredImage, level: StoredLevel, dims: tuple[str, ...], array: zarr.Array[Any]
+) -> dict[Hashable, xr.Variable]:
+    """Coordinates of a level: what xarray stored beside its array, and grids where there is none."""
+    lengths = dict(zip(dims, array.shape, strict=True))
+    coords: dict[Hashable, xr.Variable] = {  # names, dates and attributes that OME-Zarr cannot hold
+        name: variable
+        for name, variable in _coordinates_beside(group, level.path).items()
+        if dims == stored.dims and all(lengths.get(str(dim)) == n for dim, n in variable.sizes.items())
+    }
+    for position, dim in enumerate(dims):
+        if dim not in coords:
+            grid = Axis(dim, None, lengths[dim], level.scale[position], level.translation[position])
+            unit = stored.units[position]
+            coords[dim] = axis_coordinate(grid, {"units": unit} if unit else {})
+    return coords
+
+
 def _coordinates_beside(group: zarr.Group, path: str) -> dict[Hashable, xr.Variable]:
     """Coordinates that xarray stored in the group of the level's array, if it has a group of its own."""
-    parent, _, leaf = path.rpartition("/")
+    parent = path.rpartition("/")[0]
     if not parent:
         return {}
     where = "/".join(filter(None, (group.path, parent)))
     try:
-        dataset = xr.open_zarr(group.store, group=where, chunks=None, consolidated=False, drop_variables=[leaf])
+        dataset = xr.open_zarr(group.store, group=where, chunks=None, consolidated=False)
     except (KeyError, ValueError):  # another tool's group, which is no xarray dataset
         return {}
-    return {name: coord.variable.load() for name, coord in dataset.coords.items()}
+    return {name: c.variable.load() if c.ndim < 2 else c.variable for name, c in dataset.coords.items()}

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
-import dask.array as da
-import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec
 from zarr.errors import ZarrUserWarning
 from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from msi_lazy.errors import StoreExistsError
+from msi_lazy.graph.origins import Location, locate
 from msi_lazy.graph.pipeline import open_array
 from msi_lazy.ngff.write import array_path
 
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
 
     from zarr.abc.store import Store
 
-    from msi_lazy.ngff.write import Version
-    from msi_lazy.plan.pyramid import PyramidPlan
-
-__all__ = ["Mode", "Target", "check_target", "create_target", "local_directory"]
+__all__ = ["Mode", "Target", "check_target", "is_in_memory", "open_target", "write_attributes"]
 
 Mode = Literal["w-", "w"]
+ZarrFormat = Literal[2, 3]
 _ZARR_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+_CONSOLIDATING = Lock()
+"""Held while a warning is silenced: threads that did it together would leave it so."""
 
 
 @dataclass(frozen=True)
@@ -41,37 +40,25 @@ class Target:
     """The store."""
     path: str
     """Path of the image's group in it; empty for the root."""
-    zarr_format: Literal[2, 3]
+    zarr_format: ZarrFormat
     """Zarr version, which the OME-Zarr version decides."""
+
+    def below(self, path: str) -> str:
+        """Path in the store of ``path`` in the image's group."""
+        return "/".join(filter(None, (self.path, path)))
 
     def open_level(self, level: int, name: str) -> zarr.Array[Any]:
         """Open the array of a level, to be written in blocks."""
-        return open_array(self.store, "/".join(filter(None, (self.path, array_path(level, name)))))
+        return open_array(self.store, self.below(array_path(level, name)))
 
 
-def local_directory(store: Any) -> Path | None:
-    """Directory that a store argument names, resolved through links, or ``None`` if it is not local."""
-    if isinstance(store, StorePath):
-        root = local_directory(store.store)
-        return None if root is None else (root / store.path).resolve()
-    if isinstance(store, LocalStore):
-        return Path(store.root).resolve()
-    if isinstance(store, Path):
-        return store.resolve()
-    if isinstance(store, str):
-        url = urlsplit(store)
-        if url.scheme == "file":
-            return Path(url.path).resolve()
-        if "://" not in store:
-            return Path(store).resolve()
-    return None
-
-
-def check_target(store: Any, mode: Mode, sources: Sequence[Path], storage_options: Mapping[str, Any] | None) -> None:
+def check_target(store: Any, mode: Mode, sources: Sequence[Location], options: Mapping[str, Any] | None) -> None:
     """Refuse a target that must not be written, before anything is created or deleted.
 
     Raises
     ------
+    TypeError
+        ``store`` is nothing that zarr can write to.
     ValueError
         The mode is unknown, or the target holds the image being read, or is part of it, or is a
         directory that no Zarr library made.
@@ -80,17 +67,20 @@ def check_target(store: Any, mode: Mode, sources: Sequence[Path], storage_option
     """
     if mode not in ("w-", "w"):
         raise ValueError(f"mode must be 'w-' (refuse an existing target) or 'w' (overwrite it), not {mode!r}")
-    directory = local_directory(store)
-    if directory is None:
-        if mode == "w-" and _holds_zarr(store, storage_options):
-            raise StoreExistsError(f"the store {store!r} holds data already; pass mode='w' to overwrite it")
-        return
+    if store is None:
+        raise TypeError("store must be a path, a URL or a zarr store, not None")
+    target = locate(store)
     for source in sources:
-        if source == directory or directory in source.parents or source in directory.parents:
+        if source.overlaps(target):
             raise ValueError(
-                f"the target {directory} and the image being read, {source}, overlap: writing would destroy the "
-                f"source; write to another path"
+                f"the target {target} and the image being read, {source}, overlap: writing would destroy the source; "
+                f"write to another path"
             )
+    directory = target.directory
+    if directory is None:
+        if mode == "w-" and holds_zarr(store, options):
+            raise StoreExistsError(f"the store {target} holds data already; pass mode='w' to overwrite it")
+        return
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return
     if mode == "w-":
@@ -99,65 +89,37 @@ def check_target(store: Any, mode: Mode, sources: Sequence[Path], storage_option
         raise ValueError(f"{directory} is not a Zarr hierarchy, so it is not overwritten; remove it yourself")
 
 
-def _holds_zarr(store: Any, storage_options: Mapping[str, Any] | None) -> bool:
-    options = dict(storage_options) if storage_options else None
+def holds_zarr(store: Any, options: Mapping[str, Any] | None) -> bool:
+    """Whether there is a Zarr group or array at ``store``."""
     try:
-        zarr.open(store, mode="r", storage_options=options)
+        zarr.open(store, mode="r", storage_options=dict(options) if options else None)
     except (FileNotFoundError, KeyError):
         return False
     return True
 
 
-def create_target(
-    tree: xr.DataTree,
-    plan: PyramidPlan,
-    store: Any,
-    mode: Mode,
-    version: Version,
-    encoding: Mapping[str, Any],
-    compressors: Any,
-    storage_options: Mapping[str, Any] | None,
-) -> Target:
-    """Create groups, coordinates and empty arrays; the image's own attributes come last of all, later.
+def open_target(store: Any, mode: Mode, zarr_format: ZarrFormat, options: Mapping[str, Any] | None) -> Target:
+    """Create the image's group; what was there is deleted, if it is Zarr's and ``mode`` is ``"w"``.
 
-    ``tree`` is as it will be stored, ``plan`` its plan, ``encoding`` per node and variable as in
-    xarray's ``DataTree.to_zarr``.
+    A local path is made absolute, so that it means the same wherever the blocks are written.
     """
-    zarr_format: Literal[2, 3] = 3 if version == "0.5" else 2
-    options = dict(storage_options) if storage_options else None
-    group = zarr.open_group(store, mode="w", zarr_format=zarr_format, storage_options=options)
-    others = {str(key): value for key, value in tree.attrs.items() if key not in ("ome", "multiscales", "omero")}
-    group.attrs.update(others)
-    for level in plan.levels:
-        dataset = tree.children[level.name].to_dataset(inherit=False)
-        variable = dataset[plan.name].variable
-        blank = da.zeros(variable.shape, dtype=variable.dtype, chunks=variable.shape)
-        dataset = dataset.assign({plan.name: xr.Variable(variable.dims, blank, variable.attrs)})
-        settings = {"chunks": level.chunks, "compressors": _compressors(compressors, zarr_format)}
-        if zarr_format == 2:
-            settings["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "/"}}
-        asked = encoding.get(f"/{level.name}", encoding.get(level.name, {}))
-        dataset.drop_encoding().to_zarr(
-            group.store,
-            group="/".join(filter(None, (group.path, level.name))),
-            mode="a",
-            zarr_format=zarr_format,
-            consolidated=False,
-            compute=False,
-            encoding={plan.name: {**settings, **asked.get(plan.name, {})}},
+    if isinstance(store, zarr.Group):
+        store = store.store_path
+    directory = locate(store).directory
+    if directory is not None and isinstance(store, (str, Path, LocalStore)):
+        store = LocalStore(os.fspath(directory))
+        options = None
+    # zarr's own "w" would empty a prefix that holds something else, too
+    effective: Mode = "w" if mode == "w" and holds_zarr(store, options) else "w-"
+    try:
+        group = zarr.open_group(
+            store, mode=effective, zarr_format=zarr_format, storage_options=dict(options) if options else None
         )
+    except FileExistsError:
+        raise StoreExistsError(
+            f"{locate(store)} holds something that is no Zarr hierarchy; choose another place"
+        ) from None
     return Target(group.store, group.path, zarr_format)
-
-
-def _compressors(compressors: Any, zarr_format: Literal[2, 3]) -> Any:
-    """What ``"auto"`` stands for: bits of neighbouring samples together, then zstd."""
-    if not (isinstance(compressors, str) and compressors == "auto"):
-        return compressors
-    if zarr_format == 3:
-        return (BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),)
-    from numcodecs import Blosc
-
-    return (Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE),)
 
 
 def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
@@ -168,7 +130,7 @@ def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
     """
     group = zarr.open_group(target.store, path=target.path, mode="r+", zarr_format=target.zarr_format)
     group.attrs.update(dict(attributes))
-    with warnings.catch_warnings():  # Zarr v3 has no consolidation in its specification; xarray asks for it
+    with _CONSOLIDATING, warnings.catch_warnings():  # not in Zarr v3's specification, but xarray asks for it
         warnings.simplefilter("ignore", ZarrUserWarning)
         zarr.consolidate_metadata(target.store, path=target.path or None, zarr_format=target.zarr_format)
 
@@ -177,4 +139,6 @@ def is_in_memory(store: Any) -> bool:
     """Whether other processes cannot see the store."""
     if isinstance(store, (StorePath, zarr.Group)):
         return is_in_memory(store.store)
+    if isinstance(store, str):
+        return store.startswith("memory://")
     return isinstance(store, (MemoryStore, dict))

@@ -1,16 +1,17 @@
-"""Writing a pyramid as OME-Zarr: check, create, compute."""
+"""Writing a pyramid as OME-Zarr: check everything, create, compute."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
-
-from msi_lazy.graph.source import local_sources
+from msi_lazy.graph.origins import origins
+from msi_lazy.graph.source import is_in_memory as is_loaded
+from msi_lazy.graph.source import lazy_array
 from msi_lazy.ngff.write import VERSIONS, Version, check_holdable, image_attributes
-from msi_lazy.store.compute import active_client, run
+from msi_lazy.store.compute import crosses_processes, run
 from msi_lazy.store.graph import write_graph
-from msi_lazy.store.target import Mode, check_target, create_target, is_in_memory
+from msi_lazy.store.hierarchy import check_encoding, create_hierarchy, loaded_coordinates, rehearse
+from msi_lazy.store.target import Mode, check_target, is_in_memory, open_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
 
     from msi_lazy.plan.pyramid import PyramidPlan
+    from msi_lazy.store.target import ZarrFormat
 
 __all__ = ["write_tree"]
 
@@ -40,13 +42,19 @@ def write_tree(
     if version not in VERSIONS:
         raise ValueError(f"version must be one of {', '.join(map(repr, VERSIONS))}, not {version!r}")
     check_holdable(plan.axes, plan.name)
-    encoding = _check_encoding(encoding, plan)
+    _check_dtypes(images)
+    encoding = check_encoding(encoding, plan)
     attributes = image_attributes(plan, version)
-    arrays = [image.data if image.chunks is not None else da.from_array(image.values) for image in images]
-    check_target(store, mode, local_sources(arrays), storage_options)
-    if is_in_memory(store) and active_client() is not None:
-        raise ValueError("a MemoryStore cannot be written by the workers of a distributed client; write to a path")
-    target = create_target(tree, plan, store, mode, version, encoding, compressors, storage_options)
+    arrays = [lazy_array(image) for image in images]
+    coordinates = [lazy_array(coord) for coord in _lazy_coordinates(tree)]
+    check_target(store, mode, origins([*arrays, *coordinates]), storage_options)
+    if is_in_memory(store) and crosses_processes():
+        raise ValueError("a store in memory cannot be written by worker processes; write to a path")
+    tree = loaded_coordinates(tree)
+    zarr_format: ZarrFormat = 3 if version == "0.5" else 2
+    rehearse(tree, plan, zarr_format, encoding, compressors, attributes)
+    target = open_target(store, mode, zarr_format, storage_options)
+    create_hierarchy(target, tree, plan, encoding, compressors)
     targets = [target.open_level(level.number, plan.name) for level in plan.levels]
     delayed = write_graph(arrays, targets, target, attributes)
     if not compute:
@@ -55,12 +63,17 @@ def write_tree(
     return None
 
 
-def _check_encoding(encoding: Mapping[str, Any] | None, plan: PyramidPlan) -> Mapping[str, Any]:
-    """Refuse names that are not in the tree, before anything is created."""
-    for node, variables in (encoding or {}).items():
-        if node.removeprefix("/") not in {level.name for level in plan.levels}:
-            raise ValueError(f"encoding names the node {node!r}; the scales are '/scale0' to '/{plan.levels[-1].name}'")
-        unknown = [name for name in variables if name != plan.name]
-        if unknown:
-            raise ValueError(f"encoding names the variable {unknown[0]!r}; the image is called {plan.name!r}")
-    return encoding or {}
+def _check_dtypes(images: Sequence[xr.DataArray]) -> None:
+    """Refuse levels of different dtypes, which OME-Zarr's readers do not expect."""
+    for number, image in enumerate(images):
+        if image.dtype != images[0].dtype:
+            raise ValueError(
+                f"scale{number} has dtype {image.dtype}, scale0 {images[0].dtype}; convert them alike, "
+                f"e.g. with tree.map_over_datasets"
+            )
+
+
+def _lazy_coordinates(tree: xr.DataTree) -> list[xr.DataArray]:
+    datasets = [node.to_dataset(inherit=False) for node in tree.subtree]
+    coords = (coord for dataset in datasets for coord in dataset.coords.values())
+    return [coord for coord in coords if coord.ndim and not is_loaded(coord.variable)]

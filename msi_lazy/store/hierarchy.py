@@ -1,0 +1,153 @@
+"""Creating what a pyramid is stored in: groups, coordinates, empty arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec
+from zarr.storage import MemoryStore
+
+from msi_lazy.graph.source import is_in_memory
+from msi_lazy.store.target import Target, write_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from msi_lazy.plan.pyramid import PyramidPlan
+    from msi_lazy.store.target import ZarrFormat
+
+__all__ = ["check_encoding", "create_hierarchy", "loaded_coordinates", "rehearse"]
+
+_LAYOUT = ("chunks", "shards")
+_CODECS = ("compressors", "compressor", "filters", "serializer")
+_SETTINGS = (*_LAYOUT, *_CODECS, "fill_value", "write_empty_chunks")
+_OURS = ("ome", "multiscales", "omero")
+
+
+def check_encoding(encoding: Any, plan: PyramidPlan) -> Mapping[str, Any]:
+    """Refuse an ``encoding`` that names what is not in the tree, or settings that change values.
+
+    Raises
+    ------
+    TypeError
+        Not a mapping of nodes to mappings of variables to mappings of settings.
+    ValueError
+        An unknown node, variable or setting, or chunks of another rank than the image.
+    """
+    if encoding is None:
+        return {}
+    form = "encoding has the form {'/scale0': {'image': {'chunks': (64, 64)}}}"
+    if not isinstance(encoding, dict) or not all(isinstance(value, dict) for value in encoding.values()):
+        raise TypeError(f"{form}, not {encoding!r}")
+    for node, variables in encoding.items():
+        if str(node).removeprefix("/") not in {level.name for level in plan.levels}:
+            raise ValueError(f"encoding names the node {node!r}; the scales are '/scale0' to '/{plan.levels[-1].name}'")
+        for name, settings in variables.items():
+            if name != plan.name:
+                raise ValueError(f"encoding names the variable {name!r}; the image is called {plan.name!r}")
+            if not isinstance(settings, dict):
+                raise TypeError(f"{form}, not {encoding!r}")
+            unknown = [setting for setting in settings if setting not in _SETTINGS]
+            if unknown:
+                raise ValueError(
+                    f"encoding of {node!r} has the setting {unknown[0]!r}; those that leave the values as they are can "
+                    f"be set: {', '.join(_SETTINGS)}"
+                )
+            for setting in _LAYOUT:
+                _check_lengths(settings.get(setting), setting, node, len(plan.dims))
+    return encoding
+
+
+def _check_lengths(lengths: Any, setting: str, node: str, ndim: int) -> None:
+    if lengths is None:
+        return
+    whole = isinstance(lengths, (tuple, list)) and all(type(n) is int and n > 0 for n in lengths)
+    if not whole or len(lengths) != ndim:
+        raise ValueError(f"encoding of {node!r}: {setting} must be {ndim} positive integers, not {lengths!r}")
+
+
+def loaded_coordinates(tree: xr.DataTree) -> xr.DataTree:
+    """Tree whose coordinates are in memory: they are small, and written at once."""
+    nodes = {}
+    for node in tree.subtree:
+        dataset = node.to_dataset(inherit=False)
+        lazy = {name: c.compute() for name, c in dataset.coords.items() if not is_in_memory(c.variable)}
+        nodes[node.path] = dataset.assign_coords(lazy)
+    return xr.DataTree.from_dict(nodes, name=tree.name)
+
+
+def rehearse(
+    tree: xr.DataTree,
+    plan: PyramidPlan,
+    zarr_format: ZarrFormat,
+    encoding: Mapping[str, Any],
+    compressors: Any,
+    attributes: Mapping[str, Any],
+) -> None:
+    """Create everything in memory first, so that what cannot be stored is found before anything is touched.
+
+    Raises
+    ------
+    ValueError
+        A setting or an attribute that zarr or xarray refuses, in their words.
+    """
+    group = zarr.open_group(MemoryStore(), mode="w-", zarr_format=zarr_format)
+    target = Target(group.store, "", zarr_format)
+    nodes = {"/": tree.to_dataset(inherit=False)}
+    nodes |= {level.name: tree.children[level.name].to_dataset(inherit=False) for level in plan.levels}
+    try:
+        create_hierarchy(target, xr.DataTree.from_dict(nodes), plan, encoding, compressors)
+        for level in plan.levels:
+            target.open_level(level.number, plan.name)
+        write_attributes(target, attributes)
+    except Exception as error:  # whatever a codec, or an attribute that is no JSON, may raise
+        raise ValueError(
+            f"the pyramid cannot be stored with these encoding, compressors and attributes: {error!r}"
+        ) from error
+
+
+def create_hierarchy(
+    target: Target, tree: xr.DataTree, plan: PyramidPlan, encoding: Mapping[str, Any], compressors: Any
+) -> None:
+    """Create groups, coordinates and empty arrays, and write other nodes of the tree as they are.
+
+    The image's own attributes are not written yet: they come last of all.
+    """
+    levels = {level.name: level for level in plan.levels}
+    for node in tree.subtree:
+        name = node.path.strip("/")
+        dataset = node.to_dataset(inherit=False)
+        settings: dict[Any, Any] = {}
+        if name in levels:
+            image = dataset[plan.name].variable
+            blank = da.zeros(image.shape, dtype=image.dtype, chunks=image.shape)
+            dataset = dataset.assign({plan.name: xr.Variable(image.dims, blank, image.attrs)}).drop_encoding()
+            asked = encoding.get(f"/{name}", encoding.get(name, {})).get(plan.name, {})
+            settings[plan.name] = {**_settings(levels[name].chunks, compressors, target.zarr_format), **asked}
+        elif not name:
+            dataset.attrs = {key: value for key, value in tree.attrs.items() if key not in _OURS}
+        options: dict[str, Any] = {"mode": "a", "zarr_format": target.zarr_format, "consolidated": False}
+        options |= {"compute": name not in levels, "encoding": settings}
+        dataset.to_zarr(target.store, group=target.below(name) or None, **options)
+
+
+def _settings(chunks: tuple[int, ...], compressors: Any, zarr_format: ZarrFormat) -> dict[str, Any]:
+    """Encoding of an image's array, in xarray's words."""
+    settings: dict[str, Any] = {"chunks": chunks, "compressors": _compressors(compressors, zarr_format)}
+    if zarr_format == 2:
+        settings["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "/"}}
+    return settings
+
+
+def _compressors(compressors: Any, zarr_format: ZarrFormat) -> Any:
+    """What ``"auto"`` stands for: bits of neighbouring samples together, then zstd."""
+    if not (isinstance(compressors, str) and compressors == "auto"):
+        return compressors
+    if zarr_format == 3:
+        return (BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),)
+    from numcodecs import Blosc
+
+    return (Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE),)
