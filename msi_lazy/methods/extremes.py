@@ -59,51 +59,65 @@ def _window_extreme(
     out = np.empty(out_shape, array.dtype)
     rows_out = out.reshape(-1, layout.row_out * layout.inner)
     shape = (layout.outer_in, layout.outer_out, layout.outer_factors, layout.window_rows)
-    if array.dtype.kind == "f" or nodata is not None:
-        skip = array.dtype.type(np.nan if nodata is None else nodata)
+    if nodata is not None:
+        skip = array.dtype.type(nodata)
         _extreme_of_valid(rows_in, rows_out, *shape, layout.factor, layout.inner, skip, largest)
     else:
         _extreme_of_all(rows_in, rows_out, *shape, layout.factor, layout.inner, largest)
     return out
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _larger(one, other):  # type: ignore[no-untyped-def]
+    """The larger of two samples; NaN loses."""
+    return one if (one > other) | (other != other) else other
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _smaller(one, other):  # type: ignore[no-untyped-def]
+    """The smaller of two samples; NaN loses."""
+    return one if (one < other) | (other != other) else other
+
+
 @njit(nogil=True, cache=True)
 def _meet_row(best, row, factor, inner, largest):  # type: ignore[no-untyped-def]
-    """Take one input row of integers into the running extremes of its windows."""
+    """Take one input row into the running extremes of its windows; inner loops for factors 1 and 2."""
     groups_out = len(best) // inner
     groups_in = len(row) // inner
     if factor == 2 and inner == 1 and groups_in >= 2 * groups_out:
         if largest:
             for i in range(groups_out):
-                best[i] = max(best[i], max(row[2 * i], row[2 * i + 1]))
+                best[i] = _larger(best[i], _larger(row[2 * i], row[2 * i + 1]))
         else:
             for i in range(groups_out):
-                best[i] = min(best[i], min(row[2 * i], row[2 * i + 1]))
+                best[i] = _smaller(best[i], _smaller(row[2 * i], row[2 * i + 1]))
     elif factor == 1:
         if largest:
             for i in range(len(best)):
-                best[i] = max(best[i], row[i])
+                best[i] = _larger(best[i], row[i])
         else:
             for i in range(len(best)):
-                best[i] = min(best[i], row[i])
+                best[i] = _smaller(best[i], row[i])
     else:
         for group in range(groups_out):
             for step in range(group * factor, min(group * factor + factor, groups_in)):
                 for k in range(inner):
                     value = row[step * inner + k]
                     known = best[group * inner + k]
-                    best[group * inner + k] = max(known, value) if largest else min(known, value)
+                    best[group * inner + k] = _larger(known, value) if largest else _smaller(known, value)
 
 
 @njit(nogil=True, cache=True)
 def _extreme_of_all(rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, factor, inner, largest):  # type: ignore[no-untyped-def]
+    """Extremes of all samples that are numbers."""
     rows = np.empty(window_rows, np.int64)
     for row in range(rows_out.shape[0]):
         found = list_window_rows(row, outer_in, outer_out, outer_factors, rows)
         best = rows_out[row]
         first = rows_in[rows[0]]
-        for i in range(len(best)):
-            best[i] = first[(i // inner) * factor * inner + i % inner]
+        for group in range(len(best) // inner):
+            for k in range(inner):
+                best[group * inner + k] = first[group * factor * inner + k]
         for i in range(found):
             _meet_row(best, rows_in[rows[i]], factor, inner, largest)
 

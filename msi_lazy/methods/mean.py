@@ -51,8 +51,8 @@ def window_mean(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ..
     width = rows_out.shape[1]
     if array.dtype.kind == "f":
         skip = array.dtype.type(np.nan if nodata is None else nodata)
-        sums, counts = np.empty(width, np.float64), np.empty(width, np.int64)
-        _mean_float(rows_in, rows_out, *shape, layout.window_rows, *along, sums, counts, skip)
+        sums = np.empty(width, np.float64)
+        _mean_float(rows_in, rows_out, *shape, layout.window_rows, *along, sums, skip)
     elif array.dtype.itemsize == 8 or nodata is not None:
         skip = array.dtype.type(0 if nodata is None else nodata)
         high, low = np.empty(width, np.int64), np.empty(width, np.uint64)
@@ -109,6 +109,14 @@ def _rounded_quotient(total, count):  # type: ignore[no-untyped-def]
     return quotient + ((2 * rest > count) | ((2 * rest == count) & (quotient & 1 == 1)))
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _shift_right(sums, out, length, shift):  # type: ignore[no-untyped-def]
+    """``sums / 2**shift`` rounded half to even; inlined, so that the shift is a constant and vectorises."""
+    for i in range(length):
+        # adding half, less one where the quotient is even, rounds half to even
+        out[i] = (sums[i] + ((1 << shift) >> 1) - (1 - ((sums[i] >> shift) & 1))) >> shift
+
+
 @njit(nogil=True, cache=True)
 def _mean_integer(rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, factor, inner, sums):  # type: ignore[no-untyped-def]
     """Means of integers up to 32 bits, summed in the dtype of ``sums``."""
@@ -122,14 +130,12 @@ def _mean_integer(rows_in, rows_out, outer_in, outer_out, outer_factors, window_
             _add_row(sums, rows_in[rows[i]], factor, inner)
         count = found * factor
         out = rows_out[row]
-        if count & (count - 1) == 0:  # a power of two: shifts, which vectorise
-            shift = 0
-            while (1 << shift) < count:
-                shift += 1
-            half = (1 << shift) >> 1
-            for i in range(full):
-                # adding half, less one where the quotient is even, rounds half to even
-                out[i] = (sums[i] + half - (1 - ((sums[i] >> shift) & 1)) * (half > 0)) >> shift
+        if count == 8:
+            _shift_right(sums, out, full, 3)
+        elif count == 4:
+            _shift_right(sums, out, full, 2)
+        elif count == 2:
+            _shift_right(sums, out, full, 1)
         else:
             for i in range(full):
                 out[i] = _rounded_quotient(sums[i], count)
@@ -140,27 +146,47 @@ def _mean_integer(rows_in, rows_out, outer_in, outer_out, outer_factors, window_
 
 @njit(nogil=True, cache=True)
 def _mean_float(  # type: ignore[no-untyped-def]
-    rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, factor, inner, sums, counts, skip
+    rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, factor, inner, sums, skip
 ):
-    """Means of floats without NaN and without ``skip``, summed in float64."""
+    """Means of floats without NaN and without ``skip``, summed in float64.
+
+    All samples are summed first; only where that is not a number, or there is a ``skip``, are the
+    samples of the window looked at one by one.
+    """
     rows = np.empty(window_rows, np.int64)
     groups_in = rows_in.shape[1] // inner
+    full = min(rows_out.shape[1] // inner, groups_in // factor) * inner
+    nothing_to_skip = skip != skip
     for row in range(rows_out.shape[0]):
         found = list_window_rows(row, outer_in, outer_out, outer_factors, rows)
         sums[:] = 0.0
-        counts[:] = 0
         for i in range(found):
-            source = rows_in[rows[i]]
-            for group in range(rows_out.shape[1] // inner):
-                for step in range(group * factor, min(group * factor + factor, groups_in)):
-                    for k in range(inner):
-                        value = source[step * inner + k]
-                        valid = (value == value) & (value != skip)
-                        sums[group * inner + k] += np.float64(value) if valid else 0.0
-                        counts[group * inner + k] += valid
+            _add_row(sums, rows_in[rows[i]], factor, inner)
+        count = np.float64(found * factor)
         out = rows_out[row]
-        for i in range(len(out)):
-            out[i] = sums[i] / counts[i] if counts[i] > 0 else skip
+        plain = nothing_to_skip
+        for i in range(full):
+            out[i] = sums[i] / count
+            plain &= sums[i] == sums[i]
+        for i in range(0 if not plain else full, len(out)):
+            if i >= full or not nothing_to_skip or sums[i] != sums[i]:
+                out[i] = _mean_of_valid(rows_in, rows[:found], i, factor, inner, skip)
+
+
+@njit(nogil=True, cache=True)
+def _mean_of_valid(rows_in, rows, position, factor, inner, skip):  # type: ignore[no-untyped-def]
+    """Mean of the samples of one window that are neither NaN nor ``skip``; ``skip`` if there are none."""
+    start = (position // inner) * factor
+    stop = min(start + factor, rows_in.shape[1] // inner)
+    total = 0.0
+    count = 0
+    for row in rows:
+        for step in range(start, stop):
+            value = rows_in[row, step * inner + position % inner]
+            if value == value and value != skip:
+                total += np.float64(value)
+                count += 1
+    return total / count if count > 0 else np.float64(skip)
 
 
 @njit(nogil=True, cache=True)
