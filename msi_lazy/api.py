@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from msi_lazy.axes import image_name, read_axes
-from msi_lazy.graph.source import DaskSource, find_source
+from msi_lazy.graph.source import WindowSource, as_dask_source, find_source
 from msi_lazy.graph.stages import build_levels
 from msi_lazy.methods import resolve_method
 from msi_lazy.methods.table import check_dtype
@@ -106,7 +107,8 @@ def to_multiscale(
         factors = parse_factors(scale_factors, axes, checked_boundary)
     nodata = _parse_nodata(nodata, dtype)
     source = find_source(image)
-    plan = plan_pyramid(
+    planned = partial(
+        plan_pyramid,
         name=image_name(image),
         axes=axes,
         dtype=dtype,
@@ -116,8 +118,11 @@ def to_multiscale(
         boundary=checked_boundary,
         block_bytes=limit,
         source_chunks=source.chunks,
-        by_window=not isinstance(source, DaskSource),
     )
+    plan = planned(by_window=isinstance(source, WindowSource))
+    if isinstance(source, WindowSource) and not plan.reading.fits:
+        source = as_dask_source(image, source)
+        plan = planned(by_window=False)
     return build_tree(plan, build_levels(source, plan, row, nodata), image)
 
 

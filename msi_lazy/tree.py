@@ -171,7 +171,7 @@ def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
         _check_nests(axes[0], axes[number], number)
     works = _matching_works(find_works([image.data for image in images if image.chunks is not None]), images)
     levels = tuple(_read_level(number, image, axes) for number, image in enumerate(images))
-    reading = works[0].reading if works else Reading(False, images[0].size, None, None, 0)
+    reading = works[0].reading if works else Reading(False, images[0].size)
     kwargs = stored.metadata.get("kwargs", {}) if stored else {}
     return PyramidPlan(
         name=str(images[0].name),

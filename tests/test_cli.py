@@ -11,6 +11,7 @@ import yaozarrs
 import zarr
 from click.testing import CliRunner
 from distributed import LocalCluster
+from numcodecs import Zlib
 from PIL import Image
 from skimage import data
 
@@ -96,7 +97,6 @@ def test_factors_and_levels(convert, options, factors):
     "arguments",
     [
         ["--factors", "2", "2", "in.zarr", "out.zarr"],
-        ["in.zarr", "--factors", "2", "2", "out.zarr"],
         ["in.zarr", "out.zarr", "--factors", "2", "2", "--method", "mean"],
         ["--chunks", "8", "--factors", "z=2,y=2,x=2", "2", "in.zarr", "out.zarr"],
     ],
@@ -135,7 +135,8 @@ def test_scale_and_units_become_transformations(convert):
 @pytest.mark.parametrize("dims", ["cyx", "c,y,x", "c, y, x"])
 def test_dims_replace_those_of_the_input(convert, dims):
     group = convert("--levels", "1", "--dims", dims)
-    assert [axis["type"] for axis in read_multiscale(group)["axes"]] == ["channel", "space", "space"]
+    axes = [(axis["name"], axis["type"]) for axis in read_multiscale(group)["axes"]]
+    assert axes == [("c", "channel"), ("y", "space"), ("x", "space")]
     assert_levels(group, [(1, 2, 2)])
 
 
@@ -214,16 +215,19 @@ def test_plan_only_prints_the_plan_and_creates_nothing(folder):
         (["in.zarr", "out.zarr", "--scheduler", "post://office"], "there is no Dask scheduler at 'post://office'"),
     ],
 )
-def test_faults_are_said_in_one_line_and_create_nothing(folder, arguments, message):
+def test_faults_are_said_in_one_line_and_create_nothing(folder, monkeypatch, arguments, message):
+    monkeypatch.setattr("distributed.Client", None)  # one of a faulty address would hang when the process ends
     zarr.create_group(folder / "group.zarr")
     for name in ("broken.png", "broken.dat", "broken.tif", "broken2.tif", "broken.npy"):
         (folder / name).write_bytes(b"neither this nor that")
     assert_fails(["convert", *arguments], message)
 
 
-def test_damaged_chunks_are_said_in_one_line(folder):
-    (folder / "in.zarr" / "c" / "0" / "0" / "0").write_bytes(b"not what the codec wrote")
-    result = CliRunner().invoke(main, ["convert", "in.zarr", "out.zarr", "--levels", "1"])
+@pytest.mark.parametrize(("zarr_format", "compressor"), [(3, None), (2, None), (2, Zlib())])
+def test_damaged_chunks_are_said_in_one_line(folder, zarr_format, compressor):
+    zarr.create_array("bad.zarr", data=PIXELS, zarr_format=zarr_format, compressors=compressor, chunks=PIXELS.shape)
+    (folder / "bad.zarr" / ("c/0/0/0" if zarr_format == 3 else "0.0.0")).write_bytes(b"cut")
+    result = CliRunner().invoke(main, ["convert", "bad.zarr", "out.zarr"])
     assert isinstance(result.exception, SystemExit), result.exception
     assert result.stderr.startswith("Error: ")
     assert "ome" not in zarr.open_group(folder / "out.zarr", mode="r").attrs  # never looks complete
@@ -263,9 +267,9 @@ def test_demo_writes_a_valid_store_and_draws_its_levels(tmp_path, monkeypatch):
     np.testing.assert_array_equal(tree["scale0"].retina.transpose("y", "x", "c").values, data.retina())
     with Image.open("demo-levels.png") as sheet:
         columns = np.array_split(np.array(sheet), len(tree.children), axis=1)
-    for column in columns:  # each level is there, large and small, and is no flat colour
+    for column in columns:  # each level is there, whole above and in part below, beside text in grey
         for half in np.array_split(column, 2):
-            assert len(np.unique(half.reshape(-1, 3), axis=0)) > 100
+            assert len(np.unique(half[half[..., 0] != half[..., 2]], axis=0)) > 100
 
 
 def test_demo_refuses_a_directory_that_is_no_store(folder):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from msi_lazy.plan.reading import Reading
     from msi_lazy.plan.stages import StagePlan
 
-__all__ = ["StageWork", "merge_block", "pick_level", "read_block", "reduce_block"]
+__all__ = ["StageWork", "merge_block", "pick_level", "read_block", "reduce_block", "reduce_overlapped"]
 
 Array = np.ndarray[Any, Any]
 Index = tuple[int, ...]
@@ -93,6 +93,11 @@ def reduce_block(array: Array, index: Index, *, work: StageWork) -> tuple[Array,
         values[level][relative_slices(stage.owned(level, index), windows[level - stage.first])]
         for level in stage.outputs
     )
+
+
+def reduce_overlapped(array: Array, index: Index, *, work: StageWork) -> tuple[Array, ...]:
+    """Make the stage's levels from a block with a whole halo around it, as Dask's ``overlap`` gives it."""
+    return reduce_block(array[relative_slices(work.stage.needed(index)[0], work.stage.reach(index))], index, work=work)
 
 
 def pick_level(levels: tuple[Array, ...], *, position: int) -> Array:

@@ -11,6 +11,7 @@ from mmap import mmap
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr
@@ -21,11 +22,9 @@ from dask.task_spec import DataNode, TaskRef
 from msi_lazy.graph.pipeline import reopen_array
 
 if TYPE_CHECKING:
-    import dask.array as da
-
     from msi_lazy.plan.windows import Window
 
-__all__ = ["DaskSource", "MemmapFile", "WindowSource", "find_source", "is_in_memory", "lazy_array"]
+__all__ = ["DaskSource", "MemmapFile", "WindowSource", "as_dask_source", "find_source", "is_in_memory", "lazy_array"]
 
 Chunks = tuple[tuple[int, ...], ...]
 _GETTERS = (getter, getter_inline, getter_nofancy)
@@ -122,6 +121,13 @@ def find_source(image: xr.DataArray) -> WindowSource | DaskSource:
     stored = variable.encoding.get("preferred_chunks") or {}
     chunks = [stored.get(dim, n) for dim, n in variable.sizes.items()]
     return WindowSource(variable, uuid4().hex, normalize_chunks(chunks, variable.shape) if stored else None)
+
+
+def as_dask_source(image: xr.DataArray, source: WindowSource) -> DaskSource:
+    """The same pixels as a Dask array in the chunks they are stored in, each decoded once, to be rechunked."""
+    if image.chunks is None:
+        return DaskSource(image.chunk(dict(zip(image.dims, source.chunks or image.shape, strict=True))).data)
+    return DaskSource(da.from_array(source.array, chunks=source.chunks, lock=source.lock))
 
 
 def lazy_array(image: xr.DataArray) -> da.Array:

@@ -13,12 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
+from dask.array.overlap import overlap
 from dask.base import tokenize
 from dask.blockwise import BlockIndex, Blockwise, blockwise
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import DataNode, TaskRef
 
-from msi_lazy.graph.blocks import StageWork, merge_block, pick_level, read_block, reduce_block
+from msi_lazy.graph.blocks import (
+    StageWork,
+    merge_block,
+    pick_level,
+    read_block,
+    reduce_block,
+    reduce_overlapped,
+)
 from msi_lazy.graph.merge import MergeLayer
 from msi_lazy.graph.source import DaskSource, WindowSource
 
@@ -33,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STAGE_FUNCTIONS", "build_levels", "find_works", "is_stage_task"]
 
-STAGE_FUNCTIONS = (read_block, merge_block, reduce_block)
+STAGE_FUNCTIONS = (read_block, merge_block, reduce_block, reduce_overlapped)
 """What makes a task a block of a stage."""
 
 
@@ -97,6 +105,8 @@ def _start_graph(source: WindowSource | DaskSource, work: StageWork) -> tuple[Hi
     """The graph below the first stage, and the name of its last layer."""
     if isinstance(source, DaskSource):
         array = source.array.rechunk(work.stage.block_chunks(0))
+        if any(work.stage.halo):
+            array = overlap(array, dict(enumerate(work.stage.halo)), boundary="none", allow_rechunk=False)
         return array.dask, array.name
     key = f"pyramid-source-{source.token}"
     return HighLevelGraph({key: MaterializedLayer({key: DataNode(key, source)})}, {key: set()}), key
@@ -113,7 +123,8 @@ def _first_stage(name: str, below: str, source: WindowSource | DaskSource, work:
     dims = tuple(range(len(counts)))
     index = BlockIndex(counts)
     if isinstance(source, DaskSource):
-        return blockwise(reduce_block, name, dims, below, dims, index, dims, numblocks={below: counts}, work=work)
+        make = reduce_overlapped if any(work.stage.halo) else reduce_block
+        return blockwise(make, name, dims, below, dims, index, dims, numblocks={below: counts}, work=work)
     return blockwise(read_block, name, dims, TaskRef(below), None, index, dims, numblocks={}, work=work)
 
 

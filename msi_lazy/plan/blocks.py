@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import lcm, prod
 from typing import TYPE_CHECKING
 
-from msi_lazy.plan.stages import StagePlan
+from msi_lazy.plan.stages import StagePlan, compose_halo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,10 +123,12 @@ def _least_edges(pyramid: Pyramid, first: int, last: int, deepest: int) -> Exten
         pyramid.chunks,
         pyramid.cumulative(first, last),
         pyramid.cumulative(first, deepest),
+        compose_halo(pyramid.factors[first:deepest], pyramid.radii[first:deepest], len(pyramid.chunks)),
         strict=True,
     )
-    for extent, chunk, to_last, to_deepest in per_dim:
+    for extent, chunk, to_last, to_deepest, halo in per_dim:
         unit = lcm(chunk * to_last, to_deepest)
+        unit *= max(-(-halo // unit), 1)  # a halo reaches into the next block at most
         edges.append(extent if extent < unit + to_deepest else unit)  # a lone tail joins its block
     return tuple(edges)
 

@@ -9,11 +9,17 @@ from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from msi_lazy.plan.stages import StagePlan
+    from msi_lazy.plan.windows import Interval
 
 __all__ = ["Reading"]
 
 Chunks = tuple[tuple[int, ...], ...]
+
+_MOST_DECODING = 1.5
+"""How often, on average, blocks may decode a chunk of the source before rechunking it costs less."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +30,21 @@ class Reading:
     """Whether each block reads its own window, halo included, straight from the source."""
     samples: int
     """Samples read."""
-    chunks: int | None
+    chunks: int | None = None
     """Chunks of the source decoded, each as often as it is touched; ``None`` if it has none."""
-    source_chunks: int | None
+    source_chunks: int | None = None
     """Chunks the source has."""
-    extra_tasks: int
+    chunks_without_halo: int | None = None
+    """Chunks that would be decoded if there were no halo: how well they fit the blocks."""
+    extra_tasks: int = 0
     """Tasks beside those of the blocks (the source's own, and a rechunk's)."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether the source's chunks fit the blocks well enough to be read window by window."""
+        if self.chunks_without_halo is None or self.source_chunks is None:
+            return True
+        return self.chunks_without_halo <= _MOST_DECODING * self.source_chunks
 
     @classmethod
     def of_stage(cls, stage: StagePlan, chunks: Chunks | None, by_window: bool) -> Reading:
@@ -40,26 +55,23 @@ class Reading:
         """
         count = None if chunks is None else prod(map(len, chunks))
         if not by_window:
-            samples = prod(stage.extents[0])
-            return cls(False, samples, count, count, (count or 0) + stage.blocks)
-        samples, decoded = 1, 1
-        for dim in range(len(stage.edges)):
-            borders = list(accumulate(chunks[dim])) if chunks is not None else None
-            lengths, touched = 0, 0
-            for interval in _intervals(stage, dim):
-                lengths += interval[1] - interval[0]
-                if borders is not None:
-                    touched += bisect_left(borders, interval[1]) - bisect_right(borders, interval[0]) + 1
-            samples *= lengths
-            decoded *= touched
-        return cls(True, samples, None if chunks is None else decoded, count, 0)
+            return cls(False, prod(stage.extents[0]), count, count, count, (count or 0) + stage.blocks)
+        dims = range(len(stage.edges))
+        windows = [[stage.needed(index)[0][dim] for index in _along(stage, dim)] for dim in dims]
+        samples = prod(sum(window.length for window in along) for along in windows)
+        if chunks is None:
+            return cls(True, samples)
+        owned = [[stage.owned(stage.first, index)[dim] for index in _along(stage, dim)] for dim in dims]
+        decoded, least = (prod(map(_touched, along, chunks)) for along in (windows, owned))
+        return cls(True, samples, decoded, count, least)
 
 
-def _intervals(stage: StagePlan, dim: int) -> list[tuple[int, int]]:
-    """Intervals of the input level that the blocks along ``dim`` read."""
-    found = []
-    for position in range(stage.counts[dim]):
-        index = tuple(position if other == dim else 0 for other in range(len(stage.edges)))
-        interval = stage.needed(index)[0][dim]
-        found.append((interval.start, interval.stop))
-    return found
+def _along(stage: StagePlan, dim: int) -> Iterable[tuple[int, ...]]:
+    """Indices of the blocks along ``dim``, the first one of every other dimension."""
+    return (tuple(i if other == dim else 0 for other in range(len(stage.edges))) for i in range(stage.counts[dim]))
+
+
+def _touched(windows: Iterable[Interval], lengths: tuple[int, ...]) -> int:
+    """Chunks of ``lengths`` that hold a sample of a window, each as often as one does."""
+    borders = list(accumulate(lengths))
+    return sum(bisect_left(borders, w.stop) - bisect_right(borders, w.start) + 1 for w in windows)

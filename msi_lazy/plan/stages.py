@@ -20,7 +20,7 @@ from operator import mul
 
 from msi_lazy.plan.windows import Interval, Window, hull, needed_interval
 
-__all__ = ["StagePlan"]
+__all__ = ["StagePlan", "compose_halo"]
 
 Index = tuple[int, ...]
 
@@ -79,13 +79,7 @@ class StagePlan:
     @cached_property
     def halo(self) -> tuple[int, ...]:
         """Samples of level ``first`` that a block reads beyond its own, at most, on either side."""
-        widths = []
-        for dim in range(len(self.edges)):
-            reach = 0
-            for step in range(len(self.factors) - 1, -1, -1):
-                reach = reach * self.factors[step][dim] + self.radii[step][dim]
-            widths.append(reach)
-        return tuple(widths)
+        return compose_halo(self.factors, self.radii, len(self.edges))
 
     def owned(self, level: int, index: Index) -> Window:
         """Samples of ``level`` that block ``index`` owns."""
@@ -113,6 +107,14 @@ class StagePlan:
             windows.insert(0, tuple(map(hull, owned, (needed_interval(*terms) for terms in below))))
         return tuple(windows)
 
+    def reach(self, index: Index) -> Window:
+        """Samples of level ``first`` within a whole halo of what block ``index`` owns."""
+        owned = zip(self.owned(self.first, index), self.halo, self.extents[0], strict=True)
+        return tuple(
+            Interval(max(interval.start - halo, 0), min(interval.stop + halo, extent))
+            for interval, halo, extent in owned
+        )
+
     def block_chunks(self, level: int) -> tuple[tuple[int, ...], ...]:
         """Lengths of the blocks of ``level`` along each dimension, as Dask writes chunks."""
         step = level - self.first
@@ -134,6 +136,20 @@ class StagePlan:
             )
             for interval, factor, edge, count in zip(window, factors, self.edges, self.counts, strict=True)
         )
+
+
+def compose_halo(factors: tuple[Index, ...], radii: tuple[Index, ...], ndim: int) -> tuple[int, ...]:
+    """Reach of a chain of kernels, in samples of its input, along each of ``ndim`` dimensions.
+
+    Examples
+    --------
+    >>> compose_halo(((2,), (2,)), ((3,), (3,)), 1)
+    (9,)
+    """
+    widths = [0] * ndim
+    for step_factors, step_radii in zip(reversed(factors), reversed(radii), strict=True):
+        widths = [w * factor + radius for w, factor, radius in zip(widths, step_factors, step_radii, strict=True)]
+    return tuple(widths)
 
 
 def _block_count(extent: int, edge: int, smallest: int) -> int:

@@ -1,0 +1,110 @@
+"""A method with a radius: composed halos give the bits of the whole array, for any blocks and any source."""
+
+from itertools import product
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from zarr.storage import MemoryStore
+
+import msi_lazy as msi
+from msi_lazy.plan.windows import level_extent
+from tests.conftest import CountingStore
+from tests.strategies import block_sizes, chunkings, pyramids
+
+
+def two(factor):
+    return 2
+
+
+def wide_sum(array, factors, out_shape, nodata=None):
+    """Weighted sum of a window and two samples around it: order and place of every sample matter."""
+    radii = [two(factor) if factor > 1 else 0 for factor in factors]
+    total = np.zeros(out_shape)
+    for offset in product(*(range(f + 2 * r) for f, r in zip(factors, radii, strict=True))):
+        steps = zip(offset, out_shape, factors, strict=True)
+        part = array[tuple(slice(o, o + (n - 1) * f + 1, f) for o, n, f in steps)]
+        total += part * (1 + sum(offset) % 5)
+    return np.rint(total / 7).astype(array.dtype)
+
+
+WIDE = msi.Method("wide", wide_sum, "test method with a radius of two", "iuf", False, radius=two)
+
+
+def whole_array_levels(array, factors, boundary):
+    levels = [array]
+    for step in factors:
+        array = levels[-1]
+        out = tuple(level_extent(n, f, boundary) for n, f in zip(array.shape, step, strict=True))
+        for dim, (f, count) in enumerate(zip(step, out, strict=True)):
+            radius = 2 if f > 1 else 0
+            reach = np.arange(-radius, count * f + radius).clip(0, array.shape[dim] - 1)
+            array = array.take(reach, axis=dim)  # edges replicated, also beyond a padded end
+        levels.append(wide_sum(array, step, out))
+    return levels
+
+
+@given(case=pyramids(max_dims=3, max_extent=40), data=st.data())
+def test_blocks_and_sources_make_no_difference(case, data):
+    shape, factors = case
+    array = np.random.default_rng(0).integers(0, 999, shape)
+    dims = ("z", "y", "x")[-len(shape) :]
+    pixels = da.from_array(array, chunks=data.draw(chunkings(shape))) if data.draw(st.booleans()) else array
+    boundary = data.draw(st.sampled_from(["trim", "pad"]))
+    tree = msi.to_multiscale(
+        xr.DataArray(pixels, dims=dims),
+        [dict(zip(dims, step, strict=True)) for step in factors],
+        method=WIDE,
+        chunks=data.draw(st.integers(1, 8)),
+        boundary=boundary,
+        block_bytes=data.draw(block_sizes(shape, 8)),
+    )
+    expected = whole_array_levels(array, factors, boundary)
+    store = MemoryStore()
+    with dask.config.set(scheduler="synchronous"):
+        tree.pyramid.to_zarr(store) if len(shape) > 1 else None
+        for number, level in enumerate(expected):
+            np.testing.assert_array_equal(tree[f"scale{number}"].image, level)
+            if len(shape) > 1:
+                np.testing.assert_array_equal(zarr.open_group(store)[f"scale{number}/image"][:], level)
+
+
+@pytest.fixture
+def stored():
+    array = np.random.default_rng(0).integers(0, 60000, (64, 64, 64), dtype="i4")
+    store = CountingStore(MemoryStore())
+    return zarr.create_array(store, data=array, chunks=(16, 16, 16))
+
+
+def test_chunks_decoded_are_as_planned_and_each_target_chunk_is_written_once(stored):
+    stored.store.reads.clear()
+    tree = msi.to_multiscale(msi.to_spatial_image(stored), [2, 2], method=WIDE, chunks=8, block_bytes=32**3 * 4)
+    plan = msi.explain(tree)
+    target = CountingStore(MemoryStore())
+    tree.pyramid.to_zarr(target)
+    assert sum(stored.store.chunk_reads().values()) == plan.reading.chunks > 64
+    assert set(target.chunk_writes("scale0/image").values()) == {1}
+    assert 1 < plan.read_amplification < 4
+    assert plan.blocks == 8
+    for number, level in enumerate(whole_array_levels(stored[:], [(2, 2, 2)] * 2, "trim")):
+        np.testing.assert_array_equal(zarr.open_group(target)[f"scale{number}/image"][:], level)
+
+
+def test_a_source_that_cannot_be_sliced_is_computed_once(stored):
+    pixels = da.from_zarr(stored) + 1
+    tree = msi.to_multiscale(
+        xr.DataArray(pixels, dims=("z", "y", "x")), [2], method=WIDE, chunks=8, block_bytes=32**3 * 4
+    )
+    stored.store.reads.clear()
+    tree.pyramid.to_zarr(MemoryStore())
+    assert set(stored.store.chunk_reads().values()) == {1}
+
+
+def test_samples_read_stay_within_half_as_many_again():
+    image = xr.DataArray(da.from_array(np.broadcast_to(np.uint16(0), (1024,) * 3), chunks=128), dims=("z", "y", "x"))
+    assert msi.explain(msi.to_multiscale(image, [2] * 4, method=WIDE)).read_amplification < 1.5
