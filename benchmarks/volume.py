@@ -13,6 +13,7 @@ import zarr
 from zarr.codecs import BloscCodec
 
 CHUNK = 128
+CODEC = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
 
 
 def sample_block(start: tuple[int, int, int], shape: tuple[int, int, int]) -> np.ndarray:
@@ -43,8 +44,7 @@ def make_volume(path: Path, gib: float, chunk: int = CHUNK) -> Path:
     if (path / "zarr.json").exists():
         return path
     shape = volume_shape(gib)
-    codec = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
-    array = zarr.create_array(path, shape=shape, chunks=(chunk,) * 3, dtype="uint16", compressors=codec)
+    array = zarr.create_array(path, shape=shape, chunks=(chunk,) * 3, dtype="uint16", compressors=CODEC)
     for z in range(0, shape[0], CHUNK):
         for y in range(0, shape[1], CHUNK):
             array[z : z + CHUNK, y : y + CHUNK] = sample_block((z, y, 0), (CHUNK, CHUNK, shape[2]))

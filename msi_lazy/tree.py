@@ -229,8 +229,8 @@ def _check_nests(finest: tuple[Axis, ...], axes: tuple[Axis, ...], number: int) 
         if not (fine.regular and coarse.regular):
             continue
         begins = (coarse.translation - coarse.scale / 2) - (fine.translation - fine.scale / 2)
-        ends = begins + coarse.length * coarse.scale - fine.length * fine.scale
-        if max(abs(begins), abs(ends)) > coarse.scale * (1 + _AGREEMENT) or coarse.length > fine.length:
+        longer = coarse.length * coarse.scale - fine.length * fine.scale
+        if max(abs(begins), abs(longer)) > coarse.scale * (1 + _AGREEMENT) or coarse.length > fine.length:
             raise ValueError(
                 f"scale{number} no longer nests in scale0 along {fine.name!r}: it has {coarse.length} samples of "
                 f"{coarse.scale:g} from {coarse.translation:g}, scale0 {fine.length} of {fine.scale:g} from "

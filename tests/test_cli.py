@@ -190,7 +190,6 @@ def test_plan_only_prints_the_plan_and_creates_nothing(folder):
         (["group.zarr", "out.zarr"], "the group holds no OME-Zarr image"),
         (["unknown://in.zarr", "out.zarr"], "'unknown://in.zarr' cannot be opened as Zarr"),
         (["broken.png", "out.zarr"], "broken.png is no picture that imageio reads"),
-        (["broken.dat", "out.zarr"], "broken.dat is no picture that imageio reads"),
         (["broken.tif", "out.zarr"], "broken.tif cannot be read as TIFF"),
         (["broken.npy", "out.zarr"], "broken.npy cannot be opened as .npy"),
         (["broken*.tif", "out.zarr"], "broken*.tif' cannot be read"),
@@ -218,7 +217,7 @@ def test_plan_only_prints_the_plan_and_creates_nothing(folder):
 def test_faults_are_said_in_one_line_and_create_nothing(folder, monkeypatch, arguments, message):
     monkeypatch.setattr("distributed.Client", None)  # one of a faulty address would hang when the process ends
     zarr.create_group(folder / "group.zarr")
-    for name in ("broken.png", "broken.dat", "broken.tif", "broken2.tif", "broken.npy"):
+    for name in ("broken.png", "broken.tif", "broken2.tif", "broken.npy"):
         (folder / name).write_bytes(b"neither this nor that")
     assert_fails(["convert", *arguments], message)
 
