@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import build, compare, volume
+from benchmarks import build, compare, scale, volume
 
 
 def test_build_checks_every_sample():
@@ -24,3 +24,10 @@ def test_compare_prints_a_row_for_each_contender(plane):
     result = CliRunner().invoke(compare.main, arguments, catch_exceptions=False)
     rows = [line for line in result.output.splitlines() if line.startswith("| ")]
     assert [row.split("|")[1].strip() for row in rows[1:]] == ["TensorStore, only copying scale 0", "msi_lazy"]
+
+
+def test_scale_prints_a_row_for_each_size():
+    result = CliRunner().invoke(scale.main, ["--upto", "1 GB", "--gib", "0.01"], catch_exceptions=False)
+    (row,) = (line for line in result.output.splitlines() if line.startswith("| 1 GB"))
+    assert row.split("|")[2].strip() == "27"
+    assert "s per GiB" in result.output
