@@ -274,7 +274,14 @@ def test_demo_writes_a_valid_store_and_draws_its_levels(tmp_path, monkeypatch):
 def test_demo_refuses_a_directory_that_is_no_store(folder):
     (folder / "photos").mkdir()
     (folder / "photos" / "holiday.jpg").touch()
-    assert_fails(["demo", "--out", "photos"], "photos is not a Zarr hierarchy")
+    assert_fails(["demo", "--out", "photos"], "photos exists already")
+
+
+def test_demo_overwrites_its_own_store_and_no_other(folder):
+    assert CliRunner().invoke(main, ["convert", "in.zarr", "mine.zarr"]).exit_code == 0
+    assert_fails(["demo", "--out", "mine.zarr"], "mine.zarr exists already")
+    for _ in range(2):
+        assert CliRunner().invoke(main, ["demo"]).exit_code == 0
 
 
 @pytest.fixture(scope="module")

@@ -37,12 +37,20 @@ def run_demo(out: Path, sheet: Path) -> None:
     image = msi.to_spatial_image(load(), dims=("y", "x", "c"), name="retina", c_coords=["r", "g", "b"])
     tree = msi.to_multiscale(image, "auto")
     click.echo(str(msi.explain(tree)))
-    msi.to_zarr(tree, out, mode="w")
+    msi.to_zarr(tree, out, mode="w" if _is_earlier_demo(out) else "w-")
     files = [path for path in out.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     click.echo(f"\nwrote {out}: {len(files)} files, {size / 2**20:.1f} MiB")
     draw_sheet(msi.open_multiscale(out), sheet)
     click.echo(f"wrote {sheet}: every level, and one patch of it, as read back from the store")
+
+
+def _is_earlier_demo(out: Path) -> bool:
+    """Whether ``out`` is what the demo wrote before, and nobody's data."""
+    try:
+        return "retina" in msi.open_multiscale(out)["scale0"].data_vars
+    except (ValueError, OSError):
+        return False
 
 
 def draw_sheet(tree: xr.DataTree, path: Path) -> None:

@@ -19,16 +19,14 @@ _ALIASES = {
     "um": "micrometer",
     "µm": "micrometer",
     "μm": "micrometer",
-    "micron": "micrometer",
     "nm": "nanometer",
     "pm": "picometer",
     "mm": "millimeter",
     "cm": "centimeter",
     "m": "meter",
     "km": "kilometer",
-    "å": "angstrom",
+    "Å": "angstrom",
     "s": "second",
-    "sec": "second",
     "ms": "millisecond",
     "us": "microsecond",
     "µs": "microsecond",
@@ -36,8 +34,10 @@ _ALIASES = {
     "ns": "nanosecond",
     "min": "minute",
     "h": "hour",
-    "hr": "hour",
 }
+"""Abbreviations, which keep their case."""
+_WORDS = {"micron": "micrometer", "sec": "second", "hr": "hour"}
+"""Other words, in lower case."""
 
 
 def ngff_unit(unit: str | None, kind: str | None) -> str | None:
@@ -58,10 +58,16 @@ def ngff_unit(unit: str | None, kind: str | None) -> str | None:
     names = _NAMES.get(str(kind), frozenset())
     exact = unit.strip()
     word = exact.lower().replace("metre", "meter")
-    for candidate in (exact, word, word.removesuffix("s")):
-        name = _ALIASES.get(candidate, candidate)
-        if name in names:
-            return name
+    # an abbreviation is meant as it is written: mm is not Mm
+    for candidate in (
+        _ALIASES.get(exact),
+        word,
+        word.removesuffix("s"),
+        _WORDS.get(word),
+        _WORDS.get(word.removesuffix("s")),
+    ):
+        if candidate in names:
+            return candidate
     example = "'second', 'millisecond'" if kind == "time" else "'micrometer', 'nanometer'"
     raise ValueError(
         f"unit {unit!r} is not one that OME-Zarr lists for a {kind} axis; use a UDUNITS name such as {example}, or none"
