@@ -52,7 +52,7 @@ def to_multiscale(
         One entry per level, relative to the level before: 128 samples with ``[2, 4]`` become 64,
         then 16.  An entry is an integer for all spatial dimensions, or a dict ``{dim: integer}``
         in which a missing dimension means 1.  ``"auto"`` halves until the spatial dimensions fit one
-        chunk; each time those whose spacing is within √2 of the finest, so that an anisotropic
+        chunk (``[]`` makes one level); each time those whose spacing is within √2 of the finest, so that an anisotropic
         image becomes near-isotropic.
     method
         Name of the downsampling method, see :class:`msi_lazy.Methods`.
@@ -66,7 +66,8 @@ def to_multiscale(
     nodata
         A value that every reduction leaves out; a window of nothing else becomes this value.
     block_bytes
-        How much of level 0 one task holds.  Dask blocks are whole multiples of ``chunks`` up to this.
+        How much of level 0 one task holds, as an integer or a text.  Dask blocks are whole multiples of
+        ``chunks`` up to this.
 
     Returns
     -------
@@ -137,7 +138,8 @@ def _parse_nodata(nodata: Any, dtype: np.dtype[Any]) -> Any:
     if nodata is None:
         return None
     try:
-        scalar = np.asarray(nodata).astype(dtype)[()]
+        with np.errstate(invalid="ignore"):
+            scalar = np.asarray(nodata).astype(dtype)[()]
         same = np.ndim(nodata) == 0 and (scalar == nodata or (scalar != scalar and nodata != nodata))
     except (TypeError, ValueError, OverflowError):
         same = False
@@ -191,14 +193,15 @@ def to_zarr(
     version
         OME-Zarr version: ``"0.5"`` (Zarr v3) or ``"0.4"`` (Zarr v2).
     compressors
-        Codecs of all levels, as ``zarr.create_array`` takes them.  ``"auto"`` is Blosc's zstd, level 3,
-        after a bit shuffle.
+        Codecs of all levels, as ``zarr.create_array`` takes them: ``zarr.codecs.ZstdCodec()``, or for 0.4
+        one of numcodecs.  ``"auto"`` is Blosc's zstd, level 3, after a bit shuffle.
     encoding
         Settings per level, in the form of xarray's ``DataTree.to_zarr``: ``{"/scale0": {"image": {...}}}``.
     compute
-        ``False`` creates the arrays and returns a :class:`dask.delayed.Delayed` that does the rest.
+        ``False`` creates the arrays and returns a :class:`dask.delayed.Delayed` that does the rest; until
+        it has run, the store does not open as an image.
     progress
-        Show a progress bar.
+        Show a progress bar on the terminal, of tasks done.
     storage_options
         Options of the file system behind a URL.
 

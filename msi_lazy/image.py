@@ -35,7 +35,8 @@ def to_spatial_image(
         NumPy, Dask or Zarr array (or anything sliceable with a shape and a dtype), 1D to 5D.
         Dask and Zarr arrays stay lazy.
     dims
-        Dimension names.  Default: the last of ``z, y, x``; ``zyxc`` in 4D, ``tzyxc`` in 5D.
+        Dimension names, as a tuple or as one string of letters.  Default: the last of ``z, y, x``;
+        ``zyxc`` in 4D, ``tzyxc`` in 5D.
     scale, translation
         Spacing, and position of the first sample's centre, per dimension.  Missing entries are 1 and 0.
     name
@@ -65,7 +66,11 @@ def to_spatial_image(
     """
     if isinstance(array, xr.DataArray):
         raise TypeError("to_spatial_image wraps an array, and was given a DataArray: pass it to to_multiscale as it is")
+    if isinstance(array, str):
+        raise TypeError(f"to_spatial_image wraps an array, not the name of a file ({array!r}): open the file first")
     array = _keep_lazy(array)
+    if 0 in array.shape:
+        raise ValueError(f"the array of shape {array.shape} is empty")
     dims = _check_dims(dims, array.ndim)
     scale = _check_numbers("scale", scale, dims)
     translation = _check_numbers("translation", translation, dims)
@@ -107,12 +112,17 @@ def _check_dims(dims: Sequence[str] | None, ndim: int) -> tuple[str, ...]:
         if not 1 <= ndim <= 5:
             raise ValueError(f"an array of {ndim} dimensions has no default dims; name them with dims=(...)")
         return {4: ("z", "y", "x", "c"), 5: ("t", "z", "y", "x", "c")}.get(ndim, ("z", "y", "x")[-ndim:])
-    if isinstance(dims, str) or len(dims) != ndim or len(set(dims)) != len(dims):
-        raise ValueError(f"dims must be {ndim} different names, one per dimension of the array, not {dims!r}")
+    if len(dims) != ndim or len(set(dims)) != len(dims):
+        raise ValueError(
+            f"dims must be {ndim} different names, one per dimension of the array, such as "
+            f"{('t', 'c', 'z', 'y', 'x')[-ndim:]}, not {dims!r}"
+        )
     return tuple(dims)
 
 
 def _check_known(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str, ...]) -> None:
+    if mapping is not None and not hasattr(mapping, "items"):
+        raise TypeError(f"{what} must be a dict by dimension, such as {{{dims[-1]!r}: ...}}, not {mapping!r}")
     unknown = [dim for dim in mapping or {} if dim not in dims]
     if unknown:
         raise ValueError(f"{what} names the dimension {unknown[0]!r}, but the image has {dims}")

@@ -1,3 +1,4 @@
+import inspect
 import subprocess
 import sys
 
@@ -34,7 +35,10 @@ def test_another_librarys_accessor_is_left_alone_in_either_order():
 
 def test_the_accessor_does_what_the_functions_do(tmp_path):
     tree = msi.to_multiscale(msi.to_spatial_image(np.arange(64.0).reshape(8, 8)), [2])
-    assert str(tree.pyramid.explain()) == str(msi.explain(tree))
+    assert repr(tree.pyramid) == str(tree.pyramid.explain()) == str(msi.explain(tree))
+    assert "<table>" in tree.pyramid._repr_html_()
+    ours, function = (list(inspect.signature(f).parameters) for f in (tree.pyramid.to_zarr, msi.to_zarr))
+    assert ours == function[1:]
     tree.msi.to_zarr(tmp_path / "a.zarr")
     msi.to_zarr(tree, tmp_path / "b.zarr")
     one, other = (msi.open_multiscale(tmp_path / name) for name in ("a.zarr", "b.zarr"))

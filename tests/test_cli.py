@@ -304,3 +304,23 @@ def test_worker_processes_write_what_threads_write(folder, cluster, source):  # 
     assert result.exit_code == 0, result.output
     assert cluster.scheduler.transition_counter > done
     assert_levels(zarr.open_group("out.zarr", mode="r"), [(2, 2, 2), (2, 2, 2)])
+
+
+def test_four_dimensions_are_not_guessed(folder):
+    np.save("four.npy", np.zeros((2, 3, 8, 8), "u1"))
+    zarr.create_array("four.zarr", data=np.zeros((2, 3, 8, 8), "u1"))
+    for source in ("four.npy", "four.zarr"):
+        assert_fails(["convert", source, "o.zarr"], "--dims czyx")
+        result = CliRunner().invoke(main, ["convert", source, "o.zarr", "--dims", "tcyx", "--plan-only"])
+        assert "(t, c, y, x)" in result.output
+
+
+def test_a_glob_without_quotes_gets_a_hint(folder):
+    result = CliRunner().invoke(main, ["convert", "a.png", "b.png", "c.png", "o.zarr"])
+    assert "in quotes" in result.output
+
+
+def test_a_directory_of_planes_gets_a_hint(folder):
+    (folder / "planes").mkdir()
+    (folder / "planes" / "1.png").touch()
+    assert_fails(["convert", "planes", "o.zarr"], "quoted glob")

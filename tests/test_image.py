@@ -76,7 +76,9 @@ def test_lists_become_arrays():
     ("options", "error", "words"),
     [
         ({"dims": ("y",)}, ValueError, "dims must be 2"),
-        ({"dims": "yx"}, ValueError, "'yx'"),
+        ({"dims": "yxz"}, ValueError, "'yxz'"),
+        ({"scale": 0.5}, TypeError, "scale must be a dict"),
+        ({"axis_units": "micrometer"}, TypeError, "axis_units must be a dict"),
         ({"dims": ("y", "y")}, ValueError, "different names"),
         ({"scale": {"q": 1}}, ValueError, "scale names the dimension 'q'"),
         ({"scale": {"x": 0}}, ValueError, "positive, not 0"),
@@ -93,6 +95,18 @@ def test_lists_become_arrays():
 def test_wrong_arguments_are_refused(options, error, words):
     with pytest.raises(error, match=words):
         to_spatial_image(np.zeros((4, 4)), **options)
+
+
+def test_dims_can_be_one_string():
+    assert to_spatial_image(np.zeros((2, 4)), dims="cx").dims == ("c", "x")
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"), [("a.tif", TypeError, "open"), (np.zeros((0, 4)), ValueError, "empty")]
+)
+def test_what_is_no_array_is_refused(given, error, words):
+    with pytest.raises(error, match=words):
+        to_spatial_image(given)
 
 
 def test_an_image_is_not_wrapped_again():

@@ -185,3 +185,23 @@ def test_opening_reads_no_pixel(counting_store):
     repr(opened), str(opened.pyramid.explain())
     assert not [key for key in counting_store.chunk_reads() if "/image/" in key]
     xr.testing.assert_identical(opened["scale1"].image.compute(), tree["scale1"].image.compute())
+
+
+def test_geometry_that_contradicts_the_coordinates_is_warned_of(tmp_path):
+    tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((32, 32))), [2])
+    moved = tree.sel(x=slice(8, None))
+    moved.to_zarr(tmp_path / "stale.zarr", consolidated=False)
+    with pytest.warns(UserWarning, match="refresh"):
+        assert msi.open_multiscale(tmp_path / "stale.zarr")["scale0"].x[0] == 8
+    moved.pyramid.refresh().to_zarr(tmp_path / "fresh.zarr", consolidated=False)
+    assert msi.open_multiscale(tmp_path / "fresh.zarr")["scale0"].x[0] == 8
+
+
+def test_blocks_of_a_reopened_image_are_moderate_and_whole_chunks():
+    root = zarr.create_group(MemoryStore())
+    root.create_array("0", shape=(2048, 2048, 2048), chunks=(64, 64, 64), dtype="u2")
+    root.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale(["0"], "zyx")]}
+    image = msi.open_multiscale(root.store)["scale0"].image
+    assert image.data.chunksize[0] % 64 == 0
+    assert np.prod(image.data.chunksize) * 2 <= 64 * 2**20
+    assert list(image.sizes) == list(image.coords) == ["z", "y", "x"]

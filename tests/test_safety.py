@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 from numcodecs import GZip
 from zarr.codecs import GzipCodec
-from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore, StorePath
+from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore, StorePath, ZipStore
 
 import msi_lazy as msi
 
@@ -228,3 +228,16 @@ def test_a_rebuilt_pyramid_is_explained_as_such():
     rebuilt = msi.to_multiscale(make_tree()["scale0"].image + 1, [2], method="max", block_bytes=4096)
     plan = msi.explain(rebuilt)
     assert (plan.method, plan.block_bytes, len(plan.stages)) == ("max", 4096, 1)
+
+
+def test_zip_files_are_refused_with_advice(tmp_path):
+    for target in (tmp_path / "o.zip", str(tmp_path / "o.zarr.zip"), ZipStore(tmp_path / "z.zip", mode="w")):
+        with pytest.raises(ValueError, match="zip it"):
+            make_tree().pyramid.to_zarr(target)
+
+
+def test_names_of_single_channels_are_written_without_a_warning(tmp_path):
+    image = msi.to_spatial_image(np.zeros((2, 8, 8)), dims=("c", "y", "x"), c_coords=["dapi", "gfp"])
+    tree = msi.to_multiscale(image, [2]).isel(c=1)
+    tree.pyramid.to_zarr(tmp_path / "o.zarr")
+    assert msi.open_multiscale(tmp_path / "o.zarr")["scale1"].c.item() == "gfp"

@@ -40,7 +40,13 @@ class _FactorsCommand(click.Command):
                 joined[-1] += f" {word}"
             else:
                 joined.append(word)
-        return super().parse_args(ctx, joined)
+        try:
+            return super().parse_args(ctx, joined)
+        except click.UsageError as error:
+            if "unexpected extra argument" not in error.message:
+                raise
+            hint = "; a glob of planes is given in quotes: 'planes/*.tif'"  # the shell has opened it up
+            raise click.UsageError(error.message + hint, ctx) from None
 
 
 _FAULTS = (ValueError, TypeError, OSError, ImportError, RuntimeError, zlib.error)
@@ -65,13 +71,13 @@ def main() -> None:
 @main.command(cls=_FactorsCommand)
 @click.argument("input")
 @click.argument("output")
-@click.option("--factors", help="One factor per level, e.g. 2 2 4, or z=1,y=2,x=2 z=2,y=2,x=2.")
-@click.option("--levels", help="'auto' (default: until the image fits one chunk) or a number of halvings.")
-@click.option("--method", default="mean", show_default=True, help="Downsampling method.")
+@click.option("--factors", help="One factor per level, separated by spaces: 2 2 4, or z=1,y=2,x=2 z=2,y=2,x=2.")
+@click.option("--levels", help="'auto' (default: until the image fits one chunk), or how many beside the full one.")
+@click.option("--method", default="mean", show_default=True, help="Downsampling method: mean, min, max or nearest.")
 @click.option("--chunks", help="Chunk shape on disk: 64, or z=32,y=64,x=64.")
 @click.option("--boundary", default="trim", show_default=True, help="trim, pad or exact.")
 @click.option("--scale", help="Pixel spacing, e.g. z=2,y=.5,x=.5; overrides what the input says.")
-@click.option("--units", help="Unit of the spatial axes, e.g. micrometer.")
+@click.option("--units", help="Unit of the spatial axes: micrometer, nm, um, ...")
 @click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides what the input says.")
 @click.option("--version", default="0.5", show_default=True, help="OME-Zarr version: 0.5 or 0.4.")
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
@@ -109,14 +115,19 @@ def convert(input: str, output: str, **options: Any) -> None:
 def info(store: str) -> None:
     """Print the levels of the OME-Zarr image at STORE."""
     import msi_lazy as msi
+    from msi_lazy.plan.render import levels_text
 
     with _one_line_errors():
-        click.echo(str(msi.explain(msi.open_multiscale(store))))
+        tree = msi.open_multiscale(store)
+        click.echo(levels_text(msi.explain(tree)))
+        (image,) = tree["scale0"].data_vars.values()
+        if "c" in image.coords:
+            click.echo(f"\nchannels: {', '.join(map(str, image.c.values.ravel()))}")
 
 
 @main.command()
-@click.option("--out", default="demo.ome.zarr", show_default=True, type=click.Path(path_type=Path))
-@click.option("--sheet", default="demo-levels.png", show_default=True, type=click.Path(path_type=Path))
+@click.option("--out", default="demo.ome.zarr", show_default=True, type=click.Path(path_type=Path), help="The store.")
+@click.option("--sheet", default="demo-levels.png", show_default=True, type=click.Path(path_type=Path), help="The PNG.")
 def demo(out: Path, sheet: Path) -> None:
     """Build and write the pyramid of a real picture, and draw a contact sheet of its levels."""
     from msi_lazy.cli.demo import run_demo

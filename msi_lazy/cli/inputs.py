@@ -87,13 +87,14 @@ def _read_zarr(source: str, dims: tuple[str, ...] | None) -> xr.DataArray:
     try:
         node = zarr.open(source, mode="r")
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no Zarr array or group at {source!r}") from None
+        hint = f"; for a directory of planes give a quoted glob, '{source}/*.tif'" if Path(source).is_dir() else ""
+        raise FileNotFoundError(f"there is no Zarr array or group at {source!r}{hint}") from None
     except Exception as error:  # each file system behind a URL has exceptions of its own
         raise ValueError(f"{source!r} cannot be opened as Zarr: {error}") from error
     if isinstance(node, zarr.Array):
         named: Any = getattr(node.metadata, "dimension_names", None) or node.attrs.get("_ARRAY_DIMENSIONS")
         complete = named is not None and all(named)
-        return to_spatial_image(node, dims or (tuple(named) if complete else None))
+        return to_spatial_image(node, dims or (tuple(named) if complete else _usual_dims(source, node)))
     scale0 = open_multiscale(source).children["scale0"].to_dataset(inherit=False)
     (name,) = scale0.data_vars
     image = scale0[name]
@@ -109,7 +110,15 @@ def _read_npy(path: Path, dims: tuple[str, ...] | None) -> xr.DataArray:
         array = np.lib.format.open_memmap(path, mode="r")
     except ValueError as error:
         raise ValueError(f"{path.name} cannot be opened as .npy: {error}") from None
-    return to_spatial_image(array, dims)
+    return to_spatial_image(array, dims or _usual_dims(path.name, array))
+
+
+def _usual_dims(source: str, array: Any) -> tuple[str, ...] | None:
+    """Leave up to three dimensions to be the last of z, y, x; refuse to guess the names of more."""
+    if array.ndim <= 3:
+        return None
+    example = "tczyx"[-array.ndim :]
+    raise ValueError(f"{source} has {array.ndim} dimensions {array.shape} without names; give them: --dims {example}")
 
 
 def _read_planes(pattern: str, dims: tuple[str, ...] | None) -> xr.DataArray:

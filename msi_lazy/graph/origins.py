@@ -16,6 +16,7 @@ from dask.task_spec import DataNode, GraphNode, Task
 from zarr.storage import FsspecStore, LocalStore, StorePath
 
 from msi_lazy.graph.source import MemmapFile, WindowSource
+from msi_lazy.graph.views import CroppedArray
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -118,7 +119,7 @@ def _held_by(value: Any, depth: int = 0) -> Iterator[Any]:
 
 def _origin(value: Any) -> Location | None:
     """Where an array-like reads from, if it says so."""
-    if isinstance(value, WindowSource):
+    if isinstance(value, (CroppedArray, WindowSource)):
         return _origin(value.array)
     if isinstance(value, MemmapFile):
         return locate(Path(value.filename))

@@ -15,11 +15,10 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr
-from dask.array.core import getter, getter_inline, getter_nofancy, normalize_chunks
-from dask.blockwise import Blockwise
-from dask.task_spec import DataNode, TaskRef
+from dask.array.core import getter, normalize_chunks
 
 from msi_lazy.graph.pipeline import reopen_array
+from msi_lazy.graph.views import CroppedArray, find_view
 
 if TYPE_CHECKING:
     from msi_lazy.plan.windows import Window
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["DaskSource", "MemmapFile", "WindowSource", "as_dask_source", "find_source", "is_in_memory", "lazy_array"]
 
 Chunks = tuple[tuple[int, ...], ...]
-_GETTERS = (getter, getter_inline, getter_nofancy)
 
 
 @dataclass(frozen=True)
@@ -127,6 +125,8 @@ def as_dask_source(image: xr.DataArray, source: WindowSource) -> DaskSource:
     """The same pixels as a Dask array in the chunks they are stored in, each decoded once, to be rechunked."""
     if image.chunks is None:
         return DaskSource(image.chunk(dict(zip(image.dims, source.chunks or image.shape, strict=True))).data)
+    if isinstance(source.array, CroppedArray):
+        return DaskSource(image.data)
     return DaskSource(da.from_array(source.array, chunks=source.chunks, lock=source.lock))
 
 
@@ -145,39 +145,14 @@ def is_in_memory(variable: xr.Variable) -> bool:
 
 def _unwrap(array: da.Array) -> WindowSource | None:
     """What ``array`` is a plain chunked view of, or ``None`` where that is not certain."""
-    layers = array.dask.layers
-    layer = layers.get(array.name)
-    if not isinstance(layer, Blockwise) or layer.task.func not in _GETTERS:
+    view = find_view(array)
+    if view is None or not (view.plain or isinstance(view.array, np.ndarray)):  # some other kind of array
         return None
-    options = layer.task.kwargs
-    if set(options) - {"asarray", "lock"}:
-        return None
-    wrapped = _wrapped_array(layer, layers)
-    if not options.get("asarray", True) and not isinstance(wrapped, np.ndarray):  # some other kind of array
-        return None
-    if wrapped is None or getattr(wrapped, "shape", None) != array.shape or wrapped.dtype != array.dtype:
-        return None
+    wrapped = view.array
     if isinstance(wrapped, zarr.Array):
         wrapped = reopen_array(wrapped)
     elif isinstance(wrapped, np.ndarray):
         wrapped = MemmapFile.of(wrapped) or wrapped
-    return WindowSource(wrapped, str(array.name), _stored_chunks(wrapped), options.get("lock", False))
-
-
-def _wrapped_array(layer: Blockwise, layers: Any) -> Any:
-    """The array-like that a layer of getters slices: a literal, or the value of another layer."""
-    argument = layer.indices[0][0] if layer.indices and layer.indices[0][1] is None else None
-    if isinstance(argument, TaskRef):
-        origin = layers.get(argument.key)
-        argument = origin.get(argument.key) if origin is not None else None
-    if isinstance(argument, DataNode):
-        argument = argument.value
-    return argument if hasattr(argument, "shape") and hasattr(argument, "dtype") else None
-
-
-def _stored_chunks(array: Any) -> Chunks | None:
-    """Chunks (shards, where there are any) that ``array`` is stored in."""
-    stored = getattr(array, "shards", None) or getattr(array, "chunks", None)
-    if not isinstance(stored, tuple):
-        return None
-    return tuple(map(tuple, normalize_chunks(stored, array.shape)))
+    if any(crop != (0, n) for crop, n in zip(view.crop, view.array.shape, strict=True)):
+        wrapped = CroppedArray(wrapped, view.crop)
+    return WindowSource(wrapped, str(array.name), view.stored_chunks, view.lock)

@@ -10,19 +10,26 @@ from dask.utils import format_bytes
 if TYPE_CHECKING:
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 
-__all__ = ["plan_html", "plan_text"]
+__all__ = ["levels_text", "plan_html", "plan_text"]
 
 _HEADINGS = ("level", "shape", "chunks", "blocks", "stage", "spacing", "size")
 
 
 def plan_text(plan: PyramidPlan) -> str:
     """Return the plan as plain text, one line per level and one per fact."""
-    rows = [_HEADINGS, *(_level_cells(plan, level) for level in plan.levels)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    table.insert(1, "  ".join("-" * width for width in widths))
+    table = _table([_HEADINGS, *(_level_cells(plan, level) for level in plan.levels)])
     facts = [f"{label + ':':<18}{value}" for label, value in _facts(plan)]
     return "\n".join([_title(plan), "", *table, "", *facts])
+
+
+def levels_text(plan: PyramidPlan) -> str:
+    """Return what is stored, without what it takes to make it: axes, and one line per level."""
+    axes = [f"{axis.name} ({', '.join(filter(None, (axis.kind, axis.unit)))})" for axis in plan.axes]
+    made = f", made with method {plan.method}" if plan.method else ""
+    chosen = [i for i, heading in enumerate(_HEADINGS) if heading not in ("blocks", "stage")]
+    rows = [_HEADINGS, *(_level_cells(plan, level) for level in plan.levels)]
+    table = _table([tuple(row[i] for i in chosen) for row in rows])
+    return "\n".join([f"{plan.name!r}, {plan.dtype}, axes {', '.join(axes)}{made}", "", *table])
 
 
 def plan_html(plan: PyramidPlan) -> str:
@@ -37,6 +44,14 @@ def plan_html(plan: PyramidPlan) -> str:
         f"<table><caption>{escape(_title(plan))}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><dl>{facts}</dl>"
     )
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines of a table whose first row is its heading."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    table.insert(1, "  ".join("-" * width for width in widths))
+    return table
 
 
 def _title(plan: PyramidPlan) -> str:

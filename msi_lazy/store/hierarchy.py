@@ -74,9 +74,19 @@ def loaded_coordinates(tree: xr.DataTree) -> xr.DataTree:
     nodes = {}
     for node in tree.subtree:
         dataset = node.to_dataset(inherit=False)
-        lazy = {name: c.compute() for name, c in dataset.coords.items() if not is_in_memory(c.variable)}
-        nodes[node.path] = dataset.assign_coords(lazy)
+        coords = {name: _loaded(c.variable) for name, c in dataset.coords.items()}
+        changed = {name: loaded for name, loaded in coords.items() if loaded is not dataset[name].variable}
+        nodes[node.path] = dataset.assign_coords(changed)
     return xr.DataTree.from_dict(nodes, name=tree.name)
+
+
+def _loaded(coordinate: xr.Variable) -> xr.Variable:
+    """``coordinate`` in memory, names as variable-length strings, which Zarr v3 specifies."""
+    if not is_in_memory(coordinate):
+        coordinate = coordinate.compute()
+    if coordinate.dtype.kind != "U":
+        return coordinate
+    return xr.Variable(coordinate.dims, coordinate.values.astype(object), coordinate.attrs)
 
 
 def rehearse(

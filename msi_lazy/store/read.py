@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import xarray as xr
 import zarr
+from dask.array.core import normalize_chunks
 from zarr.errors import ContainsArrayError
 
 from msi_lazy.axes import Axis, axis_coordinate, axis_kind
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_image"]
 
+_BLOCK_BYTES = 64 * 2**20
 _XARRAYS_OWN = ("_ARRAY_DIMENSIONS", "_FillValue", "coordinates")
 
 
@@ -74,7 +77,9 @@ def _open_level(
             f"level {level.path!r} has {array.ndim} dimensions, but the image lists the axes {stored.dims}"
         )
     attrs = {key: value for key, value in array.attrs.items() if key not in _XARRAYS_OWN}
-    data = da.from_array(array, chunks="auto", inline_array=False)
+    stored_in = array.shards or array.chunks
+    chunks = normalize_chunks("auto", array.shape, _BLOCK_BYTES, array.dtype, previous_chunks=stored_in)
+    data = da.from_array(array, chunks=chunks, inline_array=False)
     image = xr.DataArray(
         data, dims=dims, coords=_coordinates(group, stored, level, dims, array), name=name, attrs=attrs
     )
@@ -87,17 +92,31 @@ def _coordinates(
 ) -> dict[Hashable, xr.Variable]:
     """Coordinates of a level: what xarray stored beside its array, and grids where there is none."""
     lengths = dict(zip(dims, array.shape, strict=True))
-    coords: dict[Hashable, xr.Variable] = {  # names, dates and attributes that OME-Zarr cannot hold
+    beside = {  # names, dates and attributes that OME-Zarr cannot hold
         name: variable
         for name, variable in _coordinates_beside(group, level.path).items()
         if dims == stored.dims and all(lengths.get(str(dim)) == n for dim, n in variable.sizes.items())
     }
+    coords: dict[Hashable, xr.Variable] = {}
     for position, dim in enumerate(dims):
-        if dim not in coords:
-            grid = Axis(dim, None, lengths[dim], level.scale[position], level.translation[position])
-            unit = stored.units[position]
-            coords[dim] = axis_coordinate(grid, {"units": unit} if unit else {})
-    return coords
+        unit = stored.units[position]
+        axis = Axis(dim, stored.kinds[position], lengths[dim], level.scale[position], level.translation[position])
+        grid = axis_coordinate(axis, {"units": unit} if unit else {})
+        coords[dim] = beside.pop(dim, grid)
+        _warn_of_contradiction(coords[dim], grid, axis, level.path)
+    return coords | {name: beside[name] for name in sorted(beside, key=str)}
+
+
+def _warn_of_contradiction(coordinate: xr.Variable, grid: xr.Variable, axis: Axis, path: str) -> None:
+    """Warn where a level's coordinate is not where the OME-Zarr attributes say: other readers go by those."""
+    if axis.kind != "space" or coordinate is grid or coordinate.dtype.kind not in "iuf":
+        return
+    if abs(float(coordinate.values[0]) - float(grid.values[0])) > axis.scale / 100:
+        warnings.warn(
+            f"level {path!r}: the coordinate {axis.name!r} begins at {coordinate.values[0]}, the OME-Zarr attributes "
+            f"say {grid.values[0]}; the coordinate is used.  Was an edited tree written without tree.pyramid.refresh()?",
+            stacklevel=5,
+        )
 
 
 def _coordinates_beside(group: zarr.Group, path: str) -> dict[Hashable, xr.Variable]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import zarr
 from zarr.errors import ZarrUserWarning
-from zarr.storage import LocalStore, MemoryStore, StorePath
+from zarr.storage import LocalStore, MemoryStore, StorePath, ZipStore
 
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.graph.origins import Location, locate
@@ -69,6 +69,8 @@ def check_target(store: Any, mode: Mode, sources: Sequence[Location], options: M
         raise ValueError(f"mode must be 'w-' (refuse an existing target) or 'w' (overwrite it), not {mode!r}")
     if store is None:
         raise TypeError("store must be a path, a URL or a zarr store, not None")
+    if isinstance(store, ZipStore) or (isinstance(store, (str, Path)) and str(store).endswith(".zip")):
+        raise ValueError("a zip file cannot be written in parallel: write a directory, and zip it without compression")
     target = locate(store)
     for source in sources:
         if source.overlaps(target):

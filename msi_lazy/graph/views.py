@@ -1,0 +1,201 @@
+"""Recognising a Dask array that is only a view of something sliceable, through any basic slicing.
+
+``da.from_zarr(path)[3, :, 100:]`` is a graph of one read and one crop per stored chunk.  Here it is seen for what
+it is: a window of the Zarr array, which blocks can read at their own size.  Every task of the graph is
+looked at; whatever is not understood is left to Dask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import getitem
+from typing import TYPE_CHECKING, Any, cast
+
+from dask.array.chunk import getitem as chunk_getitem
+from dask.array.core import getter, getter_inline, getter_nofancy, normalize_chunks
+from dask.blockwise import Blockwise
+from dask.highlevelgraph import MaterializedLayer
+from dask.layers import ArraySliceDep
+from dask.task_spec import DataNode, Task, TaskRef
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import dask.array as da
+    import numpy as np
+
+__all__ = ["CroppedArray", "View", "find_view"]
+
+Chunks = tuple[tuple[int, ...], ...]
+Extent = tuple[int, int]
+
+_GETTERS = (getter, getter_inline, getter_nofancy)
+_CROPS = (getitem, chunk_getitem)
+
+
+@dataclass(frozen=True)
+class View:
+    """A rectangle of a sliceable array, as the blocks of a Dask array see it."""
+
+    array: Any
+    """What is sliced."""
+    lock: Any
+    """Lock to hold while reading, as Dask's ``from_array`` takes it."""
+    plain: bool
+    """Whether Dask asks for NumPy arrays of what it reads."""
+    fixed: tuple[int | None, ...]
+    """For each dimension of ``array``, the one position that is seen, or ``None`` where a range is."""
+    blocks: tuple[tuple[Extent, ...], ...]
+    """For each dimension of the view, where its blocks begin and end in ``array``."""
+
+    @property
+    def crop(self) -> tuple[int | Extent, ...]:
+        """For each dimension of ``array``, the position or the range that is seen."""
+        ranges = iter((extents[0][0], extents[-1][1]) for extents in self.blocks)
+        return tuple(next(ranges) if position is None else position for position in self.fixed)
+
+    @property
+    def stored_chunks(self) -> Chunks | None:
+        """Lengths of the stored chunks (shards, where there are any) within the view, per dimension."""
+        stored = getattr(self.array, "shards", None) or getattr(self.array, "chunks", None)
+        if not isinstance(stored, tuple):
+            return None
+        cut = []
+        for lengths, crop in zip(normalize_chunks(stored, self.array.shape), self.crop, strict=True):
+            if isinstance(crop, tuple):
+                cut.append(_cut_lengths(lengths, crop))
+        return tuple(cut)
+
+
+@dataclass(frozen=True)
+class CroppedArray:
+    """A sliceable array's rectangle, itself sliceable."""
+
+    array: Any
+    """What is sliced."""
+    crop: tuple[int | Extent, ...]
+    """For each dimension of ``array``, the position or the range that is seen."""
+
+    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray[Any, Any]:
+        windows = iter(key)
+        found: np.ndarray[Any, Any] = self.array[tuple(_absolute(crop, windows) for crop in self.crop)]
+        return found
+
+
+def _absolute(crop: int | Extent, windows: Any) -> int | slice:
+    if isinstance(crop, int):
+        return crop
+    window = next(windows)
+    return slice(crop[0] + window.start, crop[0] + window.stop)
+
+
+def _cut_lengths(lengths: Sequence[int], crop: Extent) -> tuple[int, ...]:
+    """Lengths of the parts of consecutive chunks that lie within ``crop``."""
+    cut, start = [], 0
+    for length in lengths:
+        part = min(start + length, crop[1]) - max(start, crop[0])
+        if part > 0:
+            cut.append(part)
+        start += length
+    return tuple(cut)
+
+
+def find_view(array: da.Array) -> View | None:
+    """What ``array`` is a view of, or ``None`` where that is not certain."""
+    view = _layer_view(array.name, array.dask.layers)
+    if view is None or tuple(sum(stop - start for start, stop in extents) for extents in view.blocks) != array.shape:
+        return None
+    return view if view.array.dtype == array.dtype else None
+
+
+def _layer_view(name: str, layers: Mapping[str, Any]) -> View | None:
+    layer = layers.get(name)
+    if isinstance(layer, Blockwise) and layer.task.func in _GETTERS:
+        return _read_view(layer, layers)
+    if isinstance(layer, MaterializedLayer):
+        return _sliced_view(list(layer.items()), layers)
+    return None
+
+
+def _read_view(layer: Blockwise, layers: Mapping[str, Any]) -> View | None:
+    """View of a layer of reads, one per block."""
+    options = layer.task.kwargs
+    slices = [dep for dep in layer.io_deps.values() if isinstance(dep, ArraySliceDep)]
+    wrapped = _wrapped_array(layer, layers)
+    if set(options) - {"asarray", "lock"} or len(slices) != 1 or wrapped is None:
+        return None
+    (dep,) = slices
+    blocks = []
+    for dim, count in enumerate(dep.numblocks):
+        indices = [tuple(i if other == dim else 0 for other in range(len(dep.numblocks))) for i in range(count)]
+        blocks.append(tuple((dep[index][dim].start, dep[index][dim].stop) for index in indices))
+    if tuple(extents[-1][1] for extents in blocks) != tuple(wrapped.shape):
+        return None
+    lock, plain = options.get("lock", False), options.get("asarray", True)
+    return View(wrapped, lock, plain, (None,) * len(blocks), tuple(blocks))
+
+
+def _wrapped_array(layer: Blockwise, layers: Mapping[str, Any]) -> Any:
+    """The array-like that a layer of reads slices: a literal, or the value of another layer."""
+    argument: Any = layer.indices[0][0] if layer.indices and layer.indices[0][1] is None else None
+    if isinstance(argument, TaskRef):
+        origin = layers.get(str(argument.key))
+        argument = origin.get(argument.key) if origin is not None else None
+    if isinstance(argument, DataNode):
+        argument = argument.value
+    return argument if hasattr(argument, "shape") and hasattr(argument, "dtype") else None
+
+
+def _sliced_view(tasks: Sequence[tuple[Any, Any]], layers: Mapping[str, Any]) -> View | None:
+    """View of a layer of crops, if together they are one basic slice of another view."""
+    below: View | None = None
+    name = ""
+    fixed: dict[int, set[int]] = {}
+    blocks: dict[int, dict[int, Extent]] = {}
+    for key, task in tasks:
+        if type(task) is not Task or task.func not in _CROPS or task.kwargs or not isinstance(task.args[0], TaskRef):
+            return None
+        source, index = task.args[0].key, task.args[1]
+        if not isinstance(source, tuple):
+            return None
+        if below is None:
+            name = str(source[0])
+            below = _layer_view(name, layers)
+        if below is None or source[0] != name or not isinstance(index, tuple) or len(index) != len(source) - 1:
+            return None
+        positions = iter(key[1:])
+        for dim, (block, part) in enumerate(zip(source[1:], index, strict=True)):
+            start, stop = below.blocks[dim][cast("int", block)]
+            if isinstance(part, int) and part >= 0:
+                fixed.setdefault(dim, set()).add(start + part)
+            elif isinstance(part, slice) and part.step in (None, 1) and (part.start or 0) >= 0:
+                end = stop if part.stop is None else start + part.stop
+                extent = (start + (part.start or 0), end)
+                if part.stop is not None and part.stop < 0:
+                    return None
+                if blocks.setdefault(dim, {}).setdefault(next(positions, -1), extent) != extent:
+                    return None
+            else:
+                return None
+    return None if below is None else _compose(below, fixed, blocks)
+
+
+def _compose(below: View, fixed: Mapping[int, set[int]], blocks: Mapping[int, Mapping[int, Extent]]) -> View | None:
+    """The view of a view, if its blocks follow one another without a gap."""
+    composed, extents = list(below.fixed), []
+    ranged = [dim for dim, position in enumerate(below.fixed) if position is None]
+    for dim, array_dim in enumerate(ranged):
+        if (dim in fixed) == (dim in blocks):
+            return None
+        if dim in fixed:
+            if len(fixed[dim]) != 1:
+                return None
+            (composed[array_dim],) = fixed[dim]
+            continue
+        found = [blocks[dim].get(position) for position in range(len(blocks[dim]))]
+        along = [extent for extent in found if extent is not None]
+        if len(along) != len(found) or any(a[1] != b[0] for a, b in pairwise(along)):
+            return None
+        extents.append(tuple(along))
+    return View(below.array, below.lock, below.plain, tuple(composed), tuple(extents))

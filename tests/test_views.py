@@ -1,0 +1,98 @@
+"""Slices of what is stored are read window by window, and what is no plain slice is left to Dask."""
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from zarr.storage import MemoryStore
+
+import msi_lazy as msi
+from msi_lazy.graph.views import find_view
+from tests.conftest import CountingStore
+
+SHAPE = (6, 20, 30)
+ARRAY = np.arange(np.prod(SHAPE)).reshape(SHAPE)
+
+
+@st.composite
+def basic_slices(draw, shape):
+    key = []
+    for n in shape:
+        start = draw(st.integers(0, n - 1))
+        stop = draw(st.integers(start + 1, n))
+        key.append(draw(st.sampled_from([slice(None), slice(start, stop), slice(start, None), start, -n + start])))
+    return tuple(key)
+
+
+@given(first=basic_slices(SHAPE), data=st.data())
+def test_any_basic_slices_of_slices_are_seen_through(first, data):
+    stored = zarr.create_array(MemoryStore(), data=ARRAY, chunks=(2, 7, 8))
+    array = da.from_zarr(stored)[first]
+    expected = ARRAY[first]
+    if array.ndim and data.draw(st.booleans()):
+        second = data.draw(basic_slices(array.shape))
+        array, expected = array[second], expected[second]
+    if not array.ndim:
+        return
+    view = find_view(array)
+    assert view is not None
+    crop = tuple(slice(*part) if isinstance(part, tuple) else part for part in view.crop)
+    np.testing.assert_array_equal(ARRAY[crop], expected)
+    assert tuple(map(sum, view.stored_chunks)) == array.shape
+    dims = tuple(f"d{i}" for i in range(array.ndim))
+    tree = msi.to_multiscale(xr.DataArray(array, dims=dims), [1], chunks=3, block_bytes=200)
+    np.testing.assert_array_equal(tree["scale1/image"], expected)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        (slice(None, None, 2),),
+        (slice(None, None, -1),),
+        ([0, 2, 3],),
+        (None,),
+        (slice(None), slice(None), [5, 3]),
+    ],
+)
+def test_other_slices_are_left_to_dask(key):
+    array = da.from_zarr(zarr.create_array(MemoryStore(), data=ARRAY, chunks=(2, 7, 8)))[key]
+    assert find_view(array) is None
+    expected = ARRAY[key]
+    dims = tuple(f"d{i}" for i in range(array.ndim))
+    tree = msi.to_multiscale(xr.DataArray(array, dims=dims), [1], chunks=3)
+    np.testing.assert_array_equal(tree["scale1/image"], expected)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a + 0,
+        lambda a: a.T,
+        lambda a: a.rechunk(5),
+        lambda a: da.concatenate([a, a]),
+        lambda a: da.concatenate([a[3:], a[:3]]),
+        lambda a: a.astype("f4"),
+        lambda a: a.map_blocks(np.negative),
+        lambda a: da.roll(a, 2, axis=1),
+    ],
+)
+def test_other_operations_are_left_to_dask(change):
+    array = change(da.from_zarr(zarr.create_array(MemoryStore(), data=ARRAY, chunks=(2, 7, 8))))
+    assert find_view(array) is None
+
+
+def test_one_channel_of_a_stored_image_costs_a_task_per_block():
+    store = CountingStore(MemoryStore())
+    stored = zarr.create_array(store, data=np.ones((3, 64, 64), "u2"), chunks=(1, 8, 8))
+    image = xr.DataArray(da.from_zarr(stored), dims=("c", "y", "x")).isel(c=1)
+    tree = msi.to_multiscale(image, [2, 2], chunks=8, block_bytes=32 * 32 * 2)
+    plan = msi.explain(tree)
+    store.reads.clear()
+    tree.pyramid.to_zarr(MemoryStore())
+    assert plan.tasks == 4 + 1
+    assert plan.reading.chunks == 64 == len(store.chunk_reads())
+    assert set(store.chunk_reads().values()) == {1}
+    assert all(key.startswith("c/1/") for key in store.chunk_reads())
