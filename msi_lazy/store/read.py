@@ -100,7 +100,8 @@ def _coordinates(
     coords: dict[Hashable, xr.Variable] = {}
     for position, dim in enumerate(dims):
         unit = stored.units[position]
-        axis = Axis(dim, stored.kinds[position], lengths[dim], level.scale[position], level.translation[position])
+        kind = axis_kind(dim, dims)
+        axis = Axis(dim, kind, lengths[dim], level.scale[position], level.translation[position])
         grid = axis_coordinate(axis, {"units": unit} if unit else {})
         coords[dim] = beside.pop(dim, grid)
         _warn_of_contradiction(coords[dim], grid, axis, level.path)
@@ -114,7 +115,7 @@ def _warn_of_contradiction(coordinate: xr.Variable, grid: xr.Variable, axis: Axi
     if abs(float(coordinate.values[0]) - float(grid.values[0])) > axis.scale / 100:
         warnings.warn(
             f"level {path!r}: the coordinate {axis.name!r} begins at {coordinate.values[0]}, the OME-Zarr attributes "
-            f"say {grid.values[0]}; the coordinate is used.  Was an edited tree written without tree.pyramid.refresh()?",
+            f"say {grid.values[0]}; the coordinate is used.  Was an edited tree written without pyramid.refresh()?",
             stacklevel=5,
         )
 
