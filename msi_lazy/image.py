@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import isfinite
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -72,30 +73,43 @@ def to_spatial_image(
     if 0 in array.shape:
         raise ValueError(f"the array of shape {array.shape} is empty")
     dims = _check_dims(dims, array.ndim)
-    scale = _check_numbers("scale", scale, dims)
-    translation = _check_numbers("translation", translation, dims)
-    for what, mapping in (("axis_names", axis_names), ("axis_units", axis_units)):
-        _check_known(what, mapping, dims)
-    given = {"t": t_coords, "c": c_coords}
-    coords: dict[str, Any] = {dim: values for dim, values in given.items() if values is not None}
-    _check_coords(coords, dims, array.shape)
-    for what, numbers in (("scale", scale), ("translation", translation)):
-        if "c" in numbers:
-            raise ValueError(f"channels have names and no place: leave 'c' out of {what}, or give c_coords")
-        if "t" in numbers and "t" in coords:
-            raise ValueError(f"t_coords says where the times are: leave 't' out of {what}")
-    if "t" in dims:  # the library knows no scale of it
-        times = np.arange(array.shape[dims.index("t")]) * scale.get("t", 1.0) + translation.get("t", 0.0)
-        coords.setdefault("t", times)
-    build = _from_library if _library_knows(dims) else _from_parts
-    image = build(array, dims, scale, translation, name, axis_names or {}, axis_units or {}, coords)
+    _check_known("axis_names", axis_names, dims)
+    _check_known("axis_units", axis_units, dims)
+    wanted = _Wanted(
+        dims=dims,
+        scale=_check_numbers("scale", scale, dims),
+        translation=_check_numbers("translation", translation, dims),
+        name=name,
+        axis_names=axis_names or {},
+        axis_units=axis_units or {},
+        coords={dim: values for dim, values in (("t", t_coords), ("c", c_coords)) if values is not None},
+    )
+    _check_coords(wanted, array.shape)
+    image = _from_library(array, wanted) if _library_knows(dims) else _from_parts(array, wanted)
     for dim in dims:
         attrs = image[dim].attrs
         if not attrs.get("units"):
             attrs.pop("units", None)  # an empty unit is none: OME-Zarr has no ""
-        if image.sizes[dim] == 1 and scale.get(dim, 1.0) != 1.0:
-            attrs["spacing"] = scale[dim]  # one coordinate alone cannot tell
+        if image.sizes[dim] == 1 and wanted.scale.get(dim, 1.0) != 1.0:
+            attrs["spacing"] = wanted.scale[dim]  # one coordinate alone cannot tell
     return image
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What :func:`to_spatial_image` was asked for, checked."""
+
+    dims: tuple[str, ...]
+    scale: Mapping[str, float]
+    translation: Mapping[str, float]
+    name: str
+    axis_names: Mapping[str, str]
+    axis_units: Mapping[str, str]
+    coords: Mapping[str, Sequence[Any]]
+
+    def grid(self, dim: str, length: int) -> np.ndarray[Any, Any]:
+        """Evenly spaced coordinate."""
+        return np.arange(length) * self.scale.get(dim, 1.0) + self.translation.get(dim, 0.0)
 
 
 def _keep_lazy(array: Any) -> Any:
@@ -141,12 +155,18 @@ def _check_numbers(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str
     return checked
 
 
-def _check_coords(coords: Mapping[str, Sequence[Any]], dims: tuple[str, ...], shape: tuple[int, ...]) -> None:
-    for dim, values in coords.items():
-        if dim not in dims:
-            raise ValueError(f"{dim}_coords are given, but the image has no dimension {dim!r}, only {dims}")
-        if len(values) != shape[dims.index(dim)]:
-            raise ValueError(f"{dim}_coords has {len(values)} entries for {shape[dims.index(dim)]} samples")
+def _check_coords(wanted: _Wanted, shape: tuple[int, ...]) -> None:
+    """Refuse coordinates that do not fit the array, or that leave no place for a scale or translation."""
+    for dim, values in wanted.coords.items():
+        if dim not in wanted.dims:
+            raise ValueError(f"{dim}_coords are given, but the image has no dimension {dim!r}, only {wanted.dims}")
+        if len(values) != shape[wanted.dims.index(dim)]:
+            raise ValueError(f"{dim}_coords has {len(values)} entries for {shape[wanted.dims.index(dim)]} samples")
+    for what, numbers in (("scale", wanted.scale), ("translation", wanted.translation)):
+        if "c" in numbers:
+            raise ValueError(f"channels have names and no place: leave 'c' out of {what}, or give c_coords")
+        if "t" in numbers and "t" in wanted.coords:
+            raise ValueError(f"t_coords says where the times are: leave 't' out of {what}")
 
 
 def _library_knows(dims: tuple[str, ...]) -> bool:
@@ -155,51 +175,33 @@ def _library_knows(dims: tuple[str, ...]) -> bool:
     return dims in SpatialImageDataClasses
 
 
-def _from_library(
-    array: Any,
-    dims: tuple[str, ...],
-    scale: Mapping[str, float],
-    translation: Mapping[str, float],
-    name: str,
-    axis_names: Mapping[str, str],
-    axis_units: Mapping[str, str],
-    coords: Mapping[str, Sequence[Any]],
-) -> xr.DataArray:
+def _from_library(array: Any, wanted: _Wanted) -> xr.DataArray:
     """The ``spatial-image`` library's own DataArray; it wants every entry of every mapping."""
     from spatial_image import to_spatial_image as library_function
 
-    gridded = [dim for dim in dims if dim != "c"]
+    gridded = [dim for dim in wanted.dims if dim != "c"]
+    coords = dict(wanted.coords)
+    if "t" in wanted.dims:  # the library knows no scale of it
+        coords.setdefault("t", wanted.grid("t", array.shape[wanted.dims.index("t")]))  # type: ignore[arg-type]
     image: xr.DataArray = library_function(
         array,
-        dims=dims,
-        scale={dim: scale.get(dim, 1.0) for dim in gridded},
-        translation={dim: translation.get(dim, 0.0) for dim in gridded},
-        name=name,
-        axis_names={dim: axis_names.get(dim, dim) for dim in dims},
-        axis_units={dim: axis_units.get(dim, "") for dim in dims},
+        dims=wanted.dims,
+        scale={dim: wanted.scale.get(dim, 1.0) for dim in gridded},
+        translation={dim: wanted.translation.get(dim, 0.0) for dim in gridded},
+        name=wanted.name,
+        axis_names={dim: wanted.axis_names.get(dim, dim) for dim in wanted.dims},
+        axis_units={dim: wanted.axis_units.get(dim, "") for dim in wanted.dims},
         **{f"{dim}_coords": values for dim, values in coords.items()},
     )
     return image
 
 
-def _from_parts(
-    array: Any,
-    dims: tuple[str, ...],
-    scale: Mapping[str, float],
-    translation: Mapping[str, float],
-    name: str,
-    axis_names: Mapping[str, str],
-    axis_units: Mapping[str, str],
-    coords: Mapping[str, Sequence[Any]],
-) -> xr.DataArray:
+def _from_parts(array: Any, wanted: _Wanted) -> xr.DataArray:
     """What the library would make, for orders of dimensions that it refuses."""
     variables = {}
-    for dim, length in zip(dims, array.shape, strict=True):
-        values: Any = coords.get(dim)
-        if values is None and dim == "c":
-            values = np.arange(length)
-        elif values is None:
-            values = np.arange(length) * scale.get(dim, 1.0) + translation.get(dim, 0.0)
-        attrs = {"long_name": axis_names.get(dim, dim), "units": axis_units.get(dim, "")}
-        variables[dim] = xr.Variable((dim,), np.asarray(values), attrs)
-    return xr.DataArray(array, dims=dims, coords=variables, name=name)
+    for dim, length in zip(wanted.dims, array.shape, strict=True):
+        usual = np.arange(length) if dim == "c" else wanted.grid(dim, length)
+        values = np.asarray(wanted.coords.get(dim, usual))
+        attrs = {"long_name": wanted.axis_names.get(dim, dim), "units": wanted.axis_units.get(dim, "")}
+        variables[dim] = xr.Variable((dim,), values, attrs)
+    return xr.DataArray(array, dims=wanted.dims, coords=variables, name=wanted.name)

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["Method", "Methods", "WindowKernel", "check_dtype", "method_names", "no_radius", "resolve_method"]
+__all__ = [
+    "Method",
+    "Methods",
+    "WindowKernel",
+    "check_dtype",
+    "describe_method",
+    "method_names",
+    "no_radius",
+    "resolve_method",
+]
 
 
 class WindowKernel(Protocol):
@@ -83,6 +92,16 @@ _TABLE: dict[str, Method] = {row.name: row for row in _ROWS}
 class Methods(Enum):
     """Names of the downsampling methods.
 
+    ``MEAN``
+        Mean of each window: integers exact, rounded half to even; not for bool.  The new sample lies at
+        the window's centre.
+    ``MIN``, ``MAX``
+        Smallest and largest sample of each window, at the window's centre.
+    ``NEAREST``
+        The first sample of each window, at that sample's place: for labels.
+
+    NaN and ``nodata`` are left out of ``MEAN``, ``MIN`` and ``MAX``.  A window of nothing else stays what it is.
+
     Examples
     --------
     >>> resolve_method(Methods.MEAN) is resolve_method("mean")
@@ -98,6 +117,12 @@ class Methods(Enum):
 def method_names() -> tuple[str, ...]:
     """Names of all methods in the table."""
     return tuple(_TABLE)
+
+
+def describe_method(name: str) -> str:
+    """One phrase on the method called ``name``; its name again if it is not in the table."""
+    row = _TABLE.get(name)
+    return row.description if row is not None else name
 
 
 def resolve_method(method: Any) -> Method:

@@ -6,6 +6,7 @@ from importlib.metadata import version as package_version
 from typing import TYPE_CHECKING, Any, Literal
 
 from msi_lazy.errors import UnsupportedImageError
+from msi_lazy.methods.table import describe_method
 from msi_lazy.ngff.units import ngff_unit
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _method_metadata(plan: PyramidPlan, order: list[int]) -> dict[str, Any]:
     dims = [plan.dims[i] for i in order]
     factors = [dict(zip(dims, (level.factors[i] for i in order), strict=True)) for level in plan.levels[1:]]
     return {
-        "description": f"levels made by msi_lazy with method {plan.method!r}",
+        "description": f"levels made by msi_lazy: {describe_method(plan.method)}",
         "method": f"msi_lazy.{plan.method}",
         "version": package_version("msi-lazy"),
         "args": [],
