@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from fractions import Fraction
 from math import isnan
@@ -12,8 +13,11 @@ from hypothesis import HealthCheck, settings
 from zarr.storage import MemoryStore, WrapperStore
 
 # no deadline: a kernel's first call compiles it
-settings.register_profile("project", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("project")
+common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("default", max_examples=60, **common)
+settings.register_profile("ci", max_examples=60, derandomize=True, **common)
+settings.register_profile("long", max_examples=2000, **common)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
 
 
 class CountingStore(WrapperStore):
