@@ -108,3 +108,11 @@ def test_a_source_that_cannot_be_sliced_is_computed_once(stored):
 def test_samples_read_stay_within_half_as_many_again():
     image = xr.DataArray(da.from_array(np.broadcast_to(np.uint16(0), (1024,) * 3), chunks=128), dims=("z", "y", "x"))
     assert msi.explain(msi.to_multiscale(image, [2] * 4, method=WIDE)).read_amplification < 1.5
+
+
+def test_a_halo_wider_than_the_image():
+    array = np.random.default_rng(0).integers(0, 999, (10, 60))
+    image = xr.DataArray(da.from_array(array, chunks=(3, 11)), dims=("y", "x"))
+    tree = msi.to_multiscale(image, [5, {"y": 2, "x": 2}], method=WIDE, chunks=2, block_bytes=1000)
+    for number, level in enumerate(whole_array_levels(array, [(5, 5), (2, 2)], "trim")):
+        np.testing.assert_array_equal(tree[f"scale{number}"].image, level)

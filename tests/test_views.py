@@ -96,3 +96,9 @@ def test_one_channel_of_a_stored_image_costs_a_task_per_block():
     assert plan.reading.chunks == 64 == len(store.chunk_reads())
     assert set(store.chunk_reads().values()) == {1}
     assert all(key.startswith("c/1/") for key in store.chunk_reads())
+
+
+def test_blocks_that_are_taken_whole_are_part_of_a_slice():
+    array = da.from_zarr(zarr.create_array(MemoryStore(), data=ARRAY, chunks=(2, 7, 8)))[:, 1:]
+    assert find_view(array).crop == ((0, 6), (1, 20), (0, 30))
+    assert find_view(array[2:, :, 3]).crop == ((2, 6), (1, 20), 3)

@@ -106,7 +106,9 @@ def _start_graph(source: WindowSource | DaskSource, work: StageWork) -> tuple[Hi
     if isinstance(source, DaskSource):
         array = source.array.rechunk(work.stage.block_chunks(0))
         if any(work.stage.halo):
-            array = overlap(array, dict(enumerate(work.stage.halo)), boundary="none", allow_rechunk=False)
+            alone = (count == 1 for count in work.stage.counts)  # no neighbour, so nothing to overlap with
+            depth = {dim: 0 if lone else work.stage.halo[dim] for dim, lone in enumerate(alone)}
+            array = overlap(array, depth, boundary="none", allow_rechunk=False)
         return array.dask, array.name
     key = f"pyramid-source-{source.token}"
     return HighLevelGraph({key: MaterializedLayer({key: DataNode(key, source)})}, {key: set()}), key

@@ -17,7 +17,7 @@ from dask.array.core import getter, getter_inline, getter_nofancy, normalize_chu
 from dask.blockwise import Blockwise
 from dask.highlevelgraph import MaterializedLayer
 from dask.layers import ArraySliceDep
-from dask.task_spec import DataNode, Task, TaskRef
+from dask.task_spec import Alias, DataNode, Task, TaskRef
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -154,9 +154,7 @@ def _sliced_view(tasks: Sequence[tuple[Any, Any]], layers: Mapping[str, Any]) ->
     fixed: dict[int, set[int]] = {}
     blocks: dict[int, dict[int, Extent]] = {}
     for key, task in tasks:
-        if type(task) is not Task or task.func not in _CROPS or task.kwargs or not isinstance(task.args[0], TaskRef):
-            return None
-        source, index = task.args[0].key, task.args[1]
+        source, index = _crop(task)
         if not isinstance(source, tuple):
             return None
         if below is None:
@@ -179,6 +177,15 @@ def _sliced_view(tasks: Sequence[tuple[Any, Any]], layers: Mapping[str, Any]) ->
             else:
                 return None
     return None if below is None else _compose(below, fixed, blocks)
+
+
+def _crop(task: Any) -> tuple[Any, Any]:
+    """The block that a task crops and how; ``(None, None)`` if that is not what it does."""
+    if type(task) is Alias and isinstance(task.target, tuple):  # a block that is taken whole
+        return task.target, (slice(None),) * (len(task.target) - 1)
+    if type(task) is not Task or task.func not in _CROPS or task.kwargs or not isinstance(task.args[0], TaskRef):
+        return None, None
+    return task.args[0].key, task.args[1]
 
 
 def _compose(below: View, fixed: Mapping[int, set[int]], blocks: Mapping[int, Mapping[int, Extent]]) -> View | None:
