@@ -2,15 +2,18 @@
 
 import pickle
 
+import dask.array as da
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
-from numcodecs import Blosc, Zstd
+from numcodecs import LZMA, Blosc, Delta, Zstd
 from zarr.codecs import BloscCodec, BytesCodec, GzipCodec, ZstdCodec
 from zarr.storage import LocalStore, MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.graph.pipeline import open_array, reopen_array
+from msi_lazy.graph.source import find_source
 
 
 def pipeline(array):
@@ -34,7 +37,13 @@ RUST, PYTHON = "ZarrsCodecPipeline", "BatchedCodecPipeline"
         ({"serializer": BytesCodec(endian="big")}, RUST),
         ({"dtype": "f2"}, RUST),
         ({"dtype": "M8[s]"}, PYTHON),
-        ({"zarr_format": 2, "compressors": Blosc()}, PYTHON),
+        ({"zarr_format": 2, "compressors": Blosc()}, RUST),
+        ({"zarr_format": 2, "compressors": Zstd(), "chunk_key_encoding": {"name": "v2", "separator": "/"}}, RUST),
+        ({"zarr_format": 2, "compressors": None, "dtype": "bool"}, RUST),
+        ({"zarr_format": 2, "filters": [Delta("u2")]}, PYTHON),
+        ({"zarr_format": 2, "order": "F"}, PYTHON),
+        ({"zarr_format": 2, "fill_value": None}, PYTHON),
+        ({"zarr_format": 2, "compressors": LZMA()}, PYTHON),
         ({"zarr_format": 2, "compressors": Zstd(), "dtype": ">u2"}, PYTHON),
     ],
 )
@@ -48,6 +57,13 @@ def test_pipeline_follows_the_table_and_both_give_the_same_samples(tmp_path, opt
     np.testing.assert_array_equal(stored[:], array)
     np.testing.assert_array_equal(opened[3:17, 5:], array[3:17, 5:])
     assert pipeline(pickle.loads(pickle.dumps(opened))) == expected
+
+
+def test_a_path_that_dask_opens_through_fsspec_is_read_as_files(tmp_path):
+    zarr.create_array(tmp_path / "a.zarr", data=np.arange(8, dtype="u2"), chunks=(4,))
+    source = find_source(xr.DataArray(da.from_zarr(str(tmp_path / "a.zarr")), dims="x"))
+    assert pipeline(source.array) == RUST
+    np.testing.assert_array_equal(source.array[2:6], [2, 3, 4, 5])
 
 
 def test_stores_that_rust_does_not_know_keep_the_python_pipeline():

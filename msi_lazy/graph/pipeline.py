@@ -6,7 +6,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import zarr
-from zarr.storage import LocalStore
+from zarr.storage import FsspecStore, LocalStore
+
+from msi_lazy.graph.locations import locate
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -14,7 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["open_array", "reopen_array", "runs_in_rust"]
 
 _RUST_PIPELINE = "zarrs.ZarrsCodecPipeline"
-_RUST_CODECS = frozenset({"BytesCodec", "BloscCodec", "ZstdCodec", "GzipCodec", "Crc32cCodec", "ShardingCodec"})
+_RUST_CODECS = {
+    2: frozenset({"Blosc", "Zstd", "GZip"}),
+    3: frozenset({"BytesCodec", "BloscCodec", "ZstdCodec", "GzipCodec", "Crc32cCodec", "ShardingCodec"}),
+}
+"""Names of the codec classes, by Zarr version."""
 _RUST_KINDS = "biuf"
 _CONFIGURING = Lock()
 """Held while zarr is configured for one opening: threads that did it together would leave it so."""
@@ -31,17 +37,33 @@ def open_array(store: Store, path: str, mode: Any = "r+") -> zarr.Array[Any]:
 
 def reopen_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
     """The same array with the pipeline that suits it; its own if none suits better."""
-    if not runs_in_rust(array):
+    store = _local_store(array.store)
+    if store is None or not runs_in_rust(array):
         return array
     with _CONFIGURING, zarr.config.set({"codec_pipeline.path": _RUST_PIPELINE}):
         mode = "r" if array.read_only else "r+"
-        return zarr.open_array(array.store, path=array.path, mode=mode, zarr_format=3)
+        return zarr.open_array(store, path=array.path, mode=mode, zarr_format=array.metadata.zarr_format)
 
 
 def runs_in_rust(array: zarr.Array[Any]) -> bool:
     """Whether store, dtype and codecs of an array are on the list of the ``zarrs`` pipeline."""
-    if not isinstance(array.store, LocalStore) or array.metadata.zarr_format != 3:
+    metadata = array.metadata
+    if _local_store(array.store) is None:
         return False
     if array.dtype.kind not in _RUST_KINDS or array.dtype.itemsize not in (1, 2, 4, 8) or not array.dtype.isnative:
         return False
-    return all(type(codec).__name__ in _RUST_CODECS for codec in array.metadata.codecs)
+    if metadata.zarr_format == 3:
+        codecs: tuple[Any, ...] = metadata.codecs
+    elif metadata.filters or metadata.order != "C" or metadata.fill_value is None:
+        return False
+    else:
+        codecs = (metadata.compressor,) if metadata.compressor is not None else ()
+    return all(type(codec).__name__ in _RUST_CODECS[metadata.zarr_format] for codec in codecs)
+
+
+def _local_store(store: Store) -> LocalStore | None:
+    """The store as one of local files, if it is one; Dask's ``from_zarr`` opens a path through fsspec."""
+    if isinstance(store, LocalStore):
+        return store
+    directory = locate(store).directory if isinstance(store, FsspecStore) else None
+    return None if directory is None else LocalStore(directory, read_only=store.read_only)

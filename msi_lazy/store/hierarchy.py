@@ -11,15 +11,17 @@ from zarr.codecs import BloscCodec
 from zarr.storage import MemoryStore
 
 from msi_lazy.graph.source import is_in_memory
-from msi_lazy.store.target import Target, write_attributes
+from msi_lazy.store.target import Target, store_contents, write_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from msi_lazy.plan.pyramid import PyramidPlan
+    from zarr.core.buffer import Buffer
+
+    from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
     from msi_lazy.store.target import ZarrFormat
 
-__all__ = ["check_encoding", "create_hierarchy", "loaded_coordinates", "rehearse"]
+__all__ = ["check_encoding", "compose_hierarchy", "create_hierarchy", "loaded_coordinates"]
 
 _LAYOUT = ("chunks", "shards")
 _CODECS = ("compressors", "compressor", "filters", "serializer")
@@ -89,59 +91,86 @@ def _loaded(coordinate: xr.Variable) -> xr.Variable:
     return xr.Variable(coordinate.dims, coordinate.values.astype(object), coordinate.attrs)
 
 
-def rehearse(
+def compose_hierarchy(
     tree: xr.DataTree,
     plan: PyramidPlan,
     zarr_format: ZarrFormat,
     encoding: Mapping[str, Any],
     compressors: Any,
     attributes: Mapping[str, Any],
-) -> None:
-    """Create everything in memory first, so that what cannot be stored is found before anything is touched.
+) -> dict[str, Buffer]:
+    """Make groups, coordinates and empty arrays in memory: what cannot be stored is found before anything is touched.
+
+    The image's own attributes are tried too, but left out of what is returned: they come last of all.
+
+    Returns
+    -------
+    dict
+        What to store, by key.
 
     Raises
     ------
     ValueError
         A setting or an attribute that zarr or xarray refuses, in their words.
     """
-    group = zarr.open_group(MemoryStore(), mode="w-", zarr_format=zarr_format)
-    target = Target(group.store, "", zarr_format)
-    nodes = {"/": tree.to_dataset(inherit=False)}
-    nodes |= {level.name: tree.children[level.name].to_dataset(inherit=False) for level in plan.levels}
+    made: dict[str, Buffer] = {}
+    target = Target(MemoryStore(made), "", zarr_format)
     try:
-        create_hierarchy(target, xr.DataTree.from_dict(nodes), plan, encoding, compressors)
+        zarr.open_group(target.store, mode="w-", zarr_format=zarr_format)
+        root = tree.to_dataset(inherit=False)
+        root.attrs = _foreign(tree.attrs)
+        _write_dataset(target, "", root, {})
         for level in plan.levels:
+            _write_level(target, tree.children[level.name], plan, level, encoding, compressors)
             target.open_level(level.number, plan.name)
+        contents = dict(made)
         write_attributes(target, attributes)
     except Exception as error:  # whatever a codec, or an attribute that is no JSON, may raise
         raise ValueError(
             f"the pyramid cannot be stored with these encoding, compressors and attributes: {error!r}"
         ) from error
+    return contents
 
 
-def create_hierarchy(
-    target: Target, tree: xr.DataTree, plan: PyramidPlan, encoding: Mapping[str, Any], compressors: Any
-) -> None:
-    """Create groups, coordinates and empty arrays, and write other nodes of the tree as they are.
-
-    The image's own attributes are not written yet: they come last of all.
-    """
-    levels = {level.name: level for level in plan.levels}
+def create_hierarchy(target: Target, tree: xr.DataTree, plan: PyramidPlan, contents: Mapping[str, Buffer]) -> None:
+    """Store ``contents``, as :func:`compose_hierarchy` made them, and write other nodes of the tree as they are."""
+    store_contents(target, contents)
+    levels = {level.name for level in plan.levels}
     for node in tree.subtree:
         name = node.path.strip("/")
-        dataset = node.to_dataset(inherit=False)
-        settings: dict[Any, Any] = {}
-        if name in levels:
-            image = dataset[plan.name].variable
-            blank = da.zeros(image.shape, dtype=image.dtype, chunks=image.shape)
-            dataset = dataset.assign({plan.name: xr.Variable(image.dims, blank, image.attrs)}).drop_encoding()
-            asked = encoding.get(f"/{name}", encoding.get(name, {})).get(plan.name, {})
-            settings[plan.name] = {**_settings(levels[name].chunks, compressors, target.zarr_format), **asked}
-        elif not name:
-            dataset.attrs = {key: value for key, value in tree.attrs.items() if key not in _OURS}
-        options: dict[str, Any] = {"mode": "a", "zarr_format": target.zarr_format, "consolidated": False}
-        options |= {"compute": name not in levels, "encoding": settings}
-        dataset.to_zarr(target.store, group=target.below(name) or None, **options)
+        if name and name not in levels:
+            _write_dataset(target, name, node.to_dataset(inherit=False), {})
+
+
+def _foreign(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The attributes of the tree's root that are not those of an OME-Zarr image."""
+    return {key: value for key, value in attributes.items() if key not in _OURS}
+
+
+def _write_level(
+    target: Target,
+    node: xr.DataTree,
+    plan: PyramidPlan,
+    level: LevelPlan,
+    encoding: Mapping[str, Any],
+    compressors: Any,
+) -> None:
+    """Write the coordinates and attributes of a level, and create its array, empty."""
+    dataset = node.to_dataset(inherit=False)
+    image = dataset[plan.name].variable
+    blank = da.zeros(image.shape, dtype=image.dtype, chunks=image.shape)
+    dataset = dataset.assign({plan.name: xr.Variable(image.dims, blank, image.attrs)}).drop_encoding()
+    asked = encoding.get(f"/{level.name}", encoding.get(level.name, {})).get(plan.name, {})
+    settings = {plan.name: {**_settings(level.chunks, compressors, target.zarr_format), **asked}}
+    _write_dataset(target, level.name, dataset, settings, compute=False)
+
+
+def _write_dataset(
+    target: Target, name: str, dataset: xr.Dataset, settings: Mapping[Any, Any], compute: bool = True
+) -> None:
+    options: dict[str, Any] = {"mode": "a", "zarr_format": target.zarr_format, "consolidated": False}
+    options |= {"compute": compute, "encoding": settings}
+    dataset.to_zarr(target.store, group=target.below(name) or None, **options)
 
 
 def _settings(chunks: tuple[int, ...], compressors: Any, zarr_format: ZarrFormat) -> dict[str, Any]:

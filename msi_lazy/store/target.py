@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import warnings
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import zarr
+from zarr.core.sync import sync
 from zarr.errors import ZarrUserWarning
 from zarr.storage import LocalStore, MemoryStore, StorePath, ZipStore
 
 from msi_lazy.errors import StoreExistsError
-from msi_lazy.graph.origins import Location, locate
+from msi_lazy.graph.locations import Location, locate
 from msi_lazy.graph.pipeline import open_array
 from msi_lazy.ngff.write import array_path
 
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from zarr.abc.store import Store
+    from zarr.core.buffer import Buffer
 
-__all__ = ["Mode", "Target", "check_target", "is_in_memory", "open_target", "write_attributes"]
+__all__ = ["Mode", "Target", "check_target", "is_in_memory", "open_target", "store_contents", "write_attributes"]
 
 Mode = Literal["w-", "w"]
 ZarrFormat = Literal[2, 3]
@@ -122,6 +125,15 @@ def open_target(store: Any, mode: Mode, zarr_format: ZarrFormat, options: Mappin
             f"{locate(store)} holds something that is no Zarr hierarchy; choose another place"
         ) from None
     return Target(group.store, group.path, zarr_format)
+
+
+def store_contents(target: Target, contents: Mapping[str, Buffer]) -> None:
+    """Store ``contents`` below the target's group, all at once; zarr has no public way to do so from plain code."""
+
+    async def store_all() -> None:
+        await asyncio.gather(*(target.store.set(target.below(key), value) for key, value in contents.items()))
+
+    sync(store_all())
 
 
 def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from msi_lazy.graph.source import lazy_array
 from msi_lazy.ngff.write import VERSIONS, Version, check_holdable, image_attributes
 from msi_lazy.store.compute import crosses_processes, run
 from msi_lazy.store.graph import write_graph
-from msi_lazy.store.hierarchy import check_encoding, create_hierarchy, loaded_coordinates, rehearse
+from msi_lazy.store.hierarchy import check_encoding, compose_hierarchy, create_hierarchy, loaded_coordinates
 from msi_lazy.store.target import Mode, check_target, is_in_memory, open_target
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def write_tree(
         raise ValueError("a store in memory cannot be written by worker processes; write to a path")
     tree = loaded_coordinates(tree)
     zarr_format: ZarrFormat = 3 if version == "0.5" else 2
-    rehearse(tree, plan, zarr_format, encoding, compressors, attributes)
+    contents = compose_hierarchy(tree, plan, zarr_format, encoding, compressors, attributes)
     target = open_target(store, mode, zarr_format, storage_options)
-    create_hierarchy(target, tree, plan, encoding, compressors)
+    create_hierarchy(target, tree, plan, contents)
     targets = [target.open_level(level.number, plan.name) for level in plan.levels]
     delayed = write_graph(arrays, targets, target, attributes)
     if not compute:
