@@ -51,6 +51,36 @@ def make_volume(path: Path, gib: float, chunk: int = CHUNK) -> Path:
     return path
 
 
+def make_plane(path: Path, gib: float, chunk: int = 512) -> Path:
+    """Write one plane of the volume, square, of about ``gib`` GiB of uint16."""
+    edge = max(int((gib * 2**29) ** 0.5 // chunk), 1) * chunk
+    array = zarr.create_array(path, shape=(edge, edge), chunks=(chunk, chunk), dtype="uint16", compressors=CODEC)
+    for y in range(0, edge, chunk):
+        array[y : y + chunk] = sample_block((64, y, 0), (1, chunk, edge))[0]
+    return path
+
+
+def label_block(start: tuple[int, int, int], shape: tuple[int, int, int]) -> np.ndarray:
+    """One block of a label volume, uint32: cells of about 24 samples with wavy borders, a third of them background."""
+    z, y, x = (np.arange(a, a + n, dtype=np.float32) for a, n in zip(start, shape, strict=True))
+    wavy = 3 * np.sin(z / 7)[:, None, None] + 3 * np.sin(y / 9)[:, None]
+    cells = (np.floor((axis + wavy) / 24).astype(np.uint32) for axis in (z[:, None, None], y[:, None], x))
+    hashed = np.zeros(shape, np.uint32)
+    for cell, prime in zip(cells, (73856093, 19349663, 83492791), strict=True):
+        hashed ^= (cell + np.uint32(1)) * np.uint32(prime)
+    hashed = (hashed ^ (hashed >> np.uint32(13))) * np.uint32(1274126177)
+    return np.where(hashed % np.uint32(3) == 0, np.uint32(0), hashed >> np.uint32(8))
+
+
+def make_labels(path: Path, gib: float, chunk: int = CHUNK) -> Path:
+    """Write a cubic label volume of about ``gib`` GiB of uint32."""
+    edge = max(round((gib * 2**28) ** (1 / 3) / chunk), 1) * chunk
+    array = zarr.create_array(path, shape=(edge,) * 3, chunks=(chunk,) * 3, dtype="uint32", compressors=CODEC)
+    for z in range(0, edge, chunk):
+        array[z : z + chunk] = label_block((z, 0, 0), (chunk, edge, edge))
+    return path
+
+
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--gib", default=2.0, show_default=True, help="Uncompressed size in GiB.")

@@ -51,9 +51,11 @@ class PyramidAccessor:
         compute: bool = True,
         progress: bool = False,
         storage_options: Mapping[str, Any] | None = None,
+        memory_limit: int | str | None = None,
     ) -> Delayed | None:
         """Write every level as OME-Zarr in one computation; see :func:`msi_lazy.to_zarr`."""
-        return to_zarr(self._tree, store, mode, version, compressors, encoding, compute, progress, storage_options)
+        options = (version, compressors, encoding, compute, progress, storage_options, memory_limit)
+        return to_zarr(self._tree, store, mode, *options)
 
     def refresh(self) -> xr.DataTree:
         """Tree whose root attributes say what its levels are now: for xarray's own writer, after edits."""

@@ -14,7 +14,7 @@ from msi_lazy.graph.stages import build_levels
 from msi_lazy.methods import resolve_method
 from msi_lazy.methods.table import check_dtype
 from msi_lazy.ngff.write import Version, check_holdable, spec_order
-from msi_lazy.plan.factors import auto_factors, parse_block_bytes, parse_boundary, parse_chunks, parse_factors
+from msi_lazy.plan.factors import auto_factors, parse_boundary, parse_bytes_of, parse_chunks, parse_factors
 from msi_lazy.plan.pyramid import PyramidPlan, plan_pyramid
 from msi_lazy.store.read import open_image
 from msi_lazy.store.write import write_tree
@@ -99,7 +99,7 @@ def to_multiscale(
     dtype = image.dtype.newbyteorder("=")
     check_dtype(row, dtype)
     checked_boundary = parse_boundary(boundary)
-    limit = parse_block_bytes(block_bytes)
+    limit = parse_bytes_of("block_bytes", block_bytes)
     axes = read_axes(image)
     on_disk = parse_chunks(chunks, axes)
     if isinstance(scale_factors, str) and scale_factors == "auto":
@@ -179,6 +179,7 @@ def to_zarr(
     compute: bool = True,
     progress: bool = False,
     storage_options: Mapping[str, Any] | None = None,
+    memory_limit: int | str | None = None,
 ) -> Delayed | None:
     """Write every level of a pyramid as OME-Zarr, in one Dask computation.
 
@@ -204,6 +205,9 @@ def to_zarr(
         Show a progress bar on the terminal, of tasks done.
     storage_options
         Options of the file system behind a URL.
+    memory_limit
+        Most bytes that each process may hold, over what Python and its libraries take; an integer or a text such
+        as ``"4 GiB"``.  The plan is held against it before anything is created.
 
     Returns
     -------
@@ -213,6 +217,8 @@ def to_zarr(
     ------
     StoreExistsError
         The target exists, and ``mode`` is ``"w-"``.
+    MemoryLimitError
+        The plan needs more than ``memory_limit``; the message says what to change.
     UnsupportedImageError
         OME-Zarr cannot hold the image; the message names the rule.
     ValueError
@@ -230,7 +236,18 @@ def to_zarr(
         tree, plan = transpose_tree(tree, order), plan.transposed(order)
     images = level_images(tree)
     return write_tree(
-        tree, images, plan, store, mode, version, compressors, encoding, compute, progress, storage_options
+        tree,
+        images,
+        plan,
+        store,
+        mode,
+        version,
+        compressors,
+        encoding,
+        compute,
+        progress,
+        storage_options,
+        memory_limit,
     )
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["StoreExistsError", "UnsupportedImageError"]
+__all__ = ["MemoryLimitError", "StoreExistsError", "UnsupportedImageError"]
+
+
+class MemoryLimitError(ValueError):
+    """A write would hold more in memory than it was allowed to (its message says what to change)."""
 
 
 class UnsupportedImageError(ValueError):

@@ -106,7 +106,19 @@ def _extreme(choose, samples):
     return choose(valid) if valid else samples[0]
 
 
-ORACLES = {"mean": exact_mean, "min": smallest, "max": largest, "nearest": lambda samples: samples[0]}
+def most_frequent(samples):
+    """The most frequent sample that is a number; of equally frequent ones the smallest."""
+    votes = Counter(sample for sample in samples if sample == sample)
+    return min(votes, key=lambda sample: (-votes[sample], sample)) if votes else samples[0]
+
+
+ORACLES = {
+    "mean": exact_mean,
+    "min": smallest,
+    "max": largest,
+    "nearest": lambda samples: samples[0],
+    "mode": most_frequent,
+}
 
 
 def pyramid_oracle(array, factors, method, boundary="trim"):

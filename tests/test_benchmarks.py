@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import build, compare, scale, volume
+from benchmarks import build, compare, memory, scale, volume
 
 
 def test_build_checks_every_sample():
@@ -18,12 +18,43 @@ def test_the_volume_is_the_same_in_any_blocks():
     assert whole.std() > 100
 
 
-@pytest.mark.parametrize("plane", [[], ["--plane"]])
-def test_compare_prints_a_row_for_each_contender(plane):
-    arguments = ["--gib", "0.001", "--rounds", "1", "--only", "msi_lazy", *plane]
+FLOOR, HALOED = compare.FLOORS
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ([], [FLOOR, "msi_lazy"]),
+        (["--work", "plane", "--codec", "lz4"], [FLOOR, "msi_lazy"]),
+        (["--method", "gaussian", "--codec", "none"], [FLOOR, HALOED, "msi_lazy"]),
+        (["--work", "labels", "--method", "mode"], [FLOOR, "msi_lazy"]),
+    ],
+)
+def test_compare_prints_a_row_for_each_contender(options, names):
+    arguments = ["--gib", "0.001", "--rounds", "1", "--only", "msi_lazy", *options]
     result = CliRunner().invoke(compare.main, arguments, catch_exceptions=False)
-    rows = [line for line in result.output.splitlines() if line.startswith("| ")]
-    assert [row.split("|")[1].strip() for row in rows[1:]] == ["TensorStore, only copying scale 0", "msi_lazy"]
+    rows = [line.split("|")[1:-1] for line in result.output.splitlines() if line.startswith("| ")]
+    assert [row[0].strip() for row in rows[1:]] == names
+    assert int(rows[-1][4]) > 1
+    assert len(rows[-1]) == 5 + len(names) - 1
+
+
+def test_labels_are_blocks_of_one_value():
+    labels = volume.label_block((0, 0, 0), (64, 64, 64))
+    same = np.mean(labels[:, :, 1:] == labels[:, :, :-1])
+    assert 0.9 < same < 1
+    assert len(np.unique(labels)) > 10
+
+
+def test_memory_prints_a_row_for_each_work():
+    result = CliRunner().invoke(memory.main, ["--small", "0.01", "--large", "0.02"], catch_exceptions=False)
+    rows = [line.split("|") for line in result.output.splitlines() if line.startswith(("| volume", "| plane"))]
+    assert [(row[1].strip(), row[2].strip()) for row in rows] == [
+        ("volume", "mean"),
+        ("volume", "gaussian"),
+        ("plane", "mean"),
+        ("plane", "gaussian"),
+    ]
 
 
 def test_scale_prints_a_row_for_each_size():

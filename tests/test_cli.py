@@ -324,3 +324,10 @@ def test_a_directory_of_planes_gets_a_hint(folder):
     (folder / "planes").mkdir()
     (folder / "planes" / "1.png").touch()
     assert_fails(["convert", "planes", "o.zarr"], "quoted glob")
+
+
+def test_a_memory_limit_is_checked_before_anything_is_created(folder):
+    result = CliRunner().invoke(main, ["convert", "in.zarr", "out.zarr", "--factors", "2", "--memory-limit", "1MiB"])
+    assert result.exit_code == 1
+    assert "memory_limit is 1.00 MiB" in result.stderr
+    assert not Path("out.zarr").exists()

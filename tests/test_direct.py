@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import msi_lazy as msi
-from msi_lazy.graph.direct import LevelStore, emit_blocks
+from msi_lazy.graph.direct import emit_blocks
 from msi_lazy.graph.fused_task import run_fused
 from msi_lazy.graph.merge import MergeLayer
+from msi_lazy.graph.stream import LevelStore
 from msi_lazy.store.graph import _fuse
 from msi_lazy.tree import level_images
 from tests.strategies import pyramids

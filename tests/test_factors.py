@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from msi_lazy.axes import Axis
-from msi_lazy.plan.factors import auto_factors, parse_block_bytes, parse_boundary, parse_chunks, parse_factors
+from msi_lazy.plan.factors import auto_factors, parse_boundary, parse_bytes_of, parse_chunks, parse_factors
 
 AXES = (Axis("c", "channel", 3), Axis("y", "space", 100), Axis("x", "space", 64))
 
@@ -124,7 +124,7 @@ def test_default_chunks_follow_the_number_of_spatial_dimensions():
 @pytest.mark.parametrize("given", [0, -1, "many", None, 2.5, True, "-1 MiB"])
 def test_wrong_block_bytes_are_refused(given):
     with pytest.raises((TypeError, ValueError), match="block_bytes"):
-        parse_block_bytes(given)
+        parse_bytes_of("block_bytes", given)
 
 
 def test_boundary_is_one_of_three():

@@ -132,6 +132,17 @@ def test_blocks_that_differ_in_their_index_only_share_one_template():
     assert len({id(task.args[0]) for task in result.tasks.values()}) == 1
 
 
+def test_an_index_given_as_data_and_an_alias_are_no_reason_for_another_template():
+    graph = {}
+    for n in range(10):
+        graph[("r", n)] = Task(("r", n), root)
+        graph[("t", n)] = Task(("t", n), triple, TaskRef(("r", n)), DataNode(None, (n,)))
+        graph[("a", n)] = Alias(("a", n), ("t", n))
+    result = fuse_blocks(graph, [("a", n) for n in range(10)], is_root, "token")
+    assert len({id(task.args[0]) for task in result.tasks.values()}) == 1
+    assert dask.get(result.tasks, list(result.sinks)) == (None,) * 10
+
+
 def test_values_are_released_as_soon_as_no_step_needs_them():
     import weakref
 

@@ -112,8 +112,9 @@ def test_chunks_decoded_are_counted_per_block(edge, chunk):
     assert Reading.of_stage(stage, chunks, True).chunks == touched
 
 
-def test_memory_counts_the_window_its_levels_and_a_copy():
+def test_memory_counts_the_window_its_levels_a_copy_and_a_source_chunk():
     plan = make_plan((512, 512, 512), factors=((2, 2, 2),) * 2)
     block = 256**3 * 2
     levels = block + block // 8 + block // 64
-    assert plan.memory_per_thread == levels + block
+    source_chunk = 128**3 * 2  # decoded and encoded
+    assert plan.memory_per_thread == levels + block + 2 * source_chunk

@@ -7,7 +7,7 @@ import sys
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -73,7 +73,7 @@ def main() -> None:
 @click.argument("output")
 @click.option("--factors", help="One factor per level, separated by spaces: 2 2 4, or z=1,y=2,x=2 z=2,y=2,x=2.")
 @click.option("--levels", help="'auto' (default: until the image fits one chunk), or how many beside the full one.")
-@click.option("--method", default="mean", show_default=True, help="Downsampling method: mean, min, max or nearest.")
+@click.option("--method", default="mean", show_default=True, help="Downsampling method, such as mean, max or mode.")
 @click.option("--chunks", help="Chunk shape on disk: 64, or z=32,y=64,x=64.")
 @click.option("--boundary", default="trim", show_default=True, help="trim, pad or exact.")
 @click.option("--scale", help="Pixel spacing, e.g. z=2,y=.5,x=.5; overrides what the input says.")
@@ -81,6 +81,7 @@ def main() -> None:
 @click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides what the input says.")
 @click.option("--version", default="0.5", show_default=True, help="OME-Zarr version: 0.5 or 0.4.")
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
+@click.option("--memory-limit", help="Most memory a process may take for the write, e.g. 4GiB; checked beforehand.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing OUTPUT, if it is a Zarr hierarchy.")
 @click.option("--plan-only", is_flag=True, help="Print the plan and stop; no pixel is read.")
 def convert(input: str, output: str, **options: Any) -> None:
@@ -106,7 +107,7 @@ def convert(input: str, output: str, **options: Any) -> None:
         if options["plan_only"]:
             return
         with _client(options["scheduler"]):
-            _write(tree, input, output, options["version"], options["overwrite"])
+            _write(tree, input, output, options["version"], options["overwrite"], options["memory_limit"])
     click.echo(f"\nwrote {output}")
 
 
@@ -136,7 +137,7 @@ def demo(out: Path, sheet: Path) -> None:
         run_demo(out, sheet)
 
 
-def _write(tree: xr.DataTree, input: str, output: str, version: Any, overwrite: bool) -> None:
+def _write(tree: xr.DataTree, input: str, output: str, version: Any, overwrite: bool, memory_limit: str | None) -> None:
     """Write the pyramid to a path or URL; a path is made absolute, as workers may run in another directory."""
     import msi_lazy as msi
 
@@ -144,7 +145,9 @@ def _write(tree: xr.DataTree, input: str, output: str, version: Any, overwrite: 
     if overwrite and Path(target).resolve() in Path(input).resolve().parents:
         raise ValueError(f"{input} lies inside {output}, and overwriting that would delete it; give another OUTPUT")
     try:
-        msi.to_zarr(tree, target, "w" if overwrite else "w-", version=version, progress=sys.stdout.isatty())
+        mode: Literal["w-", "w"] = "w" if overwrite else "w-"
+        progress = sys.stdout.isatty()
+        msi.to_zarr(tree, target, mode, version=version, progress=progress, memory_limit=memory_limit)
     except StoreExistsError:
         raise ValueError(f"{output} exists already; give --overwrite to replace it, or another OUTPUT") from None
 

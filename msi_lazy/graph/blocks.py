@@ -10,17 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msi_lazy.plan.memory import finer_window
 from msi_lazy.plan.windows import Window, relative_slices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import zarr
 
     from msi_lazy.graph.source import WindowSource
     from msi_lazy.methods import Method
     from msi_lazy.plan.reading import Reading
     from msi_lazy.plan.stages import StagePlan
 
-__all__ = ["StageWork", "merge_block", "pick_level", "read_block", "reduce_block", "reduce_overlapped"]
+__all__ = [
+    "StageWork",
+    "merge_block",
+    "pick_level",
+    "read_back_block",
+    "read_block",
+    "reduce_block",
+    "reduce_overlapped",
+]
 
 Array = np.ndarray[Any, Any]
 Index = tuple[int, ...]
@@ -66,6 +77,29 @@ def merge_block(shares: Sequence[Array], index: Index, *, work: StageWork, befor
         common = tuple(type(a)(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(owned, window, strict=True))
         merged[relative_slices(common, window)] = share[relative_slices(common, owned)]
     return reduce_block(merged, index, work=work)
+
+
+def read_back_block(
+    stored: zarr.Array[Any], _done: Sequence[None], index: Index, *, work: StageWork, before: StagePlan
+) -> tuple[Array, ...]:
+    """Read what the blocks of stage ``before`` stored, and make the stage's levels of block ``index`` from it.
+
+    The same bits as from shares, as a level is always computed from the stored values of the one before.
+
+    Parameters
+    ----------
+    stored
+        Array of the last level that stage ``before`` writes.
+    _done
+        Results of the tasks that wrote the window.
+    """
+    window = work.stage.needed(index)[0]
+    finer = finer_window(before, work.stage.first, window)
+    array = _native(np.asarray(stored[tuple(slice(*interval) for interval in finer)]))
+    if before.written[-1] < work.stage.first:
+        step = work.stage.first - before.first - 1
+        array = _reduce_window(array, finer, window, before.factors[step], before.extents[step], work)
+    return reduce_block(array, index, work=work)
 
 
 def reduce_block(array: Array, index: Index, *, work: StageWork) -> tuple[Array, ...]:

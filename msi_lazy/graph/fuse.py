@@ -7,11 +7,14 @@ that read it::
     read ─┬─> pick 0 ──> store 0             read+pick+store+... ──> share
           ├─> pick 1 ──> store 1      =>
           └─> pick share ──> merge           merge+...
+
+What needs a block and a value of many blocks is folded with another reading of the block: see
+:mod:`msi_lazy.graph.owners`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import getitem
 from typing import Any
@@ -20,13 +23,12 @@ from dask.task_spec import GraphNode, Task, TaskRef
 from dask.typing import Key
 
 from msi_lazy.graph.fused_task import Template, fused_task
+from msi_lazy.graph.garbage import collection_paused
+from msi_lazy.graph.owners import BARRIER_ROOTS, MANY, Ownership, find_owners, topological_order
 
 __all__ = ["FusedGraph", "fuse_blocks"]
 
 Graph = Mapping[Key, GraphNode]
-
-_MANY = object()
-"""Owner of a task that needs several blocks."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +41,48 @@ class FusedGraph:
     """Tasks whose completion means that all wanted keys have run."""
 
 
-def fuse_blocks(graph: Graph, wanted: Iterable[Key], is_root: Callable[[GraphNode], bool], token: str) -> FusedGraph:
+@dataclass(frozen=True)
+class _Fold:
+    """Tasks that become one."""
+
+    root: Key
+    """What they hang on."""
+    phase: int
+    """Which reading of the root this is."""
+    members: Sequence[Key]
+    """The tasks, each after those it uses."""
+    outputs: Sequence[Key]
+    """Those of them whose values other tasks need."""
+
+
+@collection_paused()
+def fuse_blocks(
+    graph: Graph,
+    wanted: Iterable[Key],
+    is_root: Callable[[GraphNode], bool],
+    token: str,
+    barrier: int = BARRIER_ROOTS,
+) -> FusedGraph:
     """Fold every task that depends on one root only into that root.
 
     A task belongs to root *r* if *r* is the only root among all its ancestors, followed through
     tasks that are not folded too; so nothing that a fused task waits for can depend on it, and the
-    graph stays free of cycles.  Roots never fold into each other.
+    graph stays free of cycles.  Roots never fold into each other.  A task that also needs values of many
+    blocks belongs to a further reading of *r*, if *r* reads nothing but data.
 
     Parameters
     ----------
     graph
         Tasks by key; not changed.
     wanted
-        Keys to run for their effect: their values are not kept.
+        Keys to run for their effect, each exactly once: their values are not kept.
     is_root
         Tells the tasks to fold around: block reads and merges.
     token
         Made part of the key of every task that hangs on a root, as it has effects now: a scheduler that
         has seen the key, or runs two such graphs together, would otherwise take one for the other.
+    barrier
+        With how many roots among its ancestors a value is one for which blocks are read again.
 
     Returns
     -------
@@ -64,33 +90,25 @@ def fuse_blocks(graph: Graph, wanted: Iterable[Key], is_root: Callable[[GraphNod
         A fused task has the value of its one member that others need, a tuple (with a task to pick
         each) if they need several, and ``None`` if they need none.
     """
-    order = _topological_order(graph, wanted)
-    owners = _find_owners(graph, order, is_root)
-    names: dict[Key, Any] = {key: _with_token(key, token) for key in order if owners[key] is not None}
-    members: dict[Key, list[Key]] = {}
-    for key in order:
-        if owners[key] is not None and owners[key] is not _MANY:
-            members.setdefault(owners[key], []).append(key)
-    needed = _needed_outside(graph, order, owners)
-    tasks: dict[Key, GraphNode] = {}
+    goals = dict.fromkeys(wanted)
+    order = topological_order(graph, goals)
+    ownership = find_owners(graph, order, is_root, barrier)
+    folds = list(_find_folds(graph, order, ownership, goals))
+    unfolded = [key for key in order if ownership.roots[key] is MANY]
+    handed_on = (key for fold in folds for key in fold.outputs)
+    names: dict[Key, Any] = {key: _with_token(key, token) for key in (*unfolded, *handed_on)}
+    tasks: dict[Key, GraphNode] = {key: graph[key] for key in order if ownership.roots[key] is None}
+    tasks |= {names[key]: graph[key].substitute(names, key=names[key]) for key in unfolded}
     templates: dict[Any, Template] = {}
     covering: dict[Key, Key] = {}
-    for root, keys in members.items():
-        outputs = [key for key in keys if key in needed]
-        if len(outputs) > 1:
-            fused = _with_token(root, f"fused-{token}")
-            tasks |= {names[key]: Task(names[key], getitem, TaskRef(fused), n) for n, key in enumerate(outputs)}
-        else:
-            fused = names[outputs[0] if outputs else root]
-        tasks[fused] = fused_task(fused, root, keys, outputs, graph, names, templates)
-        covering |= dict.fromkeys(keys, fused)
-    for key in order:
-        if owners[key] is _MANY:
-            tasks[names[key]] = graph[key].substitute(names, key=names[key])
-        elif owners[key] is None:
-            tasks[key] = graph[key]
+    for fold in folds:
+        fused = _fold_key(fold, names, token)
+        if len(fold.outputs) > 1:
+            tasks |= {names[key]: Task(names[key], getitem, TaskRef(fused), n) for n, key in enumerate(fold.outputs)}
+        tasks[fused] = fused_task(fused, fold.root, fold.members, fold.outputs, graph, names, templates)
+        covering |= {key: fused for key in fold.members if ownership.phases.get(key, 0) == fold.phase}
     awaited = {dependency for task in tasks.values() for dependency in task.dependencies}
-    sinks = {covering.get(key, names.get(key, key)): None for key in wanted}
+    sinks = dict.fromkeys(covering.get(key, names.get(key, key)) for key in goals)
     return FusedGraph(tasks, tuple(key for key in sinks if key not in awaited))
 
 
@@ -99,46 +117,67 @@ def _with_token(key: Key, token: str) -> Key:
     return (f"{key[0]}-{token}", *key[1:]) if isinstance(key, tuple) else f"{key}-{token}"
 
 
-def _topological_order(graph: Graph, wanted: Iterable[Key]) -> list[Key]:
-    """Keys that ``wanted`` needs, every one after those it depends on."""
-    order: list[Key] = []
-    seen: set[Key] = set()
-    for goal in wanted:
-        stack = [goal]
-        while stack:
-            key = stack[-1]
-            if key in seen:
-                stack.pop()
-                continue
-            # what is not in the graph is a future, which the scheduler holds already
-            missing = [needed for needed in graph[key].dependencies if needed not in seen and needed in graph]
-            if missing:
-                stack.extend(missing)
-            else:
-                seen.add(key)
-                order.append(key)
-                stack.pop()
-    return order
+def _fold_key(fold: _Fold, names: Mapping[Key, Key], token: str) -> Key:
+    """Key of a fused task: that of its one output, else one of its own."""
+    if len(fold.outputs) == 1:
+        return names[fold.outputs[0]]
+    kind = ("fused-" if fold.outputs else "") + (f"again{fold.phase}-" if fold.phase else "")
+    return _with_token(fold.root, kind + token)
 
 
-def _find_owners(graph: Graph, order: Sequence[Key], is_root: Callable[[GraphNode], bool]) -> dict[Key, Any]:
-    """The one root that each task hangs on, ``None`` for no root, ``_MANY`` for several."""
-    owners: dict[Key, Any] = {}
+def _find_folds(graph: Graph, order: Sequence[Key], ownership: Ownership, goals: Collection[Key]) -> Iterator[_Fold]:
+    """The tasks of each root, and of each of its readings."""
+    members: dict[Key, list[Key]] = {}
     for key in order:
-        if is_root(graph[key]):
-            owners[key] = key
-            continue
-        above = {owners.get(dependency) for dependency in graph[key].dependencies} - {None}
-        owners[key] = above.pop() if len(above) == 1 else (_MANY if above else None)
-    return owners
+        root = ownership.roots[key]
+        if root is not None and root is not MANY:
+            members.setdefault(root, []).append(key)
+    needed = _needed_outside(graph, order, ownership.roots)
+    repeated = {ownership.roots[key] for key in ownership.phases}
+    for root, keys in members.items():
+        if root in repeated:
+            yield from _find_readings(graph, root, keys, ownership.phases, needed, goals)
+        else:
+            yield _Fold(root, 0, keys, [key for key in keys if key in needed])
 
 
-def _needed_outside(graph: Graph, order: Sequence[Key], owners: Mapping[Key, Any]) -> set[Key]:
-    """Owned tasks whose value a task of another owner uses."""
+def _find_readings(
+    graph: Graph,
+    root: Key,
+    keys: Sequence[Key],
+    phases: Mapping[Key, int],
+    needed: Collection[Key],
+    goals: Collection[Key],
+) -> Iterator[_Fold]:
+    """One fold for each phase among ``keys``, the last one first, with what it has to compute again.
+
+    What only later readings need is left to them.  A task with an effect is not run again, whatever needs its value
+    takes it from the reading that it belongs to.
+    """
+    outputs = {key for key in keys if key in needed}
+    mine = set(keys)
+    for phase in sorted({phases.get(key, 0) for key in keys}, reverse=True):
+        here = [key for key in keys if phases.get(key, 0) == phase]
+        stack = [key for key in here if key in outputs or key in goals]
+        found = set(stack)
+        while stack:
+            for key in graph[stack.pop()].dependencies:
+                if key in mine and key not in found:
+                    if key in goals:  # of a lower phase, or it would have been found
+                        outputs.add(key)
+                    else:
+                        found.add(key)
+                        stack.append(key)
+        if found:
+            yield _Fold(root, phase, [key for key in keys if key in found], [key for key in here if key in outputs])
+
+
+def _needed_outside(graph: Graph, order: Sequence[Key], roots: Mapping[Key, Any]) -> set[Key]:
+    """Owned tasks whose value a task of another root uses."""
     needed = set()
     for key in order:
         for dependency in graph[key].dependencies:
-            owner = owners.get(dependency)
-            if owner is not None and owner is not _MANY and owner != owners[key]:
+            root = roots.get(dependency)
+            if root is not None and root is not MANY and root != roots[key]:
                 needed.add(dependency)
     return needed

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
+from dask.task_spec import Alias, DataNode, GraphNode, List, Task, TaskRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["BlockPosition", "External", "Listed", "Slot", "Template", "fused_task", "make_template", "run_fused"]
 
 Index = tuple[Any, ...]
+Call = tuple[Any, tuple[Any, ...], tuple[tuple[str, Any], ...]]
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def fused_task(
     slots = {member: number for number, member in enumerate(members)}
     externals: dict[Key, int] = {}
     index: Index = root[1:] if isinstance(root, tuple) else ()
-    calls = []
+    calls: list[Call] = []
     for member in members:
         node = graph[member]
         if type(node) is Task:
@@ -104,11 +105,13 @@ def fused_task(
             given = node.kwargs.items()
             kwargs = tuple((name, _argument(value, slots, externals, index)) for name, value in given)
             calls.append((node.func, args, kwargs))
-        else:  # an alias, or a container of tasks: evaluated as Dask does
+        elif type(node) is Alias:
+            calls.append((_itself, (_argument(TaskRef(node.target), slots, externals, index),), ()))
+        else:  # a container of tasks: evaluated as Dask does
             nested = _nested(node, slots, externals, index)
             calls.append((_evaluate, (nested.node, nested.names, nested.values), ()))
     produced = tuple(slots[output] for output in outputs)
-    signature = (produced, tuple((func, _identity(args), _identity(kwargs)) for func, args, kwargs in calls))
+    signature = (produced, tuple(map(_signature, calls)))
     if signature not in templates:
         templates[signature] = make_template(calls, produced)
     values = (TaskRef(names.get(external, external)) for external in externals)
@@ -124,8 +127,8 @@ def _argument(argument: Any, slots: Mapping[Key, int], externals: dict[Key, int]
     if type(argument) is List:
         return Listed(tuple(_argument(item, slots, externals, index) for item in argument.args))
     if type(argument) is DataNode:
-        return argument.value
-    if isinstance(argument, GraphNode):
+        argument = argument.value
+    elif isinstance(argument, GraphNode):
         return _nested(argument, slots, externals, index)
     if index and type(argument) is tuple and argument == index:
         return BlockPosition.INDEX
@@ -137,18 +140,29 @@ def _nested(node: GraphNode, slots: Mapping[Key, int], externals: dict[Key, int]
     return _Nested(node, tuple(uses), Listed(tuple(_argument(TaskRef(key), slots, externals, index) for key in uses)))
 
 
+def _signature(call: Call) -> Hashable:
+    """Equal for calls that may share a template."""
+    func, args, kwargs = call
+    # a tuple among the keyword arguments, such as where all blocks begin, is one object that many tasks hold
+    named = ((name, id(value) if type(value) is tuple else _identity(value)) for name, value in kwargs)
+    return (func, _identity(args), *named)
+
+
 def _identity(argument: Any) -> Hashable:
     """Equal for arguments that may share a template: the same object, slot, or plain value."""
-    if isinstance(argument, tuple):
+    kind = type(argument)
+    if kind is Slot or kind is External:
+        return (kind, argument.number)
+    if kind is tuple:
         return tuple(map(_identity, argument))
-    if isinstance(argument, Listed):
-        return ("list", _identity(argument.items))
-    if argument is None or isinstance(argument, (Slot, External, int, str)):
-        return (type(argument), argument)
+    if kind is Listed:
+        return ("list", *map(_identity, argument.items))
+    if argument is None or isinstance(argument, (int, str)):
+        return (kind, argument)
     return id(argument)
 
 
-def make_template(calls: Sequence[tuple[Any, Any, Any]], outputs: tuple[int, ...]) -> Template:
+def make_template(calls: Sequence[Call], outputs: tuple[int, ...]) -> Template:
     """Template of ``calls``, each a function, its arguments, and its keyword arguments as pairs."""
     last_use: dict[int, int] = {}
     for number, (_, args, kwargs) in enumerate(calls):
@@ -199,6 +213,11 @@ def _resolve(argument: Any, slots: Sequence[Any], externals: Sequence[Any], inde
     if isinstance(argument, _Nested):
         return _evaluate(argument.node, argument.names, _resolve(argument.values, slots, externals, index))
     return argument
+
+
+def _itself(value: Any) -> Any:
+    """What an alias does."""
+    return value
 
 
 def _evaluate(node: GraphNode, names: Sequence[Key], values: Sequence[Any]) -> Any:

@@ -8,7 +8,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msi_lazy.methods.extremes import window_corner, window_maximum, window_minimum
+from msi_lazy.methods.gaussian import window_gaussian
 from msi_lazy.methods.mean import window_mean
+from msi_lazy.methods.mode import window_mode
+from msi_lazy.methods.weights import gaussian_radius
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +87,16 @@ _ROWS = (
     Method("min", window_minimum, "smallest sample of each window", "biuf", True),
     Method("max", window_maximum, "largest sample of each window", "biuf", True),
     Method("nearest", window_corner, "first sample of each window", "biuf", True, position="corner"),
+    Method("mode", window_mode, "most frequent sample of each window, the smallest of equals", "biuf", True),
+    Method(
+        "gaussian",
+        window_gaussian,
+        "Gaussian-weighted mean around each window's centre, integers half to even",
+        "iuf",
+        False,
+        radius=gaussian_radius,
+        float16_through="float64",
+    ),
 )
 
 _TABLE: dict[str, Method] = {row.name: row for row in _ROWS}
@@ -99,8 +112,15 @@ class Methods(Enum):
         Smallest and largest sample of each window, at the window's centre.
     ``NEAREST``
         The first sample of each window, at that sample's place: for labels.
+    ``MODE``
+        The most frequent sample of each window, at its centre; of equally frequent ones the smallest: for labels.
+        0.0 and -0.0 are one value, written as 0.0.
+    ``GAUSSIAN``
+        Gaussian-weighted mean around each window's centre, which reads samples beyond the window: integers
+        rounded half to even; not for bool.  The full width at half maximum grows from one sample to one
+        window; where the image ends, its last sample is repeated.
 
-    NaN and ``nodata`` are left out of ``MEAN``, ``MIN`` and ``MAX``.  A window of nothing else stays what it is.
+    NaN and ``nodata`` are left out of all but ``NEAREST``.  A window of nothing else stays what it is.
 
     Examples
     --------
@@ -112,6 +132,8 @@ class Methods(Enum):
     MIN = "min"
     MAX = "max"
     NEAREST = "nearest"
+    MODE = "mode"
+    GAUSSIAN = "gaussian"
 
 
 def method_names() -> tuple[str, ...]:
@@ -140,7 +162,7 @@ def resolve_method(method: Any) -> Method:
     >>> resolve_method("mena")
     Traceback (most recent call last):
         ...
-    ValueError: unknown method 'mena'; did you mean 'mean'? Known: mean, min, max, nearest
+    ValueError: unknown method 'mena'; did you mean 'mean'? Known: mean, min, max, nearest, mode, gaussian
     """
     if isinstance(method, Method):
         return method

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from msi_lazy.axes import Axis
     from msi_lazy.plan.windows import Boundary
 
-__all__ = ["auto_factors", "parse_block_bytes", "parse_boundary", "parse_chunks", "parse_factors"]
+__all__ = ["auto_factors", "parse_boundary", "parse_bytes_of", "parse_chunks", "parse_factors"]
 
 _DEFAULT_CHUNK_EDGE = {1: 65536, 2: 256, 3: 64}
 """Chunk edge along each spatial dimension, by how many of them there are."""
@@ -167,15 +167,15 @@ def _parse_chunk(value: Any, axis: Axis) -> int:
     return axis.length if value == -1 else min(int(value), axis.length)
 
 
-def parse_block_bytes(value: Any) -> int:
-    """Bytes from an integer or a text such as ``"64 MiB"``.
+def parse_bytes_of(argument: str, value: Any) -> int:
+    """Bytes from an integer or a text such as ``"64 MiB"``, given as ``argument``.
 
     Examples
     --------
-    >>> parse_block_bytes("64 MiB")
+    >>> parse_bytes_of("block_bytes", "64 MiB")
     67108864
     """
-    message = f"block_bytes must be a number of bytes or a text such as '64 MiB', not {value!r}"
+    message = f"{argument} must be a number of bytes or a text such as '64 MiB', not {value!r}"
     if isinstance(value, bool) or not isinstance(value, (Integral, str)):
         raise TypeError(message)
     try:

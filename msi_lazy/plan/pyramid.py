@@ -8,7 +8,9 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.plan.blocks import Pyramid, plan_stages
+from msi_lazy.plan.memory import TASK_BYTES, MemoryUse, project_memory
 from msi_lazy.plan.reading import Reading
+from msi_lazy.plan.runs import run_stage
 from msi_lazy.plan.windows import Boundary, level_extent
 
 if TYPE_CHECKING:
@@ -114,8 +116,8 @@ class PyramidPlan:
             per_level = (zip(level.shape, level.blocks, strict=True) for level in self.levels)
             work = ends = 2 * sum(prod(-(-n // block) for n, block in pairs) for pairs in per_level)
         else:
-            work = sum(stage.blocks for stage in self.stages) + self.reading.extra_tasks
-            ends = self.stages[-1].blocks
+            counts = [run_stage(self.stages[0], self.reading.run).blocks, *(stage.blocks for stage in self.stages[1:])]
+            work, ends = sum(counts) + self.reading.extra_tasks, counts[-1]
         while ends > FINISH_FAN_IN:
             ends = -(-ends // FINISH_FAN_IN)
             work += ends
@@ -136,16 +138,21 @@ class PyramidPlan:
         """Samples read per sample of the image."""
         return self.reading.samples / prod(self.levels[0].shape)
 
-    @cached_property
-    def memory_per_thread(self) -> int:
-        """Most bytes that one worker thread holds at a time, shares for the next stage apart.
+    def memory(self, threads: int = 1, limit: int | None = None) -> MemoryUse:
+        """Projected memory of a process that writes the pyramid with ``threads`` threads.
 
-        A task holds the window it read, the levels computed from it, and, while a level is
-        written, an encoded copy that may be as large as the level.
+        ``limit``, in bytes, decides whether later stages read back what was stored; see :class:`MemoryUse`.
+        Of a tree whose arrays are not ours any more only its largest block is known.
         """
-        if not self.stages:
-            return 3 * max(prod(level.blocks) for level in self.levels) * self.dtype.itemsize
-        return max(_stage_memory(stage, self.dtype.itemsize) for stage in self.stages)
+        if self.stages:
+            return project_memory(self.stages, self.reading, self.dtype.itemsize, self.tasks, threads, limit)
+        largest = 3 * max(prod(level.blocks) for level in self.levels) * self.dtype.itemsize
+        return MemoryUse(threads, largest, 0, 0, self.tasks * TASK_BYTES, ())
+
+    @property
+    def memory_per_thread(self) -> int:
+        """Most bytes that one worker thread holds at a time, shares for the next stage apart."""
+        return self.memory().per_thread
 
     @cached_property
     def shares_bytes(self) -> int:
@@ -173,16 +180,6 @@ class PyramidPlan:
         from msi_lazy.plan.render import plan_html
 
         return plan_html(self)
-
-
-def _stage_memory(stage: StagePlan, itemsize: int) -> int:
-    """Bytes that the largest block of ``stage`` needs at once."""
-    last = tuple(count - 1 for count in stage.counts)  # it owns the tail
-    total = 0
-    for index in {(0,) * len(last), last, tuple(min(1, position) for position in last)}:
-        volumes = [prod(interval.length for interval in window) for window in stage.needed(index)]
-        total = max(total, sum(volumes) + volumes[0])
-    return total * itemsize
 
 
 def plan_levels(

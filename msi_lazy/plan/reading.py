@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import prod
 from typing import TYPE_CHECKING
+
+from msi_lazy.plan.runs import choose_run, new_reads, run_axis, run_positions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +40,17 @@ class Reading:
     """Chunks that would be decoded if there were no halo: how well they fit the blocks."""
     extra_tasks: int = 0
     """Tasks beside those of the blocks (the source's own, and a rechunk's)."""
+    chunk_shape: tuple[int, ...] | None = None
+    """Largest chunk of the source, along each dimension; ``None`` if it has none."""
+    run: int = 1
+    """Blocks that one task makes one after another, keeping what two of them read."""
+    held_samples: int = 0
+    """Samples that a rechunk holds at a time: all between two borders that chunks and blocks share."""
+
+    @property
+    def chunk_samples(self) -> int:
+        """Samples of the largest chunk, which is decoded whole."""
+        return prod(self.chunk_shape) if self.chunk_shape is not None else 0
 
     @property
     def fits(self) -> bool:
@@ -54,21 +67,42 @@ class Reading:
         sums over all blocks are products of sums along the dimensions.
         """
         count = None if chunks is None else prod(map(len, chunks))
+        largest = None if chunks is None else tuple(map(max, chunks))
         if not by_window:
-            return cls(False, prod(stage.extents[0]), count, count, count, (count or 0) + stage.blocks)
+            held = 0 if chunks is None else prod(map(_longest_between, chunks, stage.block_chunks(stage.first)))
+            extra = (count or 0) + stage.blocks
+            return cls(False, prod(stage.extents[0]), count, count, count, extra, largest, held_samples=held)
         dims = range(len(stage.edges))
         windows = [[stage.needed(index)[0][dim] for index in _along(stage, dim)] for dim in dims]
+        run = 1 if chunks is None else choose_run(stage)
+        axis = run_axis(stage)
+        if run > 1 and axis is not None and chunks is not None:
+            runs = (run_positions(stage, run, position) for position in range(-(-stage.counts[axis] // run)))
+            reads = (new_reads([windows[axis][i] for i in positions], chunks[axis]) for positions in runs)
+            windows[axis] = [interval for intervals in reads for interval in intervals if interval.length]
         samples = prod(sum(window.length for window in along) for along in windows)
         if chunks is None:
             return cls(True, samples)
         owned = [[stage.owned(stage.first, index)[dim] for index in _along(stage, dim)] for dim in dims]
         decoded, least = (prod(map(_touched, along, chunks)) for along in (windows, owned))
-        return cls(True, samples, decoded, count, least)
+        return cls(True, samples, decoded, count, least, chunk_shape=largest, run=run)
 
 
 def _along(stage: StagePlan, dim: int) -> Iterable[tuple[int, ...]]:
     """Indices of the blocks along ``dim``, the first one of every other dimension."""
     return (tuple(i if other == dim else 0 for other in range(len(stage.edges))) for i in range(stage.counts[dim]))
+
+
+def _longest_between(chunks: tuple[int, ...], blocks: tuple[int, ...]) -> int:
+    """Longest stretch between two borders that ``chunks`` and ``blocks`` have in common.
+
+    Examples
+    --------
+    >>> _longest_between((1,) * 8, (4, 4)), _longest_between((8,), (4, 4))
+    (4, 8)
+    """
+    shared = sorted({0, *accumulate(chunks)} & {0, *accumulate(blocks)})
+    return max(stop - start for start, stop in pairwise(shared))
 
 
 def _touched(windows: Iterable[Interval], lengths: tuple[int, ...]) -> int:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from dask.utils import format_bytes
 
+from msi_lazy.plan.memory import PROCESS_RESERVE
+
 if TYPE_CHECKING:
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 
@@ -84,9 +86,24 @@ def _spacing(plan: PyramidPlan, level: LevelPlan) -> str:
     return ", ".join(parts)
 
 
+def _memory(plan: PyramidPlan) -> str:
+    """What a process holds: for each thread, for itself, and between the stages."""
+    memory = plan.memory()
+    text = (
+        f"{format_bytes(memory.per_thread)} per worker thread, {format_bytes(PROCESS_RESERVE + memory.graph)} besides"
+    )
+    if memory.rechunking:
+        text += f", {format_bytes(memory.rechunking)} while the source is rechunked"
+    if memory.shares:
+        text += f", {format_bytes(memory.shares)} between stages"
+    return text
+
+
 def _facts(plan: PyramidPlan) -> list[tuple[str, str]]:
     reading = plan.reading
     how = "each block reads its own window" if reading.by_window else "the source's blocks are rechunked"
+    if reading.run > 1:
+        how = f"runs of {reading.run} blocks read their windows one after another"
     read = f"{format_bytes(plan.bytes_read)} ({plan.read_amplification:.3g} x the image), {how}"
     if reading.chunks is not None and reading.source_chunks:
         read += f"; {reading.chunks:,} chunks decoded of {reading.source_chunks:,}"
@@ -97,9 +114,7 @@ def _facts(plan: PyramidPlan) -> list[tuple[str, str]]:
             "written",
             f"{format_bytes(plan.bytes_written)} in {sum(v.chunk_count for v in plan.levels):,} chunks",
         ),
-        ("memory", f"{format_bytes(plan.memory_per_thread)} per worker thread"),
+        ("memory", _memory(plan)),
     ]
-    if plan.shares_bytes:
-        facts.append(("between stages", f"{format_bytes(plan.shares_bytes)}, not all at once"))
     facts.extend(("note", note) for note in plan.notes)
     return facts

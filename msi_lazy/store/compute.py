@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+import dask
+import psutil
+from dask import threaded
 from dask.base import get_scheduler
 from dask.diagnostics.progress import ProgressBar
+from dask.system import CPU_COUNT
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
 
-__all__ = ["active_client", "crosses_processes", "run"]
+__all__ = ["active_client", "crosses_processes", "process_memory", "run", "worker_threads"]
 
 
 def active_client() -> Any:
@@ -31,6 +35,29 @@ def crosses_processes() -> bool:
     from dask import multiprocessing
 
     return bool(get_scheduler() is multiprocessing.get)
+
+
+def worker_threads() -> int:
+    """Threads in a process that a computation now would use; the most of any worker on a cluster."""
+    client = active_client()
+    if client is not None:
+        return max((worker["nthreads"] for worker in _workers(client)), default=1)
+    if get_scheduler() in (None, threaded.get):
+        pool = dask.config.get("pool", None)
+        threads = getattr(pool, "_max_workers", None) or dask.config.get("num_workers", None)
+        return int(threads or CPU_COUNT)
+    return 1
+
+
+def process_memory() -> int:
+    """Bytes that each process of a computation now may use: the least limit of any worker, or the machine's memory."""
+    client = active_client()
+    limits = [worker["memory_limit"] for worker in _workers(client)] if client is not None else []
+    return min(filter(None, limits), default=int(psutil.virtual_memory().total))
+
+
+def _workers(client: Any) -> list[dict[str, Any]]:
+    return list(client.scheduler_info(n_workers=-1)["workers"].values())
 
 
 def run(delayed: Delayed, progress: bool) -> None:

@@ -11,10 +11,12 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
 
-from msi_lazy.graph.direct import LevelStore, emit_blocks
+from msi_lazy.graph.direct import emit_blocks
 from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
 from msi_lazy.graph.materialize import materialize
+from msi_lazy.graph.pipeline import runs_in_rust
 from msi_lazy.graph.stages import is_stage_task
+from msi_lazy.graph.stream import LevelStore
 from msi_lazy.plan.pyramid import FINISH_FAN_IN
 from msi_lazy.store.target import Target, write_attributes
 
@@ -35,10 +37,31 @@ def store_block(
     index: tuple[int, ...],
     *,
     starts: tuple[tuple[int, ...], ...],
+    probe: bool = False,
 ) -> None:
-    """Write one block; ``starts`` gives where the blocks begin along each dimension."""
+    """Write one block.
+
+    Parameters
+    ----------
+    block, target, index
+        The samples, the array, and which of its blocks they are.
+    starts
+        Where the blocks begin along each dimension.
+    probe
+        Whether to look first if any chunk can be empty: zarr-python compares every sample of every chunk
+        with the fill value, on the one thread that all writes go through.
+    """
+    if probe and _all_filled(block, target):
+        target = target.with_config({"write_empty_chunks": True})
     corner = (begins[position] for begins, position in zip(starts, index, strict=True))
     target[tuple(slice(start, start + n) for start, n in zip(corner, block.shape, strict=True))] = block
+
+
+def _all_filled(block: np.ndarray[Any, Any], target: zarr.Array[Any]) -> bool:
+    """Whether each chunk of ``block`` begins with a sample that is not the fill value."""
+    corners = block[tuple(slice(None, None, chunk) for chunk in target.chunks)]
+    fill: Any = target.fill_value
+    return bool(((corners != fill) & (corners == corners)).all())
 
 
 def write_graph(
@@ -46,10 +69,12 @@ def write_graph(
     targets: Sequence[zarr.Array[Any]],
     target: Target,
     attributes: Mapping[str, Any],
+    read_back: Sequence[bool] = (),
 ) -> Delayed:
     """Build the graph that stores ``arrays`` into ``targets`` and then writes ``attributes``.
 
-    Keys carry a fresh token, as the same key under a held future would run nothing.
+    ``read_back`` says which stages read what the one before stored, in place of its shares.  Keys carry a
+    fresh token, as the same key under a held future would run nothing.
     """
     token = uuid4().hex
     arrays = [_aligned(array, stored) for array, stored in zip(arrays, targets, strict=True)]
@@ -59,11 +84,20 @@ def write_graph(
         key = f"pyramid-target{number}-{token}"
         opened[key] = DataNode(key, stored)
         starts = tuple(tuple(accumulate(lengths[:-1], initial=0)) for lengths in array.chunks)
-        stores.append(LevelStore(store_block, key, {"starts": starts}))
-    fused = emit_blocks(arrays, stores, token) or _fuse(arrays, stores, opened, token)
+        stores.append(
+            LevelStore(
+                store_block, key, {"starts": starts, "probe": stored.shards is None and not runs_in_rust(stored)}
+            )
+        )
+    fused = emit_blocks(arrays, stores, token, _exact(read_back, targets)) or _fuse(arrays, stores, opened, token)
     name = f"pyramid-write-{token}"
     graph = opened | fused.tasks | _finish(name, fused.sinks, target, attributes)
     return Delayed(name, HighLevelGraph.from_collections(name, graph))
+
+
+def _exact(read_back: Sequence[bool], targets: Sequence[zarr.Array[Any]]) -> Sequence[bool]:
+    """``read_back``, but nowhere if a filter may have changed what is stored."""
+    return () if any(target.filters for target in targets) else read_back
 
 
 def _fuse(

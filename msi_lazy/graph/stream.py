@@ -1,0 +1,90 @@
+"""Making a run of blocks in one task, so that the chunks that two of them read are decoded once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msi_lazy.graph.blocks import reduce_block
+from msi_lazy.plan.runs import new_reads, run_axis, run_positions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from dask.typing import Key
+
+    from msi_lazy.graph.blocks import StageWork
+    from msi_lazy.graph.source import WindowSource
+
+__all__ = ["LevelStore", "StreamedStage", "stream_run"]
+
+Array = np.ndarray[Any, Any]
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LevelStore:
+    """How the blocks of one level are stored: ``store(block, target, index, **options)``."""
+
+    store: Callable[..., None]
+    """Stores one block."""
+    target: Key
+    """Task that holds the target."""
+    options: Mapping[str, Any]
+    """Keyword arguments, the same for all blocks."""
+
+
+@dataclass(frozen=True)
+class StreamedStage:
+    """What the tasks of a stage made in runs have in common."""
+
+    work: StageWork
+    """The stage, block by block."""
+    run: int
+    """Blocks in a run."""
+    stores: tuple[LevelStore, ...]
+    """How each of its levels is stored."""
+    hand_on: bool
+    """Whether the task returns its share."""
+
+
+def stream_run(streamed: StreamedStage, index: Index, source: WindowSource, *targets: Any) -> Array | None:
+    """Read, make and store the blocks of run ``index``; return their shares, joined."""
+    axis = run_axis(streamed.work.stage) or 0
+    shares = []
+    for block, window in _windows(streamed, index, source, axis):
+        levels = reduce_block(window, block, work=streamed.work)
+        del window
+        for level, store, target in zip(levels, streamed.stores, targets, strict=False):
+            store.store(level, target, block, **store.options)
+        if streamed.hand_on and streamed.work.stage.share is not None:
+            shares.append(levels[-1].copy())
+        del levels
+    return np.concatenate(shares, axis=axis) if shares else None
+
+
+def _windows(streamed: StreamedStage, index: Index, source: WindowSource, axis: int) -> Iterator[tuple[Index, Array]]:
+    """The blocks of a run, each with the samples that it needs."""
+    stage = streamed.work.stage
+    positions = run_positions(stage, streamed.run, index[axis])
+    blocks = [(*index[:axis], position, *index[axis + 1 :]) for position in positions]
+    needed = [stage.needed(block)[0] for block in blocks]
+    along = [window[axis] for window in needed]
+    lengths = source.chunks[axis] if source.chunks is not None else (stage.extents[0][axis],)
+    kept: Array | None = None
+    for number, (block, window, read) in enumerate(zip(blocks, needed, new_reads(along, lengths), strict=True)):
+        parts = [] if kept is None else [kept]
+        if read.length:
+            parts.append(source.read((*window[:axis], read, *window[axis + 1 :])))
+        held = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
+        parts, kept = [], None
+        yield block, _cut(held, axis, 0, window[axis].length)
+        if number + 1 < len(blocks):
+            kept = _cut(held, axis, along[number + 1].start - window[axis].start, None).copy()
+        del held
+
+
+def _cut(array: Array, axis: int, start: int, stop: int | None) -> Array:
+    return array[(slice(None),) * axis + (slice(start, stop),)]

@@ -1,0 +1,299 @@
+"""Window modes: the most frequent sample, by sorting many windows side by side.
+
+Labels are mostly flat, so every row of windows is first compared with its first samples, in loops
+over contiguous memory; a window whose samples all agree is done.  The samples of the others are
+gathered into *lanes*, one window per lane, and a sorting network works on all lanes at once::
+
+    sample 0   3 7 . .      one column (lane) per window,
+    sample 1   3 5 . .      sorted downwards by comparing whole rows;
+    sample 2   9 5 . .      the longest run of a sorted lane, the first of
+    sample 3   3 7 . .      equals, is its window's mode
+
+Samples are compared as signed integers of their own width, their *keys*, whose order is the
+samples' order: unsigned integers with the highest bit flipped, floats with the lower bits of
+negative numbers flipped.  So four widths are compiled, not twelve dtypes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from msi_lazy.methods.rows import list_window_rows, row_layout
+
+__all__ = ["window_mode"]
+
+Array = np.ndarray[Any, Any]
+
+_LANES = 64
+"""Windows sorted side by side, at most."""
+_LANE_BYTES = 2**18
+"""Size of all lanes, at most: they should stay in the second-level cache."""
+
+
+class _Keys(NamedTuple):
+    """How bits become keys and back, and which keys have no vote; every field but one of the keys' dtype."""
+
+    flip: Any
+    """Bits to flip in integers: the highest one if they are unsigned."""
+    highest: Any
+    """Largest integer: all bits but the highest."""
+    infinity: Any
+    """Bits of infinity in floats; 0 if the samples are integers."""
+    skip: Any
+    """Key of a window without votes, which has no vote itself."""
+    missing: Any
+    """Another key without a vote: that of NaN, for floats; else the same as ``skip``."""
+    skips: bool
+    """Whether there are keys without a vote."""
+
+
+def window_mode(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
+    """Most frequent sample of each window; of equally frequent ones the smallest.
+
+    Parameters
+    ----------
+    array : ndarray
+        Block to reduce, bool, integer or float of 32 or 64 bits, native byte order, any number of dimensions.
+    factors : tuple of int
+        Window size along each dimension.
+    out_shape : tuple of int
+        Number of windows along each dimension; the last one may reach beyond the array, and the
+        samples that exist vote.
+    nodata : scalar, optional
+        Samples of this value have no vote; a window of nothing else becomes this value.
+
+    Returns
+    -------
+    ndarray
+        Shape ``out_shape``, dtype of ``array``.  NaN has no vote; a window of nothing but NaN is NaN,
+        or ``nodata`` if there is one.  0.0 and -0.0 are one value, which is written as 0.0.
+
+    Notes
+    -----
+    Windows are sorted by Batcher's merge exchange (Knuth, *The Art of Computer Programming* 3,
+    section 5.2.2, algorithm M): n log(n)^2 / 4 comparisons for any n, the same ones whatever the samples.
+    """
+    array = np.ascontiguousarray(array)
+    bits = array.view(f"i{array.dtype.itemsize}")
+    layout = row_layout(array.shape, out_shape, factors)
+    rows_in = bits.reshape(-1, layout.row_in * layout.inner)
+    out = np.empty(out_shape, bits.dtype)
+    rows_out = out.reshape(-1, layout.row_out * layout.inner)
+    outer = (layout.outer_in, layout.outer_out, layout.outer_factors, layout.window_rows)
+    keys = _describe_keys(array.dtype, bits.dtype, nodata)
+    full = min(layout.row_out, layout.row_in // layout.factor)
+    rest = layout.row_in - full * layout.factor
+    for start, stop, length in ((0, full, layout.factor), (full, layout.row_out, rest)):
+        if start < stop:  # the whole windows of all rows, then the partial ones at the rows' ends
+            along = (start * layout.factor * layout.inner, start * layout.inner, stop * layout.inner, length)
+            lanes, counts = _make_lanes(layout.window_rows * length, bits.dtype)
+            _mode_of_rows(rows_in, rows_out, *outer, along, layout.inner, lanes, counts, keys)
+    return out.view(array.dtype)
+
+
+def _describe_keys(dtype: np.dtype[Any], key: np.dtype[Any], nodata: Any) -> _Keys:
+    """Keys of samples of ``dtype``, as integers of dtype ``key``."""
+    floats = dtype.kind == "f"
+    zero, highest, lowest = key.type(0), key.type(np.iinfo(key).max), key.type(np.iinfo(key).min)
+    flip = lowest if dtype.kind == "u" else zero
+    infinity, nan = (np.array([np.inf, np.nan], dtype).view(key)) if floats else (zero, zero)
+    skips = floats or nodata is not None
+    plain = _Keys(flip, highest, infinity, nan, nan, skips)
+    if nodata is None:
+        return plain
+    skip = np.array([nodata], dtype).view(key)
+    _encode(skip, plain)
+    return plain._replace(skip=skip[0], missing=nan if floats else skip[0])
+
+
+def _make_lanes(samples: int, key: np.dtype[Any]) -> tuple[Array, Array]:
+    """Lanes for windows of ``samples`` samples, and a row of counts.
+
+    Counts are as wide as keys, for the loops' sake, unless a whole window would wrap them.
+    """
+    lanes = max(1, min(_LANES, _LANE_BYTES // (samples * key.itemsize)))
+    count = np.result_type(key, np.min_scalar_type(-samples - 1))
+    return np.empty((samples, lanes), key), np.zeros(lanes, count)
+
+
+@njit(nogil=True, cache=True)
+def _mode_of_rows(  # type: ignore[no-untyped-def]
+    rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, along, inner, lanes, counts, keys
+):
+    """Modes of the columns ``along`` of every output row."""
+    column_in, column, column_stop, length = along
+    width = column_stop - column
+    rows = np.empty(window_rows, np.int64)
+    differs = np.empty(width * length, rows_in.dtype)
+    changed = np.empty(width, rows_in.dtype)
+    mixed = np.empty(width, np.int64)
+    # where lanes come from and go to; unsigned, so that no index is tested for being negative
+    offsets = np.empty(window_rows * length, np.uint64)
+    firsts = np.empty(lanes.shape[1], np.uint64)
+    places = np.empty(lanes.shape[1], np.uint64)
+    flat_in, flat_out = rows_in.reshape(-1), rows_out.reshape(-1)
+    held, height = 0, 0
+    for row in range(rows_out.shape[0]):
+        found = list_window_rows(row, outer_in, outer_out, outer_factors, rows)
+        out = rows_out[row, column:column_stop]
+        waiting = _settle_uniform(rows_in, rows[:found], column_in, length, inner, out, differs, changed, mixed)
+        if keys.infinity != 0:
+            _settle_zeros_and_nans(out, keys)
+        if found != height or found < window_rows:  # lanes are windows of one form
+            _settle_lanes(flat_in, offsets, firsts[:held], lanes[: height * length], counts, keys, places, flat_out)
+            held, height = 0, found
+            for i in range(found):
+                for step in range(length):
+                    offsets[i * length + step] = (rows[i] - rows[0]) * rows_in.shape[1] + step * inner
+        for i in mixed[:waiting]:
+            group = i if inner == 1 else i // inner
+            firsts[held] = rows[0] * rows_in.shape[1] + column_in + group * (length - 1) * inner + i
+            places[held] = row * rows_out.shape[1] + column + i
+            held += 1
+            if held == len(firsts):
+                _settle_lanes(flat_in, offsets, firsts, lanes[: height * length], counts, keys, places, flat_out)
+                held = 0
+    _settle_lanes(flat_in, offsets, firsts[:held], lanes[: height * length], counts, keys, places, flat_out)
+
+
+@njit(nogil=True, cache=True)
+def _settle_uniform(rows_in, rows, start, length, inner, out, differs, changed, mixed):  # type: ignore[no-untyped-def]
+    """Write the first sample of each window; list in ``mixed`` the windows that hold others; return how many."""
+    first = rows_in[rows[0], start : start + len(differs)]
+    differs[:] = 0
+    for i in range(1, len(rows)):
+        other = rows_in[rows[i], start : start + len(differs)]
+        for j in range(len(differs)):
+            differs[j] |= first[j] ^ other[j]
+    if length == 2 and inner == 1:
+        for i in range(len(out)):
+            out[i] = first[2 * i]
+            changed[i] = differs[2 * i] | differs[2 * i + 1] | (first[2 * i] ^ first[2 * i + 1])
+    else:
+        for group in range(len(out) // inner):
+            for k in range(inner):
+                one = first[group * length * inner + k]
+                change = one ^ one
+                for step in range(group * length, group * length + length):
+                    change |= differs[step * inner + k] | (first[step * inner + k] ^ one)
+                out[group * inner + k] = one
+                changed[group * inner + k] = change
+    change = changed[0]
+    for i in range(len(out)):
+        change |= changed[i]
+    found = 0
+    if change != 0:
+        for i in range(len(out)):
+            mixed[found] = i
+            found += changed[i] != 0
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _settle_lanes(flat_in, offsets, firsts, lanes, counts, keys, places, flat_out):  # type: ignore[no-untyped-def]
+    """Write the modes of the windows whose first samples are at ``firsts`` to ``places``."""
+    held = len(firsts)
+    if held == 0:
+        return
+    for sample in range(len(lanes)):
+        lane, offset = lanes[sample], offsets[sample]
+        for k in range(held):
+            lane[k] = flat_in[firsts[k] + offset]
+        _encode(lane[:held], keys)
+    _sort_lanes(lanes, held)
+    best = _vote(lanes, held, counts, keys)
+    _decode(best, keys)
+    for k in range(held):
+        flat_out[places[k]] = best[k]
+
+
+@njit(nogil=True, cache=True)
+def _sort_lanes(lanes, held):  # type: ignore[no-untyped-def]
+    """Sort each lane by merge exchange."""
+    top = 1
+    while 2 * top < len(lanes):
+        top *= 2
+    part = top
+    while part > 0:
+        reach, span, rest = top, part, 0
+        while True:
+            for i in range(len(lanes) - span):
+                if i & part == rest:
+                    _exchange(lanes[i], lanes[i + span], held)
+            if reach == part:
+                break
+            span, reach, rest = reach - part, reach // 2, part
+        part //= 2
+
+
+@njit(nogil=True, cache=True)
+def _exchange(upper, lower, held):  # type: ignore[no-untyped-def]
+    """Put the smaller of each two keys into ``upper``, the larger one into ``lower``."""
+    for k in range(held):
+        one, other = upper[k], lower[k]
+        upper[k] = one if one < other else other
+        lower[k] = other if one < other else one
+
+
+@njit(nogil=True, cache=True)
+def _vote(lanes, held, counts, keys):  # type: ignore[no-untyped-def]
+    """Key of the longest run of each sorted lane, the first one of several; ``keys.skip`` if none has a vote."""
+    # allocated here, and loaded before they are compared: only so do the loops vectorise
+    best = np.empty(held, lanes.dtype)
+    run = np.zeros(held, counts.dtype)
+    most = np.zeros(held, counts.dtype)
+    best[:] = keys.skip
+    for sample in range(len(lanes)):
+        above, here = lanes[max(sample - 1, 0)], lanes[sample]
+        if keys.skips:
+            for k in range(held):
+                key, before, known, record = here[k], above[k], best[k], most[k]
+                length = (run[k] * (key == before) + 1) * ((key != keys.skip) & (key != keys.missing))
+                run[k] = length
+                best[k] = key if length > record else known
+                most[k] = length if length > record else record
+        else:
+            for k in range(held):
+                key, before, known, record = here[k], above[k], best[k], most[k]
+                length = run[k] * (key == before) + 1
+                run[k] = length
+                best[k] = key if length > record else known
+                most[k] = length if length > record else record
+    return best
+
+
+@njit(nogil=True, cache=True)
+def _encode(bits, keys):  # type: ignore[no-untyped-def]
+    """Turn bits into keys, in place: both zeros into one key, all NaN into one."""
+    if keys.infinity == 0:
+        for i in range(len(bits)):
+            bits[i] ^= keys.flip
+    else:
+        for i in range(len(bits)):
+            magnitude = bits[i] & keys.highest
+            key = magnitude if bits[i] >= 0 else bits[i] ^ keys.highest
+            key = keys.missing if magnitude > keys.infinity else key
+            bits[i] = 0 if magnitude == 0 else key
+
+
+@njit(nogil=True, cache=True)
+def _decode(bits, keys):  # type: ignore[no-untyped-def]
+    """Turn keys back into bits, in place."""
+    if keys.infinity == 0:
+        for i in range(len(bits)):
+            bits[i] ^= keys.flip
+    else:
+        for i in range(len(bits)):
+            bits[i] = bits[i] if bits[i] >= 0 else bits[i] ^ keys.highest
+
+
+@njit(nogil=True, cache=True)
+def _settle_zeros_and_nans(out, keys):  # type: ignore[no-untyped-def]
+    """Make windows of nothing but -0.0 or NaN what they are where there are other samples."""
+    _encode(out, keys)
+    for i in range(len(out)):
+        out[i] = keys.skip if out[i] == keys.missing else out[i]
+    _decode(out, keys)

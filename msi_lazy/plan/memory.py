@@ -1,0 +1,158 @@
+"""What writing a pyramid holds in memory: in each worker thread, between stages, and for the process itself.
+
+Peak memory is projected from the plan alone, as an upper bound::
+
+    process = reserve + graph + rechunking + threads x (window + its levels + copies) + live shares
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from typing import TYPE_CHECKING
+
+from msi_lazy.plan.runs import run_axis, run_stage
+from msi_lazy.plan.windows import needed_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msi_lazy.plan.reading import Reading
+    from msi_lazy.plan.stages import StagePlan
+    from msi_lazy.plan.windows import Window
+
+__all__ = ["PROCESS_RESERVE", "TASK_BYTES", "MemoryUse", "finer_window", "project_memory", "thread_bytes"]
+
+PROCESS_RESERVE = 64 * 2**20
+"""What a process takes beside the arrays: stacks, codecs' buffers, and what the C library's allocator keeps."""
+TASK_BYTES = 2048
+"""What Dask's scheduler keeps of one task."""
+_READ_BACK_ABOVE = 0.1
+"""Part of the memory limit that live shares may take before the next stage reads back what was stored."""
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """Projected memory of one process, in bytes, over what Python and its libraries took before."""
+
+    threads: int
+    """Worker threads in the process."""
+    per_thread: int
+    """The largest window that a thread holds, the levels made from it, and copies of both."""
+    shares: int
+    """Shares that wait for the next stage, at most."""
+    rechunking: int
+    """Chunks of the source that are held until the blocks made of them are complete."""
+    graph: int
+    """The tasks."""
+    read_back: tuple[bool, ...]
+    """Per stage, whether it reads what the stage before it stored, in place of merging shares."""
+
+    @property
+    def total(self) -> int:
+        """Bytes in all."""
+        return PROCESS_RESERVE + self.graph + self.rechunking + self.threads * self.per_thread + self.shares
+
+
+def project_memory(
+    stages: Sequence[StagePlan], reading: Reading, itemsize: int, tasks: int, threads: int, limit: int | None = None
+) -> MemoryUse:
+    """Project the memory of a write with ``threads`` worker threads in a process.
+
+    Parameters
+    ----------
+    stages, reading, itemsize, tasks
+        The plan.
+    threads
+        Worker threads in one process.
+    limit
+        Bytes that the process may use, if that is known: stages whose live shares would take more than a
+        tenth of it read back what the stage before has stored.
+    """
+    read_back = [False]
+    window = thread_bytes(stages[0], itemsize) + 2 * reading.chunk_samples * itemsize
+    per_thread = [window + _kept_bytes(stages[0], reading, itemsize)]
+    shares = 0
+    for before, stage in pairwise([run_stage(stages[0], reading.run), *stages[1:]]):
+        live = _live_shares(before, stage, threads) * itemsize
+        read_back.append(limit is not None and live > _READ_BACK_ABOVE * limit)
+        shares += 0 if read_back[-1] else live
+        per_thread.append(thread_bytes(stage, itemsize, before if read_back[-1] else None))
+    return MemoryUse(
+        threads=threads,
+        per_thread=max(per_thread),
+        shares=shares,
+        rechunking=2 * reading.held_samples * itemsize,
+        graph=tasks * TASK_BYTES,
+        read_back=tuple(read_back),
+    )
+
+
+def _kept_bytes(stage: StagePlan, reading: Reading, itemsize: int) -> int:
+    """Bytes that a block of a run takes on top: its window goes on to the end of a chunk, and is put together."""
+    axis = run_axis(stage)
+    if reading.run == 1 or axis is None or reading.chunk_shape is None:
+        return 0
+    index = tuple(min(1, count - 1) for count in stage.counts)
+    window = list(stage.needed(index)[0])
+    across = prod(interval.length for dim, interval in enumerate(window) if dim != axis)
+    return across * (2 * reading.chunk_shape[axis] + 2 * stage.halo[axis]) * itemsize
+
+
+def thread_bytes(stage: StagePlan, itemsize: int, before: StagePlan | None = None) -> int:
+    """Bytes that the largest block of ``stage`` needs at once.
+
+    A task holds the window it read, the levels computed from it, and, while the largest level is written, a
+    copy of it, encoded or made contiguous.  One that reads back what stage ``before`` stored holds that, too.
+    """
+    last = tuple(count - 1 for count in stage.counts)  # it owns the tail
+    most = 0
+    for index in {(0,) * len(last), last, tuple(min(1, position) for position in last)}:
+        windows = stage.needed(index)
+        volumes = [_volume(window) for window in windows]
+        total = sum(volumes) + volumes[0]
+        if before is not None:
+            total += _volume(finer_window(before, stage.first, windows[0]))
+        most = max(most, total)
+    return most * itemsize
+
+
+def finer_window(before: StagePlan, level: int, window: Window) -> Window:
+    """Samples of the last level that stage ``before`` writes, from which ``window`` of ``level`` is made."""
+    if level == before.written[-1]:
+        return window
+    step = level - before.first - 1
+    terms = zip(window, before.factors[step], before.radii[step], before.extents[step], strict=True)
+    return tuple(needed_interval(*term) for term in terms)
+
+
+def _volume(window: Window) -> int:
+    return prod(interval.length for interval in window)
+
+
+def _live_shares(before: StagePlan, stage: StagePlan, threads: int) -> int:
+    """Samples of shares of ``before`` that wait for blocks of ``stage``, at most.
+
+    Where each share goes to one block, those of the blocks in progress are alive; where blocks overlap, Dask
+    sweeps the image, and all shares of the planes that a row of blocks touches are.
+    """
+    touched = [_touched_along(before, stage, dim) for dim in range(len(stage.edges))]
+    spans = [max(map(len, along)) for along in touched]
+    total = prod(before.counts)
+    if all(sum(map(len, along)) == count for along, count in zip(touched, before.counts, strict=True)):
+        alive = (threads + 1) * prod(spans)
+    else:
+        swept = next((dim for dim, count in enumerate(stage.counts) if count > 1), 0)
+        alive = (spans[swept] + 1) * prod(before.counts) // before.counts[swept]
+    largest = prod(max(lengths) for lengths in before.block_chunks(stage.first))
+    return min(alive * largest, prod(before.extents[stage.first - before.first]), total * largest)
+
+
+def _touched_along(before: StagePlan, stage: StagePlan, dim: int) -> list[range]:
+    """Along one dimension, the blocks of ``before`` that each block of ``stage`` takes a share of."""
+    touched = []
+    for position in range(stage.counts[dim]):
+        index = tuple(position if other == dim else 0 for other in range(len(stage.counts)))
+        touched.append(before.touching(stage.first, stage.needed(index)[0])[dim])
+    return touched

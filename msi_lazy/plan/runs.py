@@ -1,0 +1,86 @@
+"""Runs: neighbouring blocks that one task makes one after another, keeping what both of them read.
+
+A halo, however thin, touches the chunks of the source next to the block, and a chunk is decoded whole.  Along a
+run each chunk is decoded once::
+
+    chunks    |-------|-------|-------|-------|-------|-------|
+    block 0   [===============]···[            reads up to the end of the chunk that its halo touches
+    block 1                [··[===============]···[      reads on from there; what lies before is kept
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import replace
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from msi_lazy.plan.windows import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from msi_lazy.plan.stages import StagePlan
+
+__all__ = ["choose_run", "new_reads", "run_axis", "run_positions", "run_stage"]
+
+_LONGEST = 8
+"""Blocks in a run, at most: beyond, little is left to gain."""
+_LEAST_TASKS = 8
+"""Tasks to leave for the workers where a run would take several."""
+
+
+def run_axis(stage: StagePlan) -> int | None:
+    """The dimension that runs go along: the last one with a halo and several blocks, if there is one."""
+    able = [dim for dim, (halo, count) in enumerate(zip(stage.halo, stage.counts, strict=True)) if halo and count > 1]
+    return able[-1] if able else None
+
+
+def choose_run(stage: StagePlan) -> int:
+    """Blocks in a run: as many as leave enough tasks to share out."""
+    axis = run_axis(stage)
+    if axis is None:
+        return 1
+    rows = stage.blocks // stage.counts[axis]
+    least = -(-_LEAST_TASKS // rows)
+    return max(min(_LONGEST, stage.counts[axis] // least), 1)
+
+
+def run_stage(stage: StagePlan, run: int) -> StagePlan:
+    """``stage`` in larger blocks, each of ``run`` of its own: what its tasks own and hand on."""
+    axis = run_axis(stage)
+    if run == 1 or axis is None:
+        return stage
+    edges = (*stage.edges[:axis], stage.edges[axis] * run, *stage.edges[axis + 1 :])
+    return replace(stage, edges=edges)
+
+
+def run_positions(stage: StagePlan, run: int, position: int) -> range:
+    """Positions, along the axis of the runs, of the blocks in the run at ``position``."""
+    axis = run_axis(stage)
+    count = 1 if axis is None else stage.counts[axis]
+    return range(position * run, min((position + 1) * run, count))
+
+
+def new_reads(windows: Sequence[Interval], chunks: Sequence[int]) -> Iterator[Interval]:
+    """What each block of a run reads along it, one after another: up to the end of a chunk, and on from there.
+
+    Parameters
+    ----------
+    windows
+        What each block needs.
+    chunks
+        Lengths of the source's chunks.
+
+    Examples
+    --------
+    >>> list(new_reads([Interval(0, 9), Interval(7, 16)], [4, 4, 4, 4]))
+    [Interval(start=0, stop=12), Interval(start=12, stop=16)]
+    """
+    borders = list(accumulate(chunks))
+    known = windows[0].start
+    for number, window in enumerate(windows):
+        last = number == len(windows) - 1
+        stop = window.stop if last else borders[bisect_left(borders, window.stop)]
+        yield Interval(max(known, window.start), max(stop, known))
+        known = max(stop, known)
