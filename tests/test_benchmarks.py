@@ -46,14 +46,13 @@ def test_labels_are_blocks_of_one_value():
     assert len(np.unique(labels)) > 10
 
 
-def test_memory_prints_a_row_for_each_work():
+def test_memory_prints_a_row_for_each_work(monkeypatch):
+    monkeypatch.setattr(memory, "METHODS", {"mean": "mean"})
     result = CliRunner().invoke(memory.main, ["--small", "0.01", "--large", "0.02"], catch_exceptions=False)
     rows = [line.split("|") for line in result.output.splitlines() if line.startswith(("| volume", "| plane"))]
     assert [(row[1].strip(), row[2].strip()) for row in rows] == [
         ("volume", "mean"),
-        ("volume", "gaussian"),
         ("plane", "mean"),
-        ("plane", "gaussian"),
     ]
 
 

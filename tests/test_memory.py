@@ -37,9 +37,9 @@ def read_back(monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["mean", WIDE], ids=["box", "halo"])
-@pytest.mark.parametrize("block_bytes", [32**3 * 8, 16**3 * 8, 1])
+@pytest.mark.parametrize("block_bytes", [16**3 * 8, 8**3 * 8, 1])
 def test_reading_back_gives_the_same_bits_as_shares(method, block_bytes, monkeypatch):
-    tree = make_tree(method, block_bytes=block_bytes)
+    tree = make_tree(method, shape=(40, 52, 66), block_bytes=block_bytes, chunks=4)
     shared, target = MemoryStore(), CountingStore(MemoryStore())
     tree.pyramid.to_zarr(shared)
     monkeypatch.setattr(memory, "_READ_BACK_ABOVE", -1)
