@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 
 import dask
 import dask.array as da
@@ -10,10 +12,12 @@ import pytest
 import xarray as xr
 import zarr
 from dask.callbacks import Callback
+from numcodecs import LZMA
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.plan import memory
+from msi_lazy.store.compute import worker_threads
 from tests.conftest import CountingStore
 from tests.test_halo import WIDE
 
@@ -122,3 +126,86 @@ def test_the_peak_of_a_process_stays_below_the_projection(shape, method):
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     before, peak, projected = map(float, done.stdout.split()[-3:])
     assert before < peak <= before + projected
+
+
+def test_an_edited_tree_is_not_held_against_a_limit(tmp_path):
+    tree = make_tree()
+    tree["scale1/image"] = tree["scale1"].image + 1
+    with pytest.raises(msi.MemoryLimitError, match="cannot be held against a tree that was edited"):
+        tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit="8 GiB")
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_a_reopened_tree_is(tmp_path):
+    make_tree().pyramid.to_zarr(tmp_path / "one.zarr")
+    back = msi.open_multiscale(tmp_path / "one.zarr")
+    back.pyramid.to_zarr(tmp_path / "other.zarr", memory_limit="8 GiB")
+    with pytest.raises(msi.MemoryLimitError, match="memory_limit is"):
+        back.pyramid.to_zarr(tmp_path / "third.zarr", memory_limit="1 MiB")
+
+
+def test_a_transposed_image_needs_what_its_blocks_need():
+    array = np.zeros((300, 200, 100), "f4")
+    tree = msi.to_multiscale(xr.DataArray(array, dims=("x", "y", "z")), [2, 2], chunks=16, block_bytes="1 MiB")
+    plan = tree.pyramid.explain()
+    assert plan.transposed(("z", "y", "x")).memory(2) == plan.memory(2)
+
+
+def test_chunks_in_the_encoding_count(tmp_path):
+    encoding = {"/scale0": {"image": {"chunks": (96, 100, 130)}}}
+    with pytest.raises(msi.MemoryLimitError, match="memory_limit is"):
+        make_tree().pyramid.to_zarr(tmp_path / "out.zarr", encoding=encoding, memory_limit="85 MiB")
+    make_tree().pyramid.to_zarr(tmp_path / "out.zarr", memory_limit="85 MiB")
+
+
+def test_the_largest_block_counts_where_ends_are_absorbed():
+    image = xr.DataArray(da.zeros((39, 2148, 2148), dtype="u2", chunks=256), dims=("z", "y", "x"))
+    plan = msi.explain(msi.to_multiscale(image, [2, 2, 2], chunks={"z": 1, "y": 256, "x": 256}))
+    largest = 0
+    for stage in plan.stages:
+        for index in np.ndindex(*stage.counts):
+            volumes = [np.prod([interval.length for interval in window]) for window in stage.needed(index)]
+            largest = max(largest, int(sum(volumes) + volumes[0]) * 2)
+    assert plan.memory_per_thread >= largest
+
+
+def test_a_halo_on_a_computed_source_counts_the_blocks_that_wait():
+    image = xr.DataArray(da.zeros((256, 256, 256), dtype="u2", chunks=32) + 1, dims=("z", "y", "x"))
+    plan = msi.explain(msi.to_multiscale(image, [2], method=WIDE, chunks=16, block_bytes=32**3 * 2))
+    assert plan.memory().rechunking >= 3 * 32 * 256 * 256 * 2
+
+
+def test_half_precision_counts_what_it_is_computed_in():
+    half, single = (make_memory(dtype) for dtype in ("f2", "f4"))
+    assert half.per_thread == 2 * single.per_thread
+
+
+def make_memory(dtype):
+    image = xr.DataArray(np.zeros((64, 64, 64), dtype), dims=("z", "y", "x"))
+    return msi.explain(msi.to_multiscale(image, [2], chunks=16, block_bytes="64 MiB")).memory()
+
+
+def test_lossy_codecs_and_edited_trees_are_not_read_back(read_back):
+    lossy = {"version": "0.4", "compressors": (LZMA(),)}  # or so it might be: it is not on the list
+    for options, edit in ((lossy, False), ({}, True)):
+        tree = make_tree(shape=(40, 52, 66), block_bytes=8**3 * 8, chunks=4)
+        if edit:
+            tree["scale0/image"] = tree["scale0"].image + 0
+        target = CountingStore(MemoryStore())
+        tree.pyramid.to_zarr(target, **options)
+        assert not target.chunk_reads()
+
+
+@pytest.mark.parametrize(
+    ("settings", "threads"),
+    [
+        ({"scheduler": "synchronous"}, 1),
+        ({"scheduler": "threads", "num_workers": 5}, 5),
+        ({"scheduler": ThreadPoolExecutor(7)}, 7),
+        ({"pool": ThreadPool(3)}, 3),
+    ],
+    ids=["synchronous", "workers", "executor", "pool"],
+)
+def test_threads_are_those_of_the_scheduler(settings, threads):
+    with dask.config.set(settings):
+        assert worker_threads() == threads

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from numcodecs import GZip
 from zarr.codecs import GzipCodec
 from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore, StorePath, ZipStore
 
 import msi_lazy as msi
+from msi_lazy.graph.locations import locate
 
 
 def make_tree(value=1):
@@ -241,3 +243,53 @@ def test_names_of_single_channels_are_written_without_a_warning(tmp_path):
     tree = msi.to_multiscale(image, [2]).isel(c=1)
     tree.pyramid.to_zarr(tmp_path / "o.zarr")
     assert msi.open_multiscale(tmp_path / "o.zarr")["scale1"].c.item() == "gfp"
+
+
+def test_other_nodes_that_come_from_the_target_are_sources_too(tmp_path):
+    path = tmp_path / "out.zarr"
+    tree = make_tree(3)
+    tree["labels"] = xr.Dataset({"cells": (("y", "x"), np.full((4, 4), 7))})
+    tree.pyramid.to_zarr(path)
+    again = make_tree(4)
+    again["labels"] = xr.open_zarr(path, group="labels", consolidated=False, chunks=None)
+    with pytest.raises(ValueError, match="overlap"):
+        again.pyramid.to_zarr(path, mode="w")
+    assert (zarr.open_group(path)["labels/cells"][:] == 7).all()
+
+
+def test_another_node_that_cannot_be_stored_is_found_before_the_old_image_is_gone(tmp_path):
+    path = tmp_path / "out.zarr"
+    make_tree(3).pyramid.to_zarr(path)
+    again = make_tree(4)
+    again["notes"] = xr.Dataset({"n": ("k", [1, 2])}, attrs={"o": object()})
+    with pytest.raises(ValueError, match="cannot be stored"):
+        again.pyramid.to_zarr(path, mode="w")
+    assert means(path) == [3, 3]
+
+
+def test_a_lazy_single_value_in_a_scale_is_stored(tmp_path):
+    tree = make_tree(3)
+    tree["scale0/crs"] = xr.DataArray(da.full((), 5), dims=())
+    tree.pyramid.to_zarr(tmp_path / "out.zarr")
+    assert zarr.open_group(tmp_path / "out.zarr")["scale0/crs"][()] == 5
+
+
+def test_one_place_has_one_location(tmp_path):
+    held = {}
+    assert locate(held) == locate(MemoryStore(held))
+    assert locate(f"simplecache::file://{tmp_path}/a") == locate(tmp_path / "a")
+    assert locate("local:///a/b") == locate("file:///a/b") == locate("/a/b")
+    cached = fsspec.filesystem("simplecache", target_protocol="file")
+    assert locate(FsspecStore(AsyncFileSystemWrapper(cached, asynchronous=True), path=str(tmp_path))) == locate(
+        tmp_path
+    )
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_empty_chunks_are_stored_if_asked_for(where, tmp_path):
+    store = MemoryStore() if where == "memory" else tmp_path / "out.zarr"
+    encoding = {"/scale0": {"image": {"write_empty_chunks": True}}}
+    make_tree(0).pyramid.to_zarr(store, encoding=encoding)
+    group = zarr.open_group(store, mode="r")
+    assert group["scale0/image"].nchunks_initialized == group["scale0/image"].nchunks
+    assert group["scale1/image"].nchunks_initialized == 0

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from msi_lazy.plan.stages import StagePlan
 
-__all__ = ["emit_blocks"]
+__all__ = ["can_emit", "emit_blocks"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class _StageLayer:
     work: StageWork
     source: str
     """Task that holds what the first stage reads; empty for later ones."""
+
+
+def can_emit(arrays: Sequence[da.Array]) -> bool:
+    """Whether :func:`emit_blocks` knows how to make ``arrays``."""
+    return _find_stages(arrays) is not None
 
 
 def emit_blocks(

@@ -13,7 +13,7 @@ from msi_lazy.graph.locations import locate
 if TYPE_CHECKING:
     from zarr.abc.store import Store
 
-__all__ = ["open_array", "reopen_array", "runs_in_rust"]
+__all__ = ["is_lossless", "open_array", "reopen_array", "runs_in_rust"]
 
 _RUST_PIPELINE = "zarrs.ZarrsCodecPipeline"
 _RUST_CODECS = {
@@ -26,13 +26,15 @@ _CONFIGURING = Lock()
 """Held while zarr is configured for one opening: threads that did it together would leave it so."""
 
 
-def open_array(store: Store, path: str, mode: Any = "r+") -> zarr.Array[Any]:
+def open_array(store: Store, path: str, mode: Any = "r+", write_empty_chunks: bool = False) -> zarr.Array[Any]:
     """Open an array, with the Rust pipeline if the array is on its list.
 
     The pipeline is chosen for this one array: it is configured around the opening only, and an array
-    keeps it through pickling.
+    keeps it through pickling.  With ``write_empty_chunks``, chunks of nothing but the fill value are stored
+    too: by zarr-python, as ``zarrs`` leaves them out whatever it is told.
     """
-    return reopen_array(zarr.open_array(store, path=path, mode=mode))
+    array = zarr.open_array(store, path=path, mode=mode)
+    return array.with_config({"write_empty_chunks": True}) if write_empty_chunks else reopen_array(array)
 
 
 def reopen_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
@@ -59,6 +61,13 @@ def runs_in_rust(array: zarr.Array[Any]) -> bool:
     else:
         codecs = (metadata.compressor,) if metadata.compressor is not None else ()
     return all(type(codec).__name__ in _RUST_CODECS[metadata.zarr_format] for codec in codecs)
+
+
+def is_lossless(codecs: Any) -> bool:
+    """Whether ``codecs``, one or several, or none, are known to give back what they were given."""
+    several = codecs if isinstance(codecs, (list, tuple)) else [codecs]
+    known = _RUST_CODECS[2] | _RUST_CODECS[3]
+    return all(codec is None or type(codec).__name__ in known for codec in several)
 
 
 def _local_store(store: Store) -> LocalStore | None:

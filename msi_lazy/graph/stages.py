@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from msi_lazy.methods import Method
     from msi_lazy.plan.pyramid import PyramidPlan
 
-__all__ = ["STAGE_FUNCTIONS", "build_levels", "find_works", "is_stage_task"]
+__all__ = ["STAGE_FUNCTIONS", "build_levels", "find_works", "is_level", "is_stage_task"]
 
 STAGE_FUNCTIONS = (read_block, merge_block, reduce_block, reduce_overlapped)
 """What makes a task a block of a stage."""
@@ -81,14 +81,19 @@ def find_works(arrays: list[da.Array]) -> tuple[StageWork, ...]:
     """The stages that ``arrays`` are plain picks of, in the order of their levels."""
     found: dict[str, StageWork] = {}
     for array in arrays:
-        layers = array.dask.layers
-        pick = layers.get(array.name)
-        if isinstance(pick, Blockwise) and pick.task.func is pick_level:
-            name = str(pick.indices[0][0])
+        if is_level(array):
+            layers = array.dask.layers
+            name = str(layers[array.name].indices[0][0])
             work = _work_of(layers.get(name))
             if work is not None:
                 found[name] = work
     return tuple(sorted(found.values(), key=lambda work: work.stage.first))
+
+
+def is_level(array: da.Array) -> bool:
+    """Whether an array is a level as :func:`build_levels` made it, and nothing was done to it."""
+    pick = array.dask.layers.get(array.name)
+    return isinstance(pick, Blockwise) and pick.task.func is pick_level
 
 
 def _work_of(layer: Layer | None) -> StageWork | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msi_lazy.graph.blocks import reduce_block
-from msi_lazy.plan.runs import new_reads, run_axis, run_positions
+from msi_lazy.plan.runs import new_reads, run_axis, run_positions, run_stage
+from msi_lazy.plan.windows import relative_slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -53,16 +54,20 @@ class StreamedStage:
 def stream_run(streamed: StreamedStage, index: Index, source: WindowSource, *targets: Any) -> Array | None:
     """Read, make and store the blocks of run ``index``; return their shares, joined."""
     axis = run_axis(streamed.work.stage) or 0
-    shares = []
+    share: Array | None = None
+    runs = run_stage(streamed.work.stage, streamed.run)
     for block, window in _windows(streamed, index, source, axis):
         levels = reduce_block(window, block, work=streamed.work)
         del window
         for level, store, target in zip(levels, streamed.stores, targets, strict=False):
             store.store(level, target, block, **store.options)
         if streamed.hand_on and streamed.work.stage.share is not None:
-            shares.append(levels[-1].copy())
+            whole = runs.owned(streamed.work.stage.share, index)
+            if share is None:
+                share = np.empty(tuple(interval.length for interval in whole), levels[-1].dtype)
+            share[relative_slices(streamed.work.stage.owned(streamed.work.stage.share, block), whole)] = levels[-1]
         del levels
-    return np.concatenate(shares, axis=axis) if shares else None
+    return share
 
 
 def _windows(streamed: StreamedStage, index: Index, source: WindowSource, axis: int) -> Iterator[tuple[Index, Array]]:

@@ -11,7 +11,7 @@ from msi_lazy.plan.stages import StagePlan, compose_halo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Pyramid", "plan_stages"]
+__all__ = ["Pyramid", "aligned_blocks", "plan_stages"]
 
 Extents = tuple[int, ...]
 
@@ -151,3 +151,21 @@ def _grow(pyramid: Pyramid, first: int, deepest: int, edges: Extents, block_byte
         multiple = max(block_bytes // (others * chunk), 1)
         grown[dim] = extents[dim] if multiple * chunk >= extents[dim] else multiple * chunk
     return tuple(grown)
+
+
+def aligned_blocks(chunks: Sequence[tuple[int, ...]], units: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Lengths of blocks of whole ``units``, merged from ``chunks`` along the dimensions where these are not.
+
+    Examples
+    --------
+    >>> aligned_blocks([(4, 4, 2), (3, 3, 3)], [4, 2])
+    ((4, 4, 2), (2, 2, 2, 2, 1))
+    """
+    aligned = []
+    for lengths, unit in zip(chunks, units, strict=True):
+        if all(length % unit == 0 for length in lengths[:-1]):
+            aligned.append(tuple(lengths))
+            continue
+        edge, extent = max(max(lengths) // unit, 1) * unit, sum(lengths)
+        aligned.append(tuple(min(edge, extent - start) for start in range(0, extent, edge)))
+    return tuple(aligned)

@@ -28,6 +28,8 @@ PROCESS_RESERVE = 64 * 2**20
 """What a process takes beside the arrays: stacks, codecs' buffers, and what the C library's allocator keeps."""
 TASK_BYTES = 2048
 """What Dask's scheduler keeps of one task."""
+_HALF_PRECISION = 4
+"""How much more a thread holds where half precision is converted to double: window, levels and copies."""
 _READ_BACK_ABOVE = 0.1
 """Part of the memory limit that live shares may take before the next stage reads back what was stored."""
 
@@ -56,7 +58,13 @@ class MemoryUse:
 
 
 def project_memory(
-    stages: Sequence[StagePlan], reading: Reading, itemsize: int, tasks: int, threads: int, limit: int | None = None
+    stages: Sequence[StagePlan],
+    reading: Reading,
+    itemsize: int,
+    tasks: int,
+    threads: int,
+    limit: int | None = None,
+    half: bool = False,
 ) -> MemoryUse:
     """Project the memory of a write with ``threads`` worker threads in a process.
 
@@ -69,6 +77,8 @@ def project_memory(
     limit
         Bytes that the process may use, if that is known: stages whose live shares would take more than a
         tenth of it read back what the stage before has stored.
+    half
+        Whether the samples are of half precision, which is computed in a wider one.
     """
     read_back = [False]
     window = thread_bytes(stages[0], itemsize) + 2 * reading.chunk_samples * itemsize
@@ -81,7 +91,7 @@ def project_memory(
         per_thread.append(thread_bytes(stage, itemsize, before if read_back[-1] else None))
     return MemoryUse(
         threads=threads,
-        per_thread=max(per_thread),
+        per_thread=max(per_thread) * (_HALF_PRECISION if half else 1),
         shares=shares,
         rechunking=2 * reading.held_samples * itemsize,
         graph=tasks * TASK_BYTES,
@@ -94,10 +104,11 @@ def _kept_bytes(stage: StagePlan, reading: Reading, itemsize: int) -> int:
     axis = run_axis(stage)
     if reading.run == 1 or axis is None or reading.chunk_shape is None:
         return 0
-    index = tuple(min(1, count - 1) for count in stage.counts)
-    window = list(stage.needed(index)[0])
+    window = _largest_windows(stage)[0]
     across = prod(interval.length for dim, interval in enumerate(window) if dim != axis)
-    return across * (2 * reading.chunk_shape[axis] + 2 * stage.halo[axis]) * itemsize
+    ahead = across * (2 * reading.chunk_shape[axis] + 2 * stage.halo[axis])
+    share = 0 if stage.share is None else reading.run * prod(max(along) for along in stage.block_chunks(stage.share))
+    return (ahead + share) * itemsize
 
 
 def thread_bytes(stage: StagePlan, itemsize: int, before: StagePlan | None = None) -> int:
@@ -106,16 +117,23 @@ def thread_bytes(stage: StagePlan, itemsize: int, before: StagePlan | None = Non
     A task holds the window it read, the levels computed from it, and, while the largest level is written, a
     copy of it, encoded or made contiguous.  One that reads back what stage ``before`` stored holds that, too.
     """
-    last = tuple(count - 1 for count in stage.counts)  # it owns the tail
-    most = 0
-    for index in {(0,) * len(last), last, tuple(min(1, position) for position in last)}:
-        windows = stage.needed(index)
-        volumes = [_volume(window) for window in windows]
-        total = sum(volumes) + volumes[0]
-        if before is not None:
-            total += _volume(finer_window(before, stage.first, windows[0]))
-        most = max(most, total)
-    return most * itemsize
+    windows = _largest_windows(stage)
+    volumes = [_volume(window) for window in windows]
+    total = sum(volumes) + volumes[0]
+    if before is not None:
+        total += _volume(finer_window(before, stage.first, windows[0]))
+    return total * itemsize
+
+
+def _largest_windows(stage: StagePlan) -> list[Window]:
+    """Per level, a window as long along each dimension as any block's is; of the blocks alike, one is looked at."""
+    windows = [list(window) for window in stage.needed((0,) * len(stage.counts))]
+    for dim, count in enumerate(stage.counts):
+        for position in {1, count // 2, count - 2, count - 1} & set(range(count)):
+            index = tuple(position if other == dim else 0 for other in range(len(stage.counts)))
+            for level, window in enumerate(stage.needed(index)):
+                windows[level][dim] = max(windows[level][dim], window[dim], key=lambda interval: interval.length)
+    return [tuple(window) for window in windows]
 
 
 def finer_window(before: StagePlan, level: int, window: Window) -> Window:

@@ -88,6 +88,8 @@ class PyramidPlan:
     """The limit that blocks were planned for."""
     notes: tuple[str, ...] = ()
     """Remarks on decisions that a user should know of."""
+    untransposed: PyramidPlan | None = None
+    """The plan that the blocks follow, where the image is transposed on its way to the store."""
     provenance: Mapping[str, Any] | None = None
     """How the levels were made, in the words of the store they were read from."""
 
@@ -144,8 +146,11 @@ class PyramidPlan:
         ``limit``, in bytes, decides whether later stages read back what was stored; see :class:`MemoryUse`.
         Of a tree whose arrays are not ours any more only its largest block is known.
         """
+        if self.untransposed is not None:
+            return self.untransposed.memory(threads, limit)
         if self.stages:
-            return project_memory(self.stages, self.reading, self.dtype.itemsize, self.tasks, threads, limit)
+            size, half = self.dtype.itemsize, self.dtype.kind == "f" and self.dtype.itemsize == 2
+            return project_memory(self.stages, self.reading, size, self.tasks, threads, limit, half)
         largest = 3 * max(prod(level.blocks) for level in self.levels) * self.dtype.itemsize
         return MemoryUse(threads, largest, 0, 0, self.tasks * TASK_BYTES, ())
 
@@ -167,7 +172,9 @@ class PyramidPlan:
             replace(level, **{name: tuple(getattr(level, name)[i] for i in order) for name in _PER_DIMENSION})  # type: ignore[arg-type]
             for level in self.levels
         ]
-        return replace(self, axes=tuple(self.axes[i] for i in order), levels=tuple(turned), stages=())
+        return replace(
+            self, axes=tuple(self.axes[i] for i in order), levels=tuple(turned), stages=(), untransposed=self
+        )
 
     def __str__(self) -> str:
         """Return the plan as a table for a terminal."""

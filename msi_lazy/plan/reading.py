@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from msi_lazy.plan.stages import StagePlan
     from msi_lazy.plan.windows import Interval
 
-__all__ = ["Reading"]
+__all__ = ["Reading", "longest_between"]
 
 Chunks = tuple[tuple[int, ...], ...]
 
@@ -69,7 +69,11 @@ class Reading:
         count = None if chunks is None else prod(map(len, chunks))
         largest = None if chunks is None else tuple(map(max, chunks))
         if not by_window:
-            held = 0 if chunks is None else prod(map(_longest_between, chunks, stage.block_chunks(stage.first)))
+            held = 0 if chunks is None else prod(map(longest_between, chunks, stage.block_chunks(stage.first)))
+            if any(stage.halo):  # overlapping blocks wait for their neighbours: Dask sweeps planes of them
+                swept = next((dim for dim, blocks in enumerate(stage.counts) if blocks > 1), 0)
+                planes = min(3 * stage.edges[swept], stage.extents[0][swept])
+                held = max(held, prod(stage.extents[0]) // stage.extents[0][swept] * planes)
             extra = (count or 0) + stage.blocks
             return cls(False, prod(stage.extents[0]), count, count, count, extra, largest, held_samples=held)
         dims = range(len(stage.edges))
@@ -93,12 +97,12 @@ def _along(stage: StagePlan, dim: int) -> Iterable[tuple[int, ...]]:
     return (tuple(i if other == dim else 0 for other in range(len(stage.edges))) for i in range(stage.counts[dim]))
 
 
-def _longest_between(chunks: tuple[int, ...], blocks: tuple[int, ...]) -> int:
+def longest_between(chunks: tuple[int, ...], blocks: tuple[int, ...]) -> int:
     """Longest stretch between two borders that ``chunks`` and ``blocks`` have in common.
 
     Examples
     --------
-    >>> _longest_between((1,) * 8, (4, 4)), _longest_between((8,), (4, 4))
+    >>> longest_between((1,) * 8, (4, 4)), longest_between((8,), (4, 4))
     (4, 8)
     """
     shared = sorted({0, *accumulate(chunks)} & {0, *accumulate(blocks)})

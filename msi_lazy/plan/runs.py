@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["choose_run", "new_reads", "run_axis", "run_positions", "run_stage"]
 
-_LONGEST = 8
-"""Blocks in a run, at most: beyond, little is left to gain."""
+_LONGEST = 4
+"""Blocks in a run, at most: beyond, there is less to gain than from more tasks to share out."""
 _LEAST_TASKS = 8
 """Tasks to leave for the workers where a run would take several."""
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import dask
 import psutil
-from dask import threaded
+from dask import multiprocessing
 from dask.base import get_scheduler
 from dask.diagnostics.progress import ProgressBar
+from dask.local import get_sync
 from dask.system import CPU_COUNT
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ def crosses_processes() -> bool:
     """Whether a computation now would run in other processes than this one."""
     if active_client() is not None:
         return True
-    from dask import multiprocessing
-
     return bool(get_scheduler() is multiprocessing.get)
 
 
@@ -42,11 +41,12 @@ def worker_threads() -> int:
     client = active_client()
     if client is not None:
         return max((worker["nthreads"] for worker in _workers(client)), default=1)
-    if get_scheduler() in (None, threaded.get):
-        pool = dask.config.get("pool", None)
-        threads = getattr(pool, "_max_workers", None) or dask.config.get("num_workers", None)
-        return int(threads or CPU_COUNT)
-    return 1
+    scheduler = dask.config.get("scheduler", None)
+    pools = (scheduler, dask.config.get("pool", None))
+    sizes = [getattr(pool, name, None) for pool in pools for name in ("_max_workers", "_processes")]
+    if get_scheduler() in (get_sync, multiprocessing.get):
+        return 1
+    return int(next(filter(None, sizes), None) or dask.config.get("num_workers", None) or CPU_COUNT)
 
 
 def process_memory() -> int:

@@ -17,6 +17,7 @@ from msi_lazy.graph.materialize import materialize
 from msi_lazy.graph.pipeline import runs_in_rust
 from msi_lazy.graph.stages import is_stage_task
 from msi_lazy.graph.stream import LevelStore
+from msi_lazy.plan.blocks import aligned_blocks
 from msi_lazy.plan.pyramid import FINISH_FAN_IN
 from msi_lazy.store.target import Target, write_attributes
 
@@ -51,13 +52,13 @@ def store_block(
         Whether to look first if any chunk can be empty: zarr-python compares every sample of every chunk
         with the fill value, on the one thread that all writes go through.
     """
-    if probe and _all_filled(block, target):
+    if probe and _none_is_empty(block, target):
         target = target.with_config({"write_empty_chunks": True})
     corner = (begins[position] for begins, position in zip(starts, index, strict=True))
     target[tuple(slice(start, start + n) for start, n in zip(corner, block.shape, strict=True))] = block
 
 
-def _all_filled(block: np.ndarray[Any, Any], target: zarr.Array[Any]) -> bool:
+def _none_is_empty(block: np.ndarray[Any, Any], target: zarr.Array[Any]) -> bool:
     """Whether each chunk of ``block`` begins with a sample that is not the fill value."""
     corners = block[tuple(slice(None, None, chunk) for chunk in target.chunks)]
     fill: Any = target.fill_value
@@ -89,15 +90,10 @@ def write_graph(
                 store_block, key, {"starts": starts, "probe": stored.shards is None and not runs_in_rust(stored)}
             )
         )
-    fused = emit_blocks(arrays, stores, token, _exact(read_back, targets)) or _fuse(arrays, stores, opened, token)
+    fused = emit_blocks(arrays, stores, token, read_back) or _fuse(arrays, stores, opened, token)
     name = f"pyramid-write-{token}"
     graph = opened | fused.tasks | _finish(name, fused.sinks, target, attributes)
     return Delayed(name, HighLevelGraph.from_collections(name, graph))
-
-
-def _exact(read_back: Sequence[bool], targets: Sequence[zarr.Array[Any]]) -> Sequence[bool]:
-    """``read_back``, but nowhere if a filter may have changed what is stored."""
-    return () if any(target.filters for target in targets) else read_back
 
 
 def _fuse(
@@ -120,19 +116,11 @@ def _fuse(
 
 def _aligned(array: da.Array, stored: zarr.Array[Any]) -> da.Array:
     """``array`` in blocks of whole write units of ``stored``, so that no two tasks write one chunk."""
-    units = stored.shards or stored.chunks
-    if all(_fits(lengths, unit) for lengths, unit in zip(array.chunks, units, strict=True)):
+    blocks = aligned_blocks(array.chunks, stored.shards or stored.chunks)
+    if blocks == array.chunks:
         return array
-    merged = tuple(
-        max(max(lengths) // unit, 1) * unit if not _fits(lengths, unit) else lengths
-        for lengths, unit in zip(array.chunks, units, strict=True)
-    )
-    rechunked: da.Array = array.rechunk(merged)
+    rechunked: da.Array = array.rechunk(blocks)
     return rechunked
-
-
-def _fits(lengths: Sequence[int], unit: int) -> bool:
-    return all(length % unit == 0 for length in lengths[:-1])
 
 
 def _finish(key: str, sinks: Sequence[Key], target: Target, attributes: Mapping[str, Any]) -> dict[Key, GraphNode]:

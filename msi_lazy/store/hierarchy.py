@@ -14,7 +14,7 @@ from msi_lazy.graph.source import is_in_memory
 from msi_lazy.store.target import Target, store_contents, write_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from zarr.core.buffer import Buffer
 
@@ -72,13 +72,14 @@ def _check_lengths(lengths: Any, setting: str, node: str, ndim: int) -> None:
 
 
 def loaded_coordinates(tree: xr.DataTree) -> xr.DataTree:
-    """Tree whose coordinates are in memory: they are small, and written at once."""
+    """Tree whose coordinates, and variables of a single value, are in memory: they are small, and written at once."""
     nodes = {}
     for node in tree.subtree:
         dataset = node.to_dataset(inherit=False)
         coords = {name: _loaded(c.variable) for name, c in dataset.coords.items()}
         changed = {name: loaded for name, loaded in coords.items() if loaded is not dataset[name].variable}
-        nodes[node.path] = dataset.assign_coords(changed)
+        single = {name: _loaded(v.variable) for name, v in dataset.data_vars.items() if not v.ndim}
+        nodes[node.path] = dataset.assign_coords(changed).assign(single)
     return xr.DataTree.from_dict(nodes, name=tree.name)
 
 
@@ -125,6 +126,7 @@ def compose_hierarchy(
             target.open_level(level.number, plan.name)
         contents = dict(made)
         write_attributes(target, attributes)
+        _try_others(tree, plan, zarr_format)
     except Exception as error:  # whatever a codec, or an attribute that is no JSON, may raise
         raise ValueError(
             f"the pyramid cannot be stored with these encoding, compressors and attributes: {error!r}"
@@ -135,11 +137,25 @@ def compose_hierarchy(
 def create_hierarchy(target: Target, tree: xr.DataTree, plan: PyramidPlan, contents: Mapping[str, Buffer]) -> None:
     """Store ``contents``, as :func:`compose_hierarchy` made them, and write other nodes of the tree as they are."""
     store_contents(target, contents)
+    for name, dataset in _others(tree, plan):
+        _write_dataset(target, name, dataset, {})
+
+
+def _others(tree: xr.DataTree, plan: PyramidPlan) -> Iterator[tuple[str, xr.Dataset]]:
+    """The nodes of a tree that are no scales."""
     levels = {level.name for level in plan.levels}
     for node in tree.subtree:
         name = node.path.strip("/")
         if name and name not in levels:
-            _write_dataset(target, name, node.to_dataset(inherit=False), {})
+            yield name, node.to_dataset(inherit=False)
+
+
+def _try_others(tree: xr.DataTree, plan: PyramidPlan, zarr_format: ZarrFormat) -> None:
+    """Write the metadata of other nodes into memory; their arrays are not computed."""
+    target = Target(MemoryStore(), "", zarr_format)
+    zarr.open_group(target.store, mode="w-", zarr_format=zarr_format)
+    for name, dataset in _others(tree, plan):
+        _write_dataset(target, name, dataset.chunk(), {}, compute=False)
 
 
 def _foreign(attributes: Mapping[Any, Any]) -> dict[Any, Any]:

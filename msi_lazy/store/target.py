@@ -50,9 +50,10 @@ class Target:
         """Path in the store of ``path`` in the image's group."""
         return "/".join(filter(None, (self.path, path)))
 
-    def open_level(self, level: int, name: str) -> zarr.Array[Any]:
+    def open_level(self, level: int, name: str, write_empty_chunks: bool = False) -> zarr.Array[Any]:
         """Open the array of a level, to be written in blocks."""
-        return open_array(self.store, self.below(array_path(level, name)))
+        path = self.below(array_path(level, name))
+        return open_array(self.store, path, write_empty_chunks=write_empty_chunks)
 
 
 def check_target(store: Any, mode: Mode, sources: Sequence[Location], options: Mapping[str, Any] | None) -> None:
