@@ -115,11 +115,12 @@ def thread_bytes(stage: StagePlan, itemsize: int, before: StagePlan | None = Non
     """Bytes that the largest block of ``stage`` needs at once.
 
     A task holds the window it read, the levels computed from it, and, while the largest level is written, a
-    copy of it, encoded or made contiguous.  One that reads back what stage ``before`` stored holds that, too.
+    copy of it, encoded or made contiguous.  A window with a halo is copied once more where the edge of the image
+    cuts it and is replicated.  One that reads back what stage ``before`` stored holds that, too.
     """
     windows = _largest_windows(stage)
     volumes = [_volume(window) for window in windows]
-    total = sum(volumes) + volumes[0]
+    total = sum(volumes) + volumes[0] * (2 if any(stage.halo) else 1)
     if before is not None:
         total += _volume(finer_window(before, stage.first, windows[0]))
     return total * itemsize
