@@ -50,7 +50,7 @@ def locate(store: Any, path: str = "") -> Location:
     if isinstance(store, LocalStore):
         return Location("file", str(Path(store.root, path).resolve()))
     if isinstance(store, FsspecStore):
-        return _from_url(_canonical(_innermost_files(store.fs).protocol), f"{store.path}/{path}".rstrip("/"))
+        return _from_url(_innermost_files(store.fs).protocol, f"{store.path}/{path}".rstrip("/"))
     if isinstance(store, str):
         if "://" not in store:
             return locate(Path(store), path)
@@ -78,6 +78,6 @@ def _canonical(protocol: str | tuple[str, ...]) -> str:
     return "file" if "file" in names else names[0]
 
 
-def _from_url(scheme: str, path: str) -> Location:
-    scheme = _canonical(scheme)
-    return locate(Path(path)) if scheme in ("file", "local") else Location(scheme, path.strip("/"))
+def _from_url(protocol: str | tuple[str, ...], path: str) -> Location:
+    scheme = _canonical(protocol)
+    return locate(Path(path)) if scheme == "file" else Location(scheme, path.strip("/"))

@@ -158,20 +158,15 @@ def _live_shares(before: StagePlan, stage: StagePlan, threads: int) -> int:
     """
     touched = [_touched_along(before, stage, dim) for dim in range(len(stage.edges))]
     spans = [max(map(len, along)) for along in touched]
-    total = prod(before.counts)
     if all(sum(map(len, along)) == count for along, count in zip(touched, before.counts, strict=True)):
         alive = (threads + 1) * prod(spans)
     else:
         swept = next((dim for dim, count in enumerate(stage.counts) if count > 1), 0)
         alive = (spans[swept] + 1) * prod(before.counts) // before.counts[swept]
     largest = prod(max(lengths) for lengths in before.block_chunks(stage.first))
-    return min(alive * largest, prod(before.extents[stage.first - before.first]), total * largest)
+    return min(alive * largest, prod(before.extents[stage.first - before.first]))
 
 
 def _touched_along(before: StagePlan, stage: StagePlan, dim: int) -> list[range]:
     """Along one dimension, the blocks of ``before`` that each block of ``stage`` takes a share of."""
-    touched = []
-    for position in range(stage.counts[dim]):
-        index = tuple(position if other == dim else 0 for other in range(len(stage.counts)))
-        touched.append(before.touching(stage.first, stage.needed(index)[0])[dim])
-    return touched
+    return [before.touching(stage.first, stage.needed(index)[0])[dim] for index in stage.along(dim)]

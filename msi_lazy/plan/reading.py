@@ -77,7 +77,7 @@ class Reading:
             extra = (count or 0) + stage.blocks
             return cls(False, prod(stage.extents[0]), count, count, count, extra, largest, held_samples=held)
         dims = range(len(stage.edges))
-        windows = [[stage.needed(index)[0][dim] for index in _along(stage, dim)] for dim in dims]
+        windows = [[stage.needed(index)[0][dim] for index in stage.along(dim)] for dim in dims]
         run = 1 if chunks is None else choose_run(stage)
         axis = run_axis(stage)
         if run > 1 and axis is not None and chunks is not None:
@@ -87,14 +87,9 @@ class Reading:
         samples = prod(sum(window.length for window in along) for along in windows)
         if chunks is None:
             return cls(True, samples)
-        owned = [[stage.owned(stage.first, index)[dim] for index in _along(stage, dim)] for dim in dims]
+        owned = [[stage.owned(stage.first, index)[dim] for index in stage.along(dim)] for dim in dims]
         decoded, least = (prod(map(_touched, along, chunks)) for along in (windows, owned))
         return cls(True, samples, decoded, count, least, chunk_shape=largest, run=run)
-
-
-def _along(stage: StagePlan, dim: int) -> Iterable[tuple[int, ...]]:
-    """Indices of the blocks along ``dim``, the first one of every other dimension."""
-    return (tuple(i if other == dim else 0 for other in range(len(stage.edges))) for i in range(stage.counts[dim]))
 
 
 def longest_between(chunks: tuple[int, ...], blocks: tuple[int, ...]) -> int:

@@ -17,8 +17,12 @@ from functools import cached_property
 from itertools import accumulate
 from math import prod
 from operator import mul
+from typing import TYPE_CHECKING
 
 from msi_lazy.plan.windows import Interval, Window, hull, needed_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["StagePlan", "compose_halo"]
 
@@ -80,6 +84,10 @@ class StagePlan:
     def halo(self) -> tuple[int, ...]:
         """Samples of level ``first`` that a block reads beyond its own, at most, on either side."""
         return compose_halo(self.factors, self.radii, len(self.edges))
+
+    def along(self, dim: int) -> Iterator[Index]:
+        """Indices of the blocks along ``dim``, the first one of every other dimension."""
+        return (tuple(i if other == dim else 0 for other in range(len(self.edges))) for i in range(self.counts[dim]))
 
     def owned(self, level: int, index: Index) -> Window:
         """Samples of ``level`` that block ``index`` owns."""

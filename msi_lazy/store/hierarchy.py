@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
     from msi_lazy.store.target import ZarrFormat
 
-__all__ = ["check_encoding", "compose_hierarchy", "create_hierarchy", "loaded_coordinates"]
+__all__ = ["asked_settings", "check_encoding", "compose_hierarchy", "create_hierarchy", "loaded_coordinates"]
 
 _LAYOUT = ("chunks", "shards")
 _CODECS = ("compressors", "compressor", "filters", "serializer")
@@ -69,6 +69,12 @@ def _check_lengths(lengths: Any, setting: str, node: str, ndim: int) -> None:
     whole = isinstance(lengths, (tuple, list)) and all(type(n) is int and n > 0 for n in lengths)
     if not whole or len(lengths) != ndim:
         raise ValueError(f"encoding of {node!r}: {setting} must be {ndim} positive integers, not {lengths!r}")
+
+
+def asked_settings(encoding: Mapping[str, Any], level: LevelPlan, plan: PyramidPlan) -> Mapping[str, Any]:
+    """The settings that ``encoding`` has for the image of a level."""
+    settings: Mapping[str, Any] = encoding.get(f"/{level.name}", encoding.get(level.name, {})).get(plan.name, {})
+    return settings
 
 
 def loaded_coordinates(tree: xr.DataTree) -> xr.DataTree:
@@ -176,7 +182,7 @@ def _write_level(
     image = dataset[plan.name].variable
     blank = da.zeros(image.shape, dtype=image.dtype, chunks=image.shape)
     dataset = dataset.assign({plan.name: xr.Variable(image.dims, blank, image.attrs)}).drop_encoding()
-    asked = encoding.get(f"/{level.name}", encoding.get(level.name, {})).get(plan.name, {})
+    asked = asked_settings(encoding, level, plan)
     settings = {plan.name: {**_settings(level.chunks, compressors, target.zarr_format), **asked}}
     _write_dataset(target, level.name, dataset, settings, compute=False)
 

@@ -22,7 +22,13 @@ from msi_lazy.plan.factors import parse_bytes_of
 from msi_lazy.plan.reading import longest_between
 from msi_lazy.store.compute import crosses_processes, process_memory, run, worker_threads
 from msi_lazy.store.graph import write_graph
-from msi_lazy.store.hierarchy import check_encoding, compose_hierarchy, create_hierarchy, loaded_coordinates
+from msi_lazy.store.hierarchy import (
+    asked_settings,
+    check_encoding,
+    compose_hierarchy,
+    create_hierarchy,
+    loaded_coordinates,
+)
 from msi_lazy.store.target import Mode, check_target, is_in_memory, open_target
 
 if TYPE_CHECKING:
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
 
     from msi_lazy.plan.memory import MemoryUse
-    from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
+    from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.store.target import ZarrFormat
 
 __all__ = ["write_tree"]
@@ -73,7 +79,9 @@ def write_tree(
     target = open_target(store, mode, zarr_format, storage_options)
     create_hierarchy(target, tree, plan, contents)
     targets = [
-        target.open_level(level.number, plan.name, _asked(encoding, level, plan).get("write_empty_chunks", False))
+        target.open_level(
+            level.number, plan.name, asked_settings(encoding, level, plan).get("write_empty_chunks", False)
+        )
         for level in plan.levels
     ]
     delayed = write_graph(arrays, targets, target, attributes, memory.read_back)
@@ -81,12 +89,6 @@ def write_tree(
         return delayed
     run(delayed, progress)
     return None
-
-
-def _asked(encoding: Mapping[str, Any], level: LevelPlan, plan: PyramidPlan) -> Mapping[str, Any]:
-    """The settings that ``encoding`` has for the image of a level."""
-    settings: Mapping[str, Any] = encoding.get(f"/{level.name}", encoding.get(level.name, {})).get(plan.name, {})
-    return settings
 
 
 def _project_memory(
@@ -130,7 +132,7 @@ def _merged_bytes(plan: PyramidPlan, arrays: Sequence[da.Array], encoding: Mappi
     """Bytes of the largest block that is merged to fit the chunks or shards in ``encoding``, and held meanwhile."""
     merged = held = 0
     for level, array in zip(plan.levels, arrays, strict=True):
-        asked = _asked(encoding, level, plan)
+        asked = asked_settings(encoding, level, plan)
         units = tuple(map(min, asked.get("shards") or asked.get("chunks") or level.chunks, level.shape))
         blocks = aligned_blocks(array.chunks, units)
         if blocks != array.chunks:
