@@ -1,11 +1,15 @@
 """Lazy, Dask-native multiscale image pyramids, written as OME-Zarr in one computation."""
 
 from msi_lazy.accessor import PyramidAccessor, register_accessors
-from msi_lazy.api import explain, open_multiscale, to_multiscale, to_zarr
+from msi_lazy.api import explain, open_multiscale, to_multiscale
+from msi_lazy.edit import skip_non_dimension_nodes
 from msi_lazy.errors import MemoryLimitError, StoreExistsError, UnsupportedImageError
 from msi_lazy.image import to_spatial_image
-from msi_lazy.methods import Method, Methods
+from msi_lazy.interop import from_pyimagej, itk_image_to_multiscale
+from msi_lazy.methods import Method, Methods, register_method
+from msi_lazy.output import add_levels, to_zarr, write_labels
 from msi_lazy.plan.pyramid import PyramidPlan
+from msi_lazy.validation import ValidationReport, validate
 
 __all__ = [
     "MemoryLimitError",
@@ -15,11 +19,19 @@ __all__ = [
     "PyramidPlan",
     "StoreExistsError",
     "UnsupportedImageError",
+    "ValidationReport",
+    "add_levels",
     "explain",
+    "from_pyimagej",
+    "itk_image_to_multiscale",
     "open_multiscale",
+    "register_method",
+    "skip_non_dimension_nodes",
     "to_multiscale",
     "to_spatial_image",
     "to_zarr",
+    "validate",
+    "write_labels",
 ]
 
 register_accessors()

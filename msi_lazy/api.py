@@ -12,29 +12,24 @@ from msi_lazy.axes import image_name, read_axes
 from msi_lazy.graph.source import WindowSource, as_dask_source, find_source
 from msi_lazy.graph.stages import build_levels
 from msi_lazy.methods import resolve_method
-from msi_lazy.methods.table import check_dtype
-from msi_lazy.ngff.write import Version, check_holdable, spec_order
+from msi_lazy.methods.table import check_dtype, check_nodata
 from msi_lazy.plan.factors import auto_factors, parse_boundary, parse_bytes_of, parse_chunks, parse_factors
 from msi_lazy.plan.pyramid import PyramidPlan, plan_pyramid
 from msi_lazy.store.read import open_image
-from msi_lazy.store.write import write_tree
-from msi_lazy.tree import build_tree, level_images, read_plan, stack_levels, transpose_tree
+from msi_lazy.tree import build_tree, read_plan, stack_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from dask.delayed import Delayed
+    from collections.abc import Callable, Mapping, Sequence
 
     from msi_lazy.methods import Method, Methods
-    from msi_lazy.store.target import Mode
 
-__all__ = ["explain", "open_multiscale", "to_multiscale", "to_zarr"]
+__all__ = ["explain", "open_multiscale", "to_multiscale"]
 
 
 def to_multiscale(
     image: xr.DataArray,
     scale_factors: Sequence[int | Mapping[str, int]] | str,
-    method: str | Methods | Method = "mean",
+    method: str | Methods | Method | Callable[[np.ndarray[Any, Any], tuple[int, ...]], np.ndarray[Any, Any]] = "mean",
     chunks: int | Sequence[int] | Mapping[str, int] | None = None,
     boundary: str = "trim",
     nodata: Any = None,
@@ -55,7 +50,8 @@ def to_multiscale(
         chunk (``[]`` makes one level); each time those whose spacing is within √2 of the finest, so that an anisotropic
         image becomes near-isotropic.
     method
-        Name of the downsampling method, see :class:`msi_lazy.Methods`.
+        Name of the downsampling method, see :class:`msi_lazy.Methods`; or a function ``f(array, factors)`` that
+        reduces a NumPy array of whole windows to one sample for each, see :meth:`msi_lazy.Method.from_function`.
     chunks
         Chunk shape on disk: an integer for all spatial dimensions, a tuple, or a dict.  Default
         256 along each of two spatial dimensions, 64 along three, 1 for ``t`` and ``c``.  Kept in the
@@ -106,6 +102,7 @@ def to_multiscale(
         factors = auto_factors(axes, on_disk, checked_boundary)
     else:
         factors = parse_factors(scale_factors, axes, checked_boundary)
+    check_nodata(row, nodata)
     nodata = _parse_nodata(nodata, dtype)
     source = find_source(image)
     planned = partial(
@@ -169,89 +166,7 @@ def explain(tree: xr.DataTree) -> PyramidPlan:
     return read_plan(tree)
 
 
-def to_zarr(
-    tree: xr.DataTree,
-    store: Any,
-    mode: Mode = "w-",
-    version: Version = "0.5",
-    compressors: Any = "auto",
-    encoding: Mapping[str, Any] | None = None,
-    compute: bool = True,
-    progress: bool = False,
-    storage_options: Mapping[str, Any] | None = None,
-    memory_limit: int | str | None = None,
-) -> Delayed | None:
-    """Write every level of a pyramid as OME-Zarr, in one Dask computation.
-
-    Parameters
-    ----------
-    tree
-        A pyramid, also an edited or a reopened one: it is written as it is, with true geometry.
-    store
-        Path, URL, or a zarr store.
-    mode
-        ``"w-"`` refuses an existing target, ``"w"`` overwrites one, if it is a Zarr hierarchy.
-    version
-        OME-Zarr version: ``"0.5"`` (Zarr v3) or ``"0.4"`` (Zarr v2).
-    compressors
-        Codecs of all levels, as ``zarr.create_array`` takes them: ``zarr.codecs.ZstdCodec()``, or for 0.4
-        one of numcodecs.  ``"auto"`` is Blosc's zstd, level 3, after a bit shuffle.
-    encoding
-        Settings per level, in the form of xarray's ``DataTree.to_zarr``: ``{"/scale0": {"image": {...}}}``.
-    compute
-        ``False`` creates the arrays and returns a :class:`dask.delayed.Delayed` that does the rest; until
-        it has run, the store does not open as an image.
-    progress
-        Show a progress bar on the terminal, of tasks done.
-    storage_options
-        Options of the file system behind a URL.
-    memory_limit
-        Most bytes that each process may hold, over what Python and its libraries take; an integer or a text such
-        as ``"4 GiB"``.  The plan is held against it before anything is created.
-
-    Returns
-    -------
-    None or dask.delayed.Delayed
-
-    Raises
-    ------
-    StoreExistsError
-        The target exists, and ``mode`` is ``"w-"``.
-    MemoryLimitError
-        The plan needs more than ``memory_limit``; the message says what to change.
-    UnsupportedImageError
-        OME-Zarr cannot hold the image; the message names the rule.
-    ValueError
-        An argument that cannot be used.  Nothing has been created then.
-
-    Notes
-    -----
-    Dimensions are written in the order of the specification (t, c, z, y, x).  The image's attributes
-    are written last of all, so a run that dies never looks complete.
-    """
-    plan = read_plan(tree)
-    check_holdable(plan.axes, plan.name)
-    order = spec_order(plan.axes)
-    if order != plan.dims:
-        tree, plan = transpose_tree(tree, order), plan.transposed(order)
-    images = level_images(tree)
-    return write_tree(
-        tree,
-        images,
-        plan,
-        store,
-        mode,
-        version,
-        compressors,
-        encoding,
-        compute,
-        progress,
-        storage_options,
-        memory_limit,
-    )
-
-
-def open_multiscale(store: Any, storage_options: Mapping[str, Any] | None = None) -> xr.DataTree:
+def open_multiscale(store: Any, storage_options: Mapping[str, Any] | None = None, group: str = "") -> xr.DataTree:
     """Open any OME-Zarr image, version 0.4 or 0.5, as a lazy pyramid.
 
     Parameters
@@ -260,6 +175,8 @@ def open_multiscale(store: Any, storage_options: Mapping[str, Any] | None = None
         Path, URL, or a zarr store or group of the image.
     storage_options
         Options of the file system behind a URL.
+    group
+        Path of the image in the store: one of several, or a label image, ``"labels/cells"``.
 
     Returns
     -------
@@ -273,5 +190,5 @@ def open_multiscale(store: Any, storage_options: Mapping[str, Any] | None = None
     ValueError
         The group holds no OME-Zarr image, or one that contradicts itself.
     """
-    images, attributes = open_image(store, storage_options)
+    images, attributes = open_image(store, storage_options, group.strip("/"))
     return stack_levels(images, attributes)

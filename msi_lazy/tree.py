@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from msi_lazy.attributes import channel_block, root_attributes
 from msi_lazy.axes import Axis, axis_coordinate, read_axes
-from msi_lazy.errors import UnsupportedImageError
 from msi_lazy.graph.stages import find_works
 from msi_lazy.ngff.read import StoredImage, parse_image
-from msi_lazy.ngff.write import check_holdable, image_attributes, spec_order
 from msi_lazy.plan.factors import parse_chunks
 from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 from msi_lazy.plan.reading import Reading
@@ -45,7 +44,7 @@ _AGREEMENT = 1e-6
 
 def build_tree(plan: PyramidPlan, arrays: Sequence[Any], image: xr.DataArray) -> xr.DataTree:
     """Tree of ``plan`` whose levels hold ``arrays``, with the coordinates and attributes of ``image``."""
-    nodes = {"/": xr.Dataset(attrs=root_attributes(plan))}
+    nodes = {"/": xr.Dataset(attrs=root_attributes(plan, channel_block({}, image, plan)))}
     for level, array in zip(plan.levels, arrays, strict=True):
         coords = _level_coords(plan, level, image)
         variable = xr.Variable(image.dims, array, dict(image.attrs), {"chunks": level.chunks})
@@ -66,23 +65,11 @@ def refresh(tree: xr.DataTree) -> xr.DataTree:
     """Tree whose root attributes say what its levels are now; what else they said is kept."""
     plan = read_plan(tree, check_nesting=False)
     others = {key: value for key, value in tree.attrs.items() if key != "ome"}
-    stamped = root_attributes(plan).get("ome")
+    stamped = root_attributes(plan, channel_block(tree.attrs, level_images(tree)[0], plan)).get("ome")
     ome = {**tree.attrs.get("ome", {}), **stamped} if stamped else None
     stamped_tree = tree.copy(deep=False)
     stamped_tree.attrs = {**others, **({"ome": ome} if ome else {})}
     return stamped_tree
-
-
-def root_attributes(plan: PyramidPlan) -> dict[str, Any]:
-    """``ome`` attributes that make the tree, written by xarray as it is, an OME-Zarr 0.5 image.
-
-    Empty where OME-Zarr cannot hold the image, or not with its dimensions in this order.
-    """
-    try:
-        check_holdable(plan.axes, plan.name)
-    except UnsupportedImageError:
-        return {}
-    return image_attributes(plan, "0.5") if spec_order(plan.axes) == plan.dims else {}
 
 
 def _level_coords(plan: PyramidPlan, level: LevelPlan, image: xr.DataArray) -> dict[Hashable, xr.Variable]:

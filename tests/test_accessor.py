@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 import msi_lazy as msi
+from msi_lazy import edit
 
 OTHER = """
 import xarray as xr, warnings
@@ -44,3 +45,27 @@ def test_the_accessor_does_what_the_functions_do(tmp_path):
     one, other = (msi.open_multiscale(tmp_path / name) for name in ("a.zarr", "b.zarr"))
     xr.testing.assert_identical(one.load(), other.load())
     assert one.attrs == other.attrs
+
+
+def test_it_edits_as_multiscale_spatial_image_does():
+    """Every scale alike, under that library's name and with its arguments, positional ones too."""
+    tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((3, 20, 20)), dims="cyx"), [2, 2])
+    edits = {
+        "transpose": tree.msi.transpose("y", "x", "c"),
+        "reindex": tree.msi.reindex_data_arrays({"c": ["r", "g", "b"]}, None, None, False, 0.0),
+        "assign": tree.msi.assign_coords({"c": ["r", "g", "b"]}),
+    }
+    for node in edits.pop("transpose").children.values():
+        assert node["image"].dims == ("y", "x", "c")
+    for edited in edits.values():
+        assert edited.name == tree.name
+        for name, node in edited.children.items():
+            assert node.c.data.tolist() == ["r", "g", "b"]
+            assert node["image"].dtype == tree[name]["image"].dtype
+
+
+def test_its_edits_take_what_the_functions_take():
+    for name in ("transpose", "reindex_data_arrays", "assign_coords"):
+        method, function = (inspect.signature(getattr(owner, name)) for owner in (msi.PyramidAccessor, edit))
+        ours, theirs = list(method.parameters.values())[1:], list(function.parameters.values())[1:]
+        assert [(p.name, p.default, p.kind) for p in ours] == [(p.name, p.default, p.kind) for p in theirs]

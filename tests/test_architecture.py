@@ -11,8 +11,12 @@ PACKAGE = Path(msi_lazy.__file__).parent
 ROOMS = [
     {"cli"},
     {"accessor"},
-    {"api"},
+    {"interop"},
+    {"api", "output"},
+    {"validation"},
+    {"edit"},
     {"tree"},
+    {"attributes"},
     {"store"},
     {"ngff"},
     {"graph"},

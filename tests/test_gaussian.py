@@ -3,21 +3,17 @@
 from fractions import Fraction
 from functools import reduce
 
-import dask
-import dask.array as da
 import numpy as np
 import pytest
-import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-import msi_lazy as msi
-from msi_lazy.methods import gaussian
+from msi_lazy.methods import separable
 from msi_lazy.methods.gaussian import window_gaussian
 from msi_lazy.methods.weights import gaussian_radius, gaussian_weights
 from msi_lazy.plan.windows import level_extent
-from tests.strategies import FLOATS, INTEGERS, block_sizes, chunkings, draw_array, pyramids
+from tests.strategies import INTEGERS, draw_array
 from tests.test_methods import run_kernel
 
 
@@ -225,8 +221,8 @@ def test_strips_give_the_bits_of_whole_planes(case, samples, nodata):
     value = array.ravel()[0] if nodata else None
     whole = run_kernel("gaussian", array, factors, out_shape, value)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gaussian, "_PLANE_SAMPLES", samples)
-        patch.setattr(gaussian, "_SHORT", 2 + samples % 40)
+        patch.setattr(separable, "_PLANE_SAMPLES", samples)
+        patch.setattr(separable, "_SHORT", 2 + samples % 40)
         assert run_kernel("gaussian", array, factors, out_shape, value).tobytes() == whole.tobytes()
 
 
@@ -238,29 +234,3 @@ def test_axes_beside_the_divided_ones():
             alone = np.ascontiguousarray(picture[t, :, :, c])
             np.testing.assert_array_equal(found[t, :, :, c], run_kernel("gaussian", alone, (2, 2), (32, 20)))
     np.testing.assert_array_equal(window_gaussian(picture, (1,) * 4, picture.shape), picture)
-
-
-@given(case=pyramids(max_extent=24), data=st.data())
-def test_chunks_and_blocks_make_no_difference_to_any_bit(case, data):
-    shape, factors = case
-    dims = ("z", "y", "x")[-len(shape) :]
-    array = draw_array(data.draw, data.draw(st.sampled_from([*INTEGERS, *FLOATS])), shape)
-    boundary = data.draw(st.sampled_from(["trim", "pad"]))
-    nodata = array.ravel()[0] if data.draw(st.booleans()) else None
-    tree = msi.to_multiscale(
-        xr.DataArray(da.from_array(array, chunks=data.draw(chunkings(shape))), dims=dims),
-        [dict(zip(dims, step, strict=True)) for step in factors],
-        method="gaussian",
-        chunks=data.draw(st.integers(1, 8)),
-        boundary=boundary,
-        nodata=nodata,
-        block_bytes=data.draw(block_sizes(shape, array.itemsize)),
-    )
-    with dask.config.set(scheduler="synchronous"), np.errstate(over="ignore", invalid="ignore"):
-        for number, step in enumerate([None, *factors]):
-            if step is not None:
-                array = run_kernel("gaussian", array, step, levels_of(array.shape, step, boundary), nodata)
-            level = tree[f"scale{number}"].image.values
-            np.testing.assert_array_equal(level, array, strict=True)
-            zero = array == 0
-            np.testing.assert_array_equal(np.signbit(level[zero]), np.signbit(array[zero]))

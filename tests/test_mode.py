@@ -1,18 +1,14 @@
 """The mode: votes, ties and missing samples; windows of every size; any chunking."""
 
-import dask
-import dask.array as da
 import numpy as np
 import pytest
 import tensorstore as ts
-import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-import msi_lazy as msi
 from msi_lazy.methods.mode import window_mode
-from tests.conftest import most_frequent, pyramid_oracle, reduce_windows
-from tests.strategies import FLOATS, INTEGERS, block_sizes, chunkings, draw_array, pyramids
+from tests.conftest import most_frequent, reduce_windows
+from tests.strategies import INTEGERS
 
 NATIVE = ("?", *INTEGERS, "f4", "f8")
 
@@ -121,22 +117,3 @@ def test_a_window_of_nodata_and_nan_is_nodata():
 def test_a_window_as_large_as_the_image():
     array = np.random.default_rng(2).integers(0, 50, (40, 60, 50), dtype=np.uint16)
     assert mode_of(array, "u2") == np.bincount(array.ravel()).argmax()
-
-
-@given(case=pyramids(max_extent=20), data=st.data())
-def test_chunks_and_blocks_make_no_difference(case, data):
-    shape, factors = case
-    dims = ("z", "y", "x")[-len(shape) :]
-    array = draw_array(data.draw, data.draw(st.sampled_from(["?", *INTEGERS, *FLOATS])), shape)
-    boundary = data.draw(st.sampled_from(["trim", "pad"]))
-    tree = msi.to_multiscale(
-        xr.DataArray(da.from_array(array, chunks=data.draw(chunkings(shape))), dims=dims),
-        [dict(zip(dims, step, strict=True)) for step in factors],
-        method="mode",
-        chunks=data.draw(st.integers(1, 8)),
-        boundary=boundary,
-        block_bytes=data.draw(block_sizes(shape, array.itemsize)),
-    )
-    with dask.config.set(scheduler="synchronous"):
-        for number, level in enumerate(pyramid_oracle(array, factors, "mode", boundary)):
-            np.testing.assert_array_equal(tree[f"scale{number}"].image, level)

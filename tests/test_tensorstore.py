@@ -6,7 +6,7 @@ import tensorstore as ts
 
 import msi_lazy as msi
 
-DRIVER = {"mean": "mean", "min": "min", "max": "max", "nearest": "stride", "mode": "mode"}
+DRIVER = {"mean": "mean", "min": "min", "max": "max", "nearest": "stride", "mode": "mode", "median": "median"}
 
 
 def tensorstore_levels(array, factors, method, boundary):

@@ -1,4 +1,4 @@
-"""The command line: ``msi-lazy convert``, ``info`` and ``demo``."""
+"""The command line: ``msi-lazy convert``, ``info``, ``validate`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from msi_lazy.cli.validate import validate
 from msi_lazy.errors import StoreExistsError
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def _one_line_errors() -> Iterator[None]:
 @click.version_option(package_name="msi-lazy")
 def main() -> None:
     """Multiscale image pyramids, written as OME-Zarr in one computation."""
+
+
+main.add_command(validate)
 
 
 @main.command(cls=_FactorsCommand)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msi_lazy.methods.row import no_radius
 from msi_lazy.plan.memory import finer_window
-from msi_lazy.plan.windows import Window, relative_slices
+from msi_lazy.plan.windows import Window, needed_interval, relative_slices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,14 +158,16 @@ def _reduce_window(
     method = work.method
     radii = tuple(method.radius(factor) if factor > 1 else 0 for factor in factors)
     out_shape = tuple(interval.length for interval in output)
-    array = _cut_and_extend(array, window, output, factors, radii, extents)
-    if array.dtype == np.float16:
+    array = _cut_out(array, window, output, factors, radii, extents)
+    if method.radius is not no_radius:
+        array = _extend(array, output, factors, radii, extents, method.edge)
+    if array.dtype == np.float16 and method.float16_through != "float16":
         wide = method.kernel(array.astype(method.float16_through), factors, out_shape, work.nodata)
         return wide.astype(np.float16)
     return method.kernel(array, factors, out_shape, work.nodata)
 
 
-def _cut_and_extend(
+def _cut_out(
     array: Array,
     window: Window,
     output: Window,
@@ -172,18 +175,30 @@ def _cut_and_extend(
     radii: tuple[int, ...],
     extents: tuple[int, ...],
 ) -> Array:
-    """Cut out the windows of ``output``; where a kernel reaches beyond the level, replicate its edge.
+    """Cut out the windows of ``output``, and ``radii`` samples on either side, as far as the level has them."""
+    terms = zip(window, output, factors, radii, extents, strict=True)
+    needed = ((held.start, needed_interval(out, factor, radius, n)) for held, out, factor, radius, n in terms)
+    return array[tuple(slice(start - first, stop - first) for first, (start, stop) in needed)]
 
-    Without a radius the end of a last, partial window is left off instead: box kernels reduce
-    over the samples that exist.
+
+def _extend(
+    array: Array,
+    output: Window,
+    factors: tuple[int, ...],
+    radii: tuple[int, ...],
+    extents: tuple[int, ...],
+    edge: str,
+) -> Array:
+    """What a kernel with a radius is given where it reaches beyond the level: samples by the rule of ``edge``.
+
+    A last, partial window is filled with the level's last sample first.  Only then does every window's reflection
+    lie within its own reach, so that blocks cannot matter.
     """
-    cuts, widths = [], []
-    for held, out, factor, radius, extent in zip(window, output, factors, radii, extents, strict=True):
-        start, stop = out.start * factor - radius, out.stop * factor + radius
-        if not radius:
-            stop = min(stop, extent)
-        inside = slice(max(start, 0) - held.start, min(stop, extent) - held.start)
-        cuts.append(inside)
-        widths.append((max(-start, 0), max(stop - extent, 0)))
-    array = array[tuple(cuts)]
-    return np.pad(array, widths, mode="edge") if any(map(any, widths)) else array
+    fill, beyond = [], []
+    for out, factor, radius, extent in zip(output, factors, radii, extents, strict=True):
+        whole = max(out.stop * factor, extent)
+        fill.append((0, whole - extent))
+        beyond.append((max(radius - out.start * factor, 0), max(out.stop * factor + radius - whole, 0)))
+    for widths, mode in ((fill, "edge"), (beyond, {"replicate": "edge", "reflect": "symmetric"}[edge])):
+        array = np.pad(array, widths, mode=mode) if any(map(any, widths)) else array  # type: ignore[call-overload]
+    return array

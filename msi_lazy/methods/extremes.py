@@ -1,22 +1,51 @@
-"""Window minima and maxima, and the sample at the window's corner."""
+"""Window minima and maxima, and the sample at the window's corner.
+
+Samples are compared as signed integers of their own width, their *keys*, of which the largest wins: unsigned
+integers with the highest bit flipped, floats with the lower bits of negative numbers flipped, and for
+minima all bits once more.  So four widths are compiled, not eleven dtypes twice, and no result depends on the
+order of the samples.  Rows are compared first, in loops over contiguous memory, and neighbours in a row after that.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from msi_lazy.methods.rows import list_window_rows, row_layout
+from msi_lazy.methods.rows import first_samples, row_batches, row_layout, row_parts
 
 __all__ = ["window_corner", "window_maximum", "window_minimum"]
 
 Array = np.ndarray[Any, Any]
 
 
+class _Keys(NamedTuple):
+    """How bits become keys and back; every field but one of the keys' dtype."""
+
+    flip: Any
+    """Bits to flip in all samples."""
+    fold: Any
+    """Bits to flip in negative floats: all but the highest; 0 if the samples are integers."""
+    highest: Any
+    """Largest integer: all bits but the highest."""
+    infinity: Any
+    """Bits of infinity in floats, beyond which all are NaN; the largest integer if the samples are integers."""
+    lowest: Any
+    """Key of samples that are left out: the smallest integer."""
+    first: Any
+    """First of the keys that are left out as ``nodata``, before those below make room for ``lowest``."""
+    last: Any
+    """Last of them: -0.0 and 0.0 are two."""
+    fill: Any
+    """Bits of a window where there is nothing else."""
+    plain: bool
+    """Whether nothing is left out, and keys are but flipped bits."""
+
+
 def window_minimum(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
     """Smallest sample of each window; parameters and missing samples as in :func:`window_maximum`."""
-    return _window_extreme(array, factors, out_shape, nodata, largest=False)
+    return _extreme(array, factors, out_shape, nodata, largest=False)
 
 
 def window_maximum(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
@@ -36,9 +65,10 @@ def window_maximum(array: Array, factors: tuple[int, ...], out_shape: tuple[int,
     Returns
     -------
     ndarray
-        Shape ``out_shape``, dtype of ``array``.  NaN is left out; a window of nothing but NaN is NaN.
+        Shape ``out_shape``, dtype of ``array``.  NaN is left out; a window of nothing but NaN is NaN, or ``nodata``
+        if there is one.  0.0 is larger than -0.0.
     """
-    return _window_extreme(array, factors, out_shape, nodata, largest=True)
+    return _extreme(array, factors, out_shape, nodata, largest=True)
 
 
 def window_corner(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
@@ -47,101 +77,94 @@ def window_corner(array: Array, factors: tuple[int, ...], out_shape: tuple[int, 
     return np.ascontiguousarray(picked[tuple(map(slice, out_shape))])
 
 
-def _window_extreme(
+def _extreme(
     array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any, *, largest: bool
 ) -> Array:
     array = np.ascontiguousarray(array)
-    if array.dtype.kind == "b":
-        as_bytes = _window_extreme(array.view(np.uint8), factors, out_shape, nodata, largest=largest)
-        return as_bytes.view(np.bool_)
+    bits = array.view(f"i{array.dtype.itemsize}")
     layout = row_layout(array.shape, out_shape, factors)
-    rows_in = array.reshape(-1, layout.row_in * layout.inner)
-    out = np.empty(out_shape, array.dtype)
+    rows_in = bits.reshape(-1, layout.row_in * layout.inner)
+    out = np.empty(out_shape, bits.dtype)
     rows_out = out.reshape(-1, layout.row_out * layout.inner)
-    shape = (layout.outer_in, layout.outer_out, layout.outer_factors, layout.window_rows)
-    if nodata is not None:
-        skip = array.dtype.type(nodata)
-        _extreme_of_valid(rows_in, rows_out, *shape, layout.factor, layout.inner, skip, largest)
-    else:
-        _extreme_of_all(rows_in, rows_out, *shape, layout.factor, layout.inner, largest)
-    return out
+    keys = _describe_keys(array.dtype, bits.dtype, nodata, largest=largest)
+    for part in row_parts(layout):
+        firsts, columns = first_samples(part), np.empty(part.width_in, bits.dtype)
+        for batch, rows, found in row_batches(layout):
+            _extreme_of_rows(rows_in, rows_out[batch], rows, found, part, firsts, columns, keys)
+    return out.view(array.dtype)
+
+
+def _describe_keys(dtype: np.dtype[Any], key: np.dtype[Any], nodata: Any, *, largest: bool) -> _Keys:
+    """Keys of samples of ``dtype``, as integers of dtype ``key``."""
+    floats = dtype.kind == "f"
+    zero, highest, lowest = key.type(0), key.type(np.iinfo(key).max), key.type(np.iinfo(key).min)
+    flip = (zero if dtype.kind in "if" else lowest) ^ (zero if largest else ~zero)
+    fold = highest if floats else zero
+    infinity, fill = np.array([np.inf, np.nan], dtype).view(key) if floats else (highest, zero)
+    keys = _Keys(flip, fold, highest, infinity, lowest, lowest, lowest, fill, not floats)
+    if nodata is None or nodata != nodata:
+        return keys
+    value = dtype.type(nodata)
+    left_out = np.array([value, value if value else -value] if floats else [value, value], dtype).view(key)
+    first, last = sorted((bits ^ (fold if bits < 0 else zero)) ^ flip for bits in left_out)
+    return keys._replace(first=first, last=last, fill=left_out[0], plain=False)
+
+
+@njit(nogil=True, cache=True)
+def _extreme_of_rows(rows_in, rows_out, rows, found, part, firsts, columns, keys):  # type: ignore[no-untyped-def]
+    """Largest keys of the windows, turned back into bits."""
+    stop_in, stop_out = part.start_in + part.width_in, part.start_out + part.width_out
+    for row in range(len(rows_out)):
+        best = rows_out[row, part.start_out : stop_out]
+        largest = columns if part.factor > 1 else best
+        largest[:] = keys.lowest
+        for i in range(found[row]):
+            source = rows_in[rows[row, i], part.start_in : stop_in]
+            if keys.plain:
+                for j in range(len(largest)):
+                    key, known = source[j] ^ keys.flip, largest[j]
+                    largest[j] = key if key > known else known
+            else:
+                for j in range(len(largest)):
+                    key, known = _encode(source[j], keys, largest.dtype.type), largest[j]
+                    largest[j] = key if key > known else known
+        if part.factor > 1:
+            _meet_groups(best, largest, part.factor, part.inner, firsts)
+        if keys.plain:
+            for j in range(len(best)):
+                best[j] ^= keys.flip
+        else:
+            for j in range(len(best)):
+                best[j] = _decode(best[j], keys, best.dtype.type)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _larger(one, other):  # type: ignore[no-untyped-def]
-    """The larger of two samples; NaN loses."""
-    return one if (one > other) | (other != other) else other
+def _meet_groups(best, columns, factor, inner, firsts):  # type: ignore[no-untyped-def]
+    """Largest key of each window of one row."""
+    # no if and else: an inlined function of several ends counts references at each of them
+    pairs = factor == 2 and inner == 1
+    if pairs:
+        for i in range(len(best)):
+            one, other = columns[2 * i], columns[2 * i + 1]
+            best[i] = one if one > other else other
+    for step in range(0 if pairs else factor):
+        offset = np.uint64(step * inner)
+        for i in range(len(best)):
+            key, known = columns[firsts[i] + offset], best[i]
+            best[i] = key if key > known or step == 0 else known
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _smaller(one, other):  # type: ignore[no-untyped-def]
-    """The smaller of two samples; NaN loses."""
-    return one if (one < other) | (other != other) else other
+def _encode(bits, keys, narrow):  # type: ignore[no-untyped-def]
+    """Key of a sample; ``narrow`` undoes numba's widening of sums to 64 bits, for the loop's sake."""
+    key = bits ^ ((bits >> 63) & keys.fold) ^ keys.flip
+    left_out = ((key >= keys.first) & (key <= keys.last)) | ((bits & keys.highest) > keys.infinity)
+    moved = narrow(key + (key < keys.first))
+    return keys.lowest if left_out else moved
 
 
-@njit(nogil=True, cache=True)
-def _meet_row(best, row, factor, inner, largest):  # type: ignore[no-untyped-def]
-    """Take one input row into the running extremes of its windows; inner loops for factors 1 and 2."""
-    groups_out = len(best) // inner
-    groups_in = len(row) // inner
-    if factor == 2 and inner == 1 and groups_in >= 2 * groups_out:
-        if largest:
-            for i in range(groups_out):
-                best[i] = _larger(best[i], _larger(row[2 * i], row[2 * i + 1]))
-        else:
-            for i in range(groups_out):
-                best[i] = _smaller(best[i], _smaller(row[2 * i], row[2 * i + 1]))
-    elif factor == 1:
-        if largest:
-            for i in range(len(best)):
-                best[i] = _larger(best[i], row[i])
-        else:
-            for i in range(len(best)):
-                best[i] = _smaller(best[i], row[i])
-    else:
-        for group in range(groups_out):
-            for step in range(group * factor, min(group * factor + factor, groups_in)):
-                for k in range(inner):
-                    value = row[step * inner + k]
-                    known = best[group * inner + k]
-                    best[group * inner + k] = _larger(known, value) if largest else _smaller(known, value)
-
-
-@njit(nogil=True, cache=True)
-def _extreme_of_all(rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, factor, inner, largest):  # type: ignore[no-untyped-def]
-    """Extremes of all samples that are numbers."""
-    rows = np.empty(window_rows, np.int64)
-    for row in range(rows_out.shape[0]):
-        found = list_window_rows(row, outer_in, outer_out, outer_factors, rows)
-        best = rows_out[row]
-        first = rows_in[rows[0]]
-        for group in range(len(best) // inner):
-            for k in range(inner):
-                best[group * inner + k] = first[group * factor * inner + k]
-        for i in range(found):
-            _meet_row(best, rows_in[rows[i]], factor, inner, largest)
-
-
-@njit(nogil=True, cache=True)
-def _extreme_of_valid(  # type: ignore[no-untyped-def]
-    rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, factor, inner, skip, largest
-):
-    """Extremes of the samples that are neither NaN nor ``skip``; ``skip`` where there are none."""
-    rows = np.empty(window_rows, np.int64)
-    groups_in = rows_in.shape[1] // inner
-    for row in range(rows_out.shape[0]):
-        found = list_window_rows(row, outer_in, outer_out, outer_factors, rows)
-        best = rows_out[row]
-        best[:] = skip  # never a valid value, so it also marks "none yet"
-        for i in range(found):
-            source = rows_in[rows[i]]
-            for group in range(len(best) // inner):
-                for step in range(group * factor, min(group * factor + factor, groups_in)):
-                    for k in range(inner):
-                        value = source[step * inner + k]
-                        known = best[group * inner + k]
-                        valid = (value == value) & (value != skip)
-                        none_yet = (known != known) | (known == skip)
-                        better = value > known if largest else value < known
-                        if valid & (none_yet | better):
-                            best[group * inner + k] = value
+@njit(nogil=True, cache=True, inline="always")
+def _decode(key, keys, narrow):  # type: ignore[no-untyped-def]
+    """Bits of a key."""
+    bits = narrow(key - (key <= keys.first)) ^ keys.flip
+    return keys.fill if key == keys.lowest else bits ^ ((bits >> 63) & keys.fold)

@@ -1,26 +1,37 @@
 """Window means: exact for integers, summed in float64 for floats.
 
-Integer windows are summed in an integer wide enough for any window, and the quotient is
-rounded once, half to even.  Sums of 64-bit integers are kept as a high and a low word.
-Floats are summed in float64 in C order, NaN left out.
+The samples of an integer window are added column by column, in loops over contiguous memory, and
+the columns of each window after that; the quotient is rounded once::
+
+    row 0    a b c d . .      columns   a+e b+f c+g d+h . .
+    row 1    e f g h . .      sums      a+e+b+f     c+g+d+h     . .
+
+Floats are summed in float64 in C order, row after row, NaN left out.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
 
-from msi_lazy.methods.rows import list_window_rows, row_layout
+from msi_lazy.methods.rounding import EXACT_SUMS, HALF_EVEN, HALF_UP, TRUNCATED, round_quotients
+from msi_lazy.methods.rows import first_samples, row_batches, row_layout, row_parts
+from msi_lazy.methods.words import mean_words
 
-__all__ = ["window_mean"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from msi_lazy.methods.rows import RowPart
+
+__all__ = ["window_mean", "window_mean_half_up", "window_mean_truncated"]
 
 Array = np.ndarray[Any, Any]
 
 
 def window_mean(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
-    """Mean of each window of an integer or floating-point array.
+    """Mean of each window of an integer or floating-point array; integers rounded half to even.
 
     Parameters
     ----------
@@ -37,201 +48,160 @@ def window_mean(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ..
     Returns
     -------
     ndarray
-        Shape ``out_shape``, dtype of ``array``.  Integers are exact and rounded half to even.  In
+        Shape ``out_shape``, dtype of ``array``.  Integers are exact and rounded once.  In
         floats NaN is left out; a window of nothing but NaN is NaN.
     """
+    return _mean(array, factors, out_shape, nodata, HALF_EVEN)
+
+
+def window_mean_half_up(
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None
+) -> Array:
+    """Do as :func:`window_mean`, but round integers half up: the floor of the mean plus one half, also below zero.
+
+    So does ITK's ``BinShrinkImageFilter``, but for the ties that it loses as it multiplies by the float64 nearest to
+    the reciprocal of the number of samples, the smallest number being 98.
+    """
+    return _mean(array, factors, out_shape, nodata, HALF_UP)
+
+
+def window_mean_truncated(
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None
+) -> Array:
+    """Do as :func:`window_mean`, but truncate integers towards zero, as ``xarray``'s ``coarsen().mean().astype()``."""
+    return _mean(array, factors, out_shape, nodata, TRUNCATED)
+
+
+def _mean(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any, rounding: int) -> Array:
     array = np.ascontiguousarray(array)
     layout = row_layout(array.shape, out_shape, factors)
     rows_in = array.reshape(-1, layout.row_in * layout.inner)
     out = np.empty(out_shape, array.dtype)
     rows_out = out.reshape(-1, layout.row_out * layout.inner)
-    shape = (layout.outer_in, layout.outer_out, layout.outer_factors)
-    along = (layout.factor, layout.inner)
     samples = layout.window_rows * layout.factor
-    width = rows_out.shape[1]
-    if array.dtype.kind == "f":
-        skip = array.dtype.type(np.nan if nodata is None else nodata)
-        sums = np.empty(width, np.float64)
-        _mean_float(rows_in, rows_out, *shape, layout.window_rows, *along, sums, skip)
-    elif array.dtype.itemsize == 8 or nodata is not None:
-        skip = array.dtype.type(0 if nodata is None else nodata)
-        high, low = np.empty(width, np.int64), np.empty(width, np.uint64)
-        counts = np.empty(width, np.int64)
-        words = (high, low, counts, skip, nodata is not None)
-        _mean_words(rows_in, rows_out, *shape, layout.window_rows, *along, *words)
-    else:
-        sums = np.empty(width, _sum_dtype(array.dtype, samples))
-        _mean_integer(rows_in, rows_out, *shape, layout.window_rows, *along, sums)
+    for part in row_parts(layout):
+        firsts = first_samples(part)
+        kernel, arguments = _choose_kernel(array.dtype, part, samples, nodata, rounding)
+        for batch, rows, found in row_batches(layout):
+            kernel(rows_in, rows_out[batch], rows, found, part, firsts, *arguments)
     return out
 
 
+def _choose_kernel(
+    dtype: np.dtype[Any], part: RowPart, samples: int, nodata: Any, rounding: int
+) -> tuple[Callable[..., None], tuple[Any, ...]]:
+    """Kernel for windows of up to ``samples`` samples, and its last arguments: buffers and settings."""
+    sums, counts = np.empty((2, part.width_out))
+    if dtype.kind == "f":
+        return _mean_floats, (sums, counts, dtype.type(np.nan if nodata is None else nodata))
+    if samples << 8 * dtype.itemsize > EXACT_SUMS:
+        high, low, valid = np.empty((3, part.width_out), np.int64)
+        return mean_words, (high, low, valid, dtype.type(nodata or 0), nodata is not None, rounding)
+    if nodata is not None:
+        return _mean_valid_integers, (sums, counts, dtype.type(nodata), rounding)
+    columns = np.empty(part.width_in, _sum_dtype(dtype, samples))
+    narrow = np.empty(part.width_out, columns.dtype) if part.factor > 1 else columns
+    return _mean_integers, (np.zeros(part.width_in, dtype), columns, narrow, rounding)
+
+
 def _sum_dtype(dtype: np.dtype[Any], samples: int) -> np.dtype[Any]:
-    """Narrowest integer of 32 or 64 bits that holds a sum of ``samples`` values of ``dtype``."""
-    largest = samples * max(abs(int(np.iinfo(dtype).min)), int(np.iinfo(dtype).max))
-    return np.dtype(np.int32 if largest < 2**31 else np.int64)
+    """Number that holds a sum of ``samples`` integers of up to 32 bits; of two, as each is compiled for itself."""
+    narrow = {"u1": "u2", "i1": "i2", "u2": "i4", "i2": "i4"}.get(dtype.str[1:], "f8")
+    limits = np.iinfo(dtype)
+    fits = narrow != "f8" and samples * max(-int(limits.min), int(limits.max)) <= np.iinfo(narrow).max
+    return np.dtype(narrow if fits else "f8")
 
 
 @njit(nogil=True, cache=True)
-def _add_row(sums, row, factor, inner):  # type: ignore[no-untyped-def]
-    """Add one input row to the running sums of its windows; inner loops for factors 1 and 2."""
-    if factor == 1:
-        for i in range(len(sums)):
-            sums[i] += row[i]
-        return
-    groups_out = len(sums) // inner
-    groups_in = len(row) // inner
-    full = min(groups_out, groups_in // factor)
-    if factor == 2 and inner == 1:
-        for i in range(full):
-            sums[i] = (sums[i] + row[2 * i]) + row[2 * i + 1]
-    elif inner == 1:
-        for i in range(full):
-            total = sums[i]
-            for step in range(factor):
-                total += row[i * factor + step]
-            sums[i] = total
-    else:
-        for i in range(full):
-            for step in range(factor):
-                for k in range(inner):
-                    sums[i * inner + k] += row[(i * factor + step) * inner + k]
-    for i in range(full, groups_out):
-        for group in range(i * factor, groups_in):
-            for k in range(inner):
-                sums[i * inner + k] += row[group * inner + k]
+def _mean_integers(  # type: ignore[no-untyped-def]
+    rows_in, rows_out, rows, found, part, firsts, nothing, columns, sums, rounding
+):
+    """Means of integers of up to 32 bits, summed in the dtype of ``columns`` and ``sums``.
+
+    The two are one where windows have one column.  Rows are added two at a time, the last of an odd number
+    with a row of ``nothing``.
+    """
+    stop_in, stop_out = part.start_in + part.width_in, part.start_out + part.width_out
+    for row in range(len(rows_out)):
+        columns[:] = 0
+        for i in range(0, found[row], 2):
+            one = rows_in[rows[row, i], part.start_in : stop_in]
+            other = rows_in[rows[row, i + 1], part.start_in : stop_in] if i + 1 < found[row] else nothing
+            for j in range(len(columns)):
+                columns[j] = (columns[j] + one[j]) + other[j]
+        if part.factor > 1:
+            sums[:] = 0
+            _add_groups(sums, columns, part.factor, part.inner, firsts)
+        count = found[row] * part.factor
+        round_quotients(sums, 1.0 / count, count, rounding, rows_out[row, part.start_out : stop_out])
 
 
 @njit(nogil=True, cache=True)
-def _rounded_quotient(total, count):  # type: ignore[no-untyped-def]
-    """``total / count`` rounded half to even; ``count`` positive."""
-    quotient = total // count
-    rest = total - quotient * count
-    return quotient + ((2 * rest > count) | ((2 * rest == count) & (quotient & 1 == 1)))
+def _mean_floats(rows_in, rows_out, rows, found, part, firsts, sums, counts, skip):  # type: ignore[no-untyped-def]
+    """Means of floats without NaN and without ``skip``, summed in float64.
+
+    All samples are summed first; only where a sum is not a number, or there is a ``skip``, the row
+    is summed again without them.
+    """
+    stop_in, stop_out = part.start_in + part.width_in, part.start_out + part.width_out
+    nothing_to_skip = skip != skip
+    for row in range(len(rows_out)):
+        out = rows_out[row, part.start_out : stop_out]
+        plain = nothing_to_skip
+        if plain:
+            sums[:] = 0.0
+            for i in range(found[row]):
+                _add_groups(sums, rows_in[rows[row, i], part.start_in : stop_in], part.factor, part.inner, firsts)
+            count = np.float64(found[row] * part.factor)
+            for j in range(len(out)):
+                out[j] = sums[j] / count
+                plain &= sums[j] == sums[j]
+        if not plain:
+            _sum_valid(rows_in, rows[row, : found[row]], part, firsts, skip, sums, counts)
+            for j in range(len(out)):
+                out[j] = sums[j] / counts[j] if counts[j] > 0 else skip
+
+
+@njit(nogil=True, cache=True)
+def _mean_valid_integers(  # type: ignore[no-untyped-def]
+    rows_in, rows_out, rows, found, part, firsts, sums, counts, skip, rounding
+):
+    """Means of the integers of up to 32 bits that are not ``skip``; ``skip`` where there is nothing else."""
+    stop_out = part.start_out + part.width_out
+    for row in range(len(rows_out)):
+        _sum_valid(rows_in, rows[row, : found[row]], part, firsts, skip, sums, counts)
+        for j in range(len(sums)):
+            sums[j] = sums[j] / counts[j] if counts[j] > 0 else np.float64(skip)
+        round_quotients(sums, 1.0, found[row] * part.factor, rounding, rows_out[row, part.start_out : stop_out])
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _shift_right(sums, out, length, shift):  # type: ignore[no-untyped-def]
-    """``sums / 2**shift`` rounded half to even; inlined, so that the shift is a constant and vectorises."""
-    for i in range(length):
-        # adding half, less one where the quotient is even, rounds half to even
-        out[i] = (sums[i] + ((1 << shift) >> 1) - (1 - ((sums[i] >> shift) & 1))) >> shift
+def _add_groups(sums, row, factor, inner, firsts):  # type: ignore[no-untyped-def]
+    """Add the samples of one row to the sums of their windows; loops that vectorise for factors 1 and 2."""
+    # no if and else: an inlined function of several ends counts references at each of them
+    pairs = factor == 2 and inner == 1
+    if factor == 1:
+        for i in range(len(sums)):
+            sums[i] += row[i]
+    if pairs:
+        for i in range(len(sums)):
+            sums[i] = (sums[i] + row[2 * i]) + row[2 * i + 1]
+    for step in range(0 if pairs or factor == 1 else factor):
+        offset = np.uint64(step * inner)
+        for i in range(len(sums)):
+            sums[i] += row[firsts[i] + offset]
 
 
-@njit(nogil=True, cache=True)
-def _mean_integer(rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, factor, inner, sums):  # type: ignore[no-untyped-def]
-    """Means of integers up to 32 bits, summed in the dtype of ``sums``."""
-    rows = np.empty(window_rows, np.int64)
-    groups_in = rows_in.shape[1] // inner
-    full = min(rows_out.shape[1] // inner, groups_in // factor) * inner
-    for row in range(rows_out.shape[0]):
-        found = list_window_rows(row, outer_in, outer_out, outer_factors, rows)
-        sums[:] = 0
-        for i in range(found):
-            _add_row(sums, rows_in[rows[i]], factor, inner)
-        count = found * factor
-        out = rows_out[row]
-        if count == 8:
-            _shift_right(sums, out, full, 3)
-        elif count == 4:
-            _shift_right(sums, out, full, 2)
-        elif count == 2:
-            _shift_right(sums, out, full, 1)
-        else:
-            for i in range(full):
-                out[i] = _rounded_quotient(sums[i], count)
-        for i in range(full, len(out)):
-            left = groups_in - (i // inner) * factor
-            out[i] = _rounded_quotient(sums[i], found * left)
-
-
-@njit(nogil=True, cache=True)
-def _mean_float(  # type: ignore[no-untyped-def]
-    rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, factor, inner, sums, skip
-):
-    """Means of floats without NaN and without ``skip``, summed in float64.
-
-    All samples are summed first; only where that is not a number, or there is a ``skip``, are the
-    samples of the window looked at one by one.
-    """
-    rows = np.empty(window_rows, np.int64)
-    groups_in = rows_in.shape[1] // inner
-    full = min(rows_out.shape[1] // inner, groups_in // factor) * inner
-    nothing_to_skip = skip != skip
-    for row in range(rows_out.shape[0]):
-        found = list_window_rows(row, outer_in, outer_out, outer_factors, rows)
-        sums[:] = 0.0
-        for i in range(found):
-            _add_row(sums, rows_in[rows[i]], factor, inner)
-        count = np.float64(found * factor)
-        out = rows_out[row]
-        plain = nothing_to_skip
-        for i in range(full):
-            out[i] = sums[i] / count
-            plain &= sums[i] == sums[i]
-        for i in range(0 if not plain else full, len(out)):
-            if i >= full or not nothing_to_skip or sums[i] != sums[i]:
-                out[i] = _mean_of_valid(rows_in, rows[:found], i, factor, inner, skip)
-
-
-@njit(nogil=True, cache=True)
-def _mean_of_valid(rows_in, rows, position, factor, inner, skip):  # type: ignore[no-untyped-def]
-    """Mean of the samples of one window that are neither NaN nor ``skip``; ``skip`` if there are none."""
-    start = (position // inner) * factor
-    stop = min(start + factor, rows_in.shape[1] // inner)
-    total = 0.0
-    count = 0
+@njit(nogil=True, cache=True, inline="always")
+def _sum_valid(rows_in, rows, part, firsts, skip, sums, counts):  # type: ignore[no-untyped-def]
+    """Sum the samples of each window that are neither NaN nor ``skip``, and count them."""
+    sums[:] = 0.0
+    counts[:] = 0.0
     for row in rows:
-        for step in range(start, stop):
-            value = rows_in[row, step * inner + position % inner]
-            if value == value and value != skip:
-                total += np.float64(value)
-                count += 1
-    return total / count if count > 0 else np.float64(skip)
-
-
-@njit(nogil=True, cache=True)
-def _mean_words(  # type: ignore[no-untyped-def]
-    rows_in,
-    rows_out,
-    outer_in,
-    outer_out,
-    outer_factors,
-    window_rows,
-    factor,
-    inner,
-    high,
-    low,
-    counts,
-    skip,
-    skips,
-):
-    """Means of integers of any width, summed as words of 32 bits, without ``skip`` if ``skips``."""
-    rows = np.empty(window_rows, np.int64)
-    groups_in = rows_in.shape[1] // inner
-    mask = np.uint64(0xFFFFFFFF)
-    for row in range(rows_out.shape[0]):
-        found = list_window_rows(row, outer_in, outer_out, outer_factors, rows)
-        high[:] = 0
-        low[:] = 0
-        counts[:] = 0
-        for i in range(found):
-            source = rows_in[rows[i]]
-            for group in range(rows_out.shape[1] // inner):
-                for step in range(group * factor, min(group * factor + factor, groups_in)):
-                    for k in range(inner):
-                        value = source[step * inner + k]
-                        if not (skips and value == skip):
-                            high[group * inner + k] += np.int64(value >> 32)
-                            low[group * inner + k] += np.uint64(value) & mask
-                            counts[group * inner + k] += 1
-        out = rows_out[row]
-        for i in range(len(out)):
-            if counts[i] == 0:
-                out[i] = skip
-                continue
-            # value = high * 2^32 + low, divided word by word; both remainders are below the count
-            carried = high[i] + np.int64(low[i] >> np.uint64(32))
-            upper = carried // counts[i]
-            rest = ((carried - upper * counts[i]) << 32) + np.int64(low[i] & mask)
-            lower = _rounded_quotient(rest, counts[i])
-            out[i] = (upper << 32) + lower
+        for step in range(part.factor):
+            source = rows_in[row, part.start_in + step * part.inner :]
+            for j in range(len(sums)):
+                value = source[firsts[j]]
+                valid = (value == value) & (value != skip)
+                sums[j] += np.float64(value) if valid else 0.0  # adds nothing: no sum is -0.0
+                counts[j] += valid

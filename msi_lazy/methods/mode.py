@@ -2,52 +2,26 @@
 
 Labels are mostly flat, so every row of windows is first compared with its first samples, in loops
 over contiguous memory; a window whose samples all agree is done.  The samples of the others are
-gathered into *lanes*, one window per lane, and a sorting network works on all lanes at once::
-
-    sample 0   3 7 . .      one column (lane) per window,
-    sample 1   3 5 . .      sorted downwards by comparing whole rows;
-    sample 2   9 5 . .      the longest run of a sorted lane, the first of
-    sample 3   3 7 . .      equals, is its window's mode
-
-Samples are compared as signed integers of their own width, their *keys*, whose order is the
-samples' order: unsigned integers with the highest bit flipped, floats with the lower bits of
-negative numbers flipped.  So four widths are compiled, not twelve dtypes.
+gathered into lanes, which are sorted downwards; the longest run of a sorted lane, the first of
+equals, is its window's mode.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
 
+from msi_lazy.methods.lanes import count_lanes, decode, describe_keys, encode, sort_lanes, split_columns
 from msi_lazy.methods.rows import list_window_rows, row_layout
 
 __all__ = ["window_mode"]
 
 Array = np.ndarray[Any, Any]
 
-_LANES = 64
+_LANES = 256
 """Windows sorted side by side, at most."""
-_LANE_BYTES = 2**18
-"""Size of all lanes, at most: they should stay in the second-level cache."""
-
-
-class _Keys(NamedTuple):
-    """How bits become keys and back, and which keys have no vote; every field but one of the keys' dtype."""
-
-    flip: Any
-    """Bits to flip in integers: the highest one if they are unsigned."""
-    highest: Any
-    """Largest integer: all bits but the highest."""
-    infinity: Any
-    """Bits of infinity in floats; 0 if the samples are integers."""
-    skip: Any
-    """Key of a window without votes, which has no vote itself."""
-    missing: Any
-    """Another key without a vote: that of NaN, for floats; else the same as ``skip``."""
-    skips: bool
-    """Whether there are keys without a vote."""
 
 
 def window_mode(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
@@ -70,11 +44,6 @@ def window_mode(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ..
     ndarray
         Shape ``out_shape``, dtype of ``array``.  NaN has no vote; a window of nothing but NaN is NaN,
         or ``nodata`` if there is one.  0.0 and -0.0 are one value, which is written as 0.0.
-
-    Notes
-    -----
-    Windows are sorted by Batcher's merge exchange (Knuth, *The Art of Computer Programming* 3,
-    section 5.2.2, algorithm M): n log(n)^2 / 4 comparisons for any n, the same ones whatever the samples.
     """
     array = np.ascontiguousarray(array)
     bits = array.view(f"i{array.dtype.itemsize}")
@@ -83,30 +52,11 @@ def window_mode(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ..
     out = np.empty(out_shape, bits.dtype)
     rows_out = out.reshape(-1, layout.row_out * layout.inner)
     outer = (layout.outer_in, layout.outer_out, layout.outer_factors, layout.window_rows)
-    keys = _describe_keys(array.dtype, bits.dtype, nodata)
-    full = min(layout.row_out, layout.row_in // layout.factor)
-    rest = layout.row_in - full * layout.factor
-    for start, stop, length in ((0, full, layout.factor), (full, layout.row_out, rest)):
-        if start < stop:  # the whole windows of all rows, then the partial ones at the rows' ends
-            along = (start * layout.factor * layout.inner, start * layout.inner, stop * layout.inner, length)
-            lanes, counts = _make_lanes(layout.window_rows * length, bits.dtype)
-            _mode_of_rows(rows_in, rows_out, *outer, along, layout.inner, lanes, counts, keys)
+    keys = describe_keys(array.dtype, bits.dtype, nodata)
+    for columns in split_columns(layout):
+        lanes, counts = _make_lanes(layout.window_rows * columns.length, bits.dtype)
+        _mode_of_rows(rows_in, rows_out, *outer, columns, layout.inner, lanes, counts, keys)
     return out.view(array.dtype)
-
-
-def _describe_keys(dtype: np.dtype[Any], key: np.dtype[Any], nodata: Any) -> _Keys:
-    """Keys of samples of ``dtype``, as integers of dtype ``key``."""
-    floats = dtype.kind == "f"
-    zero, highest, lowest = key.type(0), key.type(np.iinfo(key).max), key.type(np.iinfo(key).min)
-    flip = lowest if dtype.kind == "u" else zero
-    infinity, nan = (np.array([np.inf, np.nan], dtype).view(key)) if floats else (zero, zero)
-    skips = floats or nodata is not None
-    plain = _Keys(flip, highest, infinity, nan, nan, skips)
-    if nodata is None:
-        return plain
-    skip = np.array([nodata], dtype).view(key)
-    _encode(skip, plain)
-    return plain._replace(skip=skip[0], missing=nan if floats else skip[0])
 
 
 def _make_lanes(samples: int, key: np.dtype[Any]) -> tuple[Array, Array]:
@@ -114,17 +64,17 @@ def _make_lanes(samples: int, key: np.dtype[Any]) -> tuple[Array, Array]:
 
     Counts are as wide as keys, for the loops' sake, unless a whole window would wrap them.
     """
-    lanes = max(1, min(_LANES, _LANE_BYTES // (samples * key.itemsize)))
+    lanes = count_lanes(samples, key, _LANES)
     count = np.result_type(key, np.min_scalar_type(-samples - 1))
     return np.empty((samples, lanes), key), np.zeros(lanes, count)
 
 
 @njit(nogil=True, cache=True)
 def _mode_of_rows(  # type: ignore[no-untyped-def]
-    rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, along, inner, lanes, counts, keys
+    rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, columns, inner, lanes, counts, keys
 ):
-    """Modes of the columns ``along`` of every output row."""
-    column_in, column, column_stop, length = along
+    """Modes of some columns of every output row."""
+    column_in, column, column_stop, length = columns
     width = column_stop - column
     rows = np.empty(window_rows, np.int64)
     differs = np.empty(width * length, rows_in.dtype)
@@ -202,40 +152,12 @@ def _settle_lanes(flat_in, offsets, firsts, lanes, counts, keys, places, flat_ou
         lane, offset = lanes[sample], offsets[sample]
         for k in range(held):
             lane[k] = flat_in[firsts[k] + offset]
-        _encode(lane[:held], keys)
-    _sort_lanes(lanes, held)
+        encode(lane[:held], keys)
+    sort_lanes(lanes, held)
     best = _vote(lanes, held, counts, keys)
-    _decode(best, keys)
+    decode(best, keys)
     for k in range(held):
         flat_out[places[k]] = best[k]
-
-
-@njit(nogil=True, cache=True)
-def _sort_lanes(lanes, held):  # type: ignore[no-untyped-def]
-    """Sort each lane by merge exchange."""
-    top = 1
-    while 2 * top < len(lanes):
-        top *= 2
-    part = top
-    while part > 0:
-        reach, span, rest = top, part, 0
-        while True:
-            for i in range(len(lanes) - span):
-                if i & part == rest:
-                    _exchange(lanes[i], lanes[i + span], held)
-            if reach == part:
-                break
-            span, reach, rest = reach - part, reach // 2, part
-        part //= 2
-
-
-@njit(nogil=True, cache=True)
-def _exchange(upper, lower, held):  # type: ignore[no-untyped-def]
-    """Put the smaller of each two keys into ``upper``, the larger one into ``lower``."""
-    for k in range(held):
-        one, other = upper[k], lower[k]
-        upper[k] = one if one < other else other
-        lower[k] = other if one < other else one
 
 
 @njit(nogil=True, cache=True)
@@ -266,34 +188,9 @@ def _vote(lanes, held, counts, keys):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _encode(bits, keys):  # type: ignore[no-untyped-def]
-    """Turn bits into keys, in place: both zeros into one key, all NaN into one."""
-    if keys.infinity == 0:
-        for i in range(len(bits)):
-            bits[i] ^= keys.flip
-    else:
-        for i in range(len(bits)):
-            magnitude = bits[i] & keys.highest
-            key = magnitude if bits[i] >= 0 else bits[i] ^ keys.highest
-            key = keys.missing if magnitude > keys.infinity else key
-            bits[i] = 0 if magnitude == 0 else key
-
-
-@njit(nogil=True, cache=True)
-def _decode(bits, keys):  # type: ignore[no-untyped-def]
-    """Turn keys back into bits, in place."""
-    if keys.infinity == 0:
-        for i in range(len(bits)):
-            bits[i] ^= keys.flip
-    else:
-        for i in range(len(bits)):
-            bits[i] = bits[i] if bits[i] >= 0 else bits[i] ^ keys.highest
-
-
-@njit(nogil=True, cache=True)
 def _settle_zeros_and_nans(out, keys):  # type: ignore[no-untyped-def]
     """Make windows of nothing but -0.0 or NaN what they are where there are other samples."""
-    _encode(out, keys)
+    encode(out, keys)
     for i in range(len(out)):
         out[i] = keys.skip if out[i] == keys.missing else out[i]
-    _decode(out, keys)
+    decode(out, keys)

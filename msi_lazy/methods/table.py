@@ -2,78 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
 from msi_lazy.methods.extremes import window_corner, window_maximum, window_minimum
-from msi_lazy.methods.gaussian import window_gaussian
-from msi_lazy.methods.mean import window_mean
+from msi_lazy.methods.gaussian import window_bessel_gaussian, window_centred_gaussian, window_gaussian
+from msi_lazy.methods.mean import window_mean, window_mean_half_up, window_mean_truncated
+from msi_lazy.methods.median import window_median
 from msi_lazy.methods.mode import window_mode
-from msi_lazy.methods.weights import gaussian_radius
+from msi_lazy.methods.names import Methods
+from msi_lazy.methods.row import Method
+from msi_lazy.methods.votes import window_votes
+from msi_lazy.methods.weights import bessel_radius, centred_gaussian_radius, gaussian_radius
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
 
 __all__ = [
-    "Method",
-    "Methods",
-    "WindowKernel",
     "check_dtype",
+    "check_nodata",
     "describe_method",
+    "is_for_labels",
     "method_names",
-    "no_radius",
+    "register_method",
     "resolve_method",
 ]
-
-
-class WindowKernel(Protocol):
-    """What computes the windows of one block: a module-level function of arrays."""
-
-    def __call__(
-        self,
-        array: np.ndarray[Any, Any],
-        factors: tuple[int, ...],
-        out_shape: tuple[int, ...],
-        nodata: Any = None,
-    ) -> np.ndarray[Any, Any]:
-        """Reduce each window of ``array`` to one sample; the result has shape ``out_shape``."""
-        ...
-
-
-def no_radius(factor: int) -> int:
-    """Radius of a box method: its window is all it reads."""
-    return 0
-
-
-@dataclass(frozen=True)
-class Method:
-    """One downsampling method."""
-
-    name: str
-    """Name in the API and in the metadata."""
-    kernel: WindowKernel
-    """Computes the windows of one block."""
-    description: str
-    """One phrase for the metadata and the plan."""
-    kinds: str
-    """Dtype kinds (NumPy's letters) it is defined for."""
-    keeps_values: bool
-    """Whether every value it gives is one of its window's: safe for labels."""
-    position: Literal["centre", "corner"] = "centre"
-    """Where in its window a new sample lies."""
-    radius: Callable[[int], int] = no_radius
-    """Samples beyond the window, on either side, that a factor's kernel reads."""
-    float16_through: Literal["float32", "float64"] = "float32"
-    """Wider float that half precision is computed in (numba has none); float64 where it rounds."""
-
-    def offset(self, factor: int) -> float:
-        """Distance from the centre of a window's first sample to the new sample, in samples."""
-        return (factor - 1) / 2 if self.position == "centre" else 0.0
-
 
 _ROWS = (
     Method(
@@ -81,100 +34,191 @@ _ROWS = (
         window_mean,
         "mean of each window, integers half to even",
         "iuf",
-        False,
         float16_through="float64",
     ),
-    Method("min", window_minimum, "smallest sample of each window", "biuf", True),
-    Method("max", window_maximum, "largest sample of each window", "biuf", True),
-    Method("nearest", window_corner, "first sample of each window", "biuf", True, position="corner"),
-    Method("mode", window_mode, "most frequent sample of each window, the smallest of equals", "biuf", True),
+    Method(
+        "bin_shrink",
+        window_mean_half_up,
+        "mean of each window, integers half up",
+        "iuf",
+        float16_through="float64",
+    ),
+    Method("median", window_median, "lower median of each window", keeps_values=True),
+    Method("min", window_minimum, "smallest sample of each window", keeps_values=True, chains=True),
+    Method("max", window_maximum, "largest sample of each window", keeps_values=True, chains=True),
+    Method(
+        "mode",
+        window_mode,
+        "most frequent sample of each window, the smallest of equals",
+        keeps_values=True,
+        labels=True,
+    ),
+    Method(
+        "nearest",
+        window_corner,
+        "first sample of each window",
+        keeps_values=True,
+        position="corner",
+        chains=True,
+    ),
     Method(
         "gaussian",
         window_gaussian,
         "Gaussian-weighted mean around each window's centre, integers half to even",
         "iuf",
-        False,
         radius=gaussian_radius,
+        float16_through="float64",
+    ),
+    Method(
+        "label_gaussian",
+        window_votes,
+        "label with the largest Gaussian-weighted vote around each window's centre, the smallest of equals",
+        keeps_values=True,
+        radius=gaussian_radius,
+        labels=True,
+    ),
+    Method(
+        "xarray_coarsen",
+        window_mean_truncated,
+        "mean of each window, integers truncated",
+        "iuf",
+        float16_through="float64",
+    ),
+    Method(
+        "dask_image_gaussian",
+        window_centred_gaussian,
+        "SciPy's Gaussian filter at each window's centre, integers half to even",
+        "iuf",
+        radius=centred_gaussian_radius,
+        edge="reflect",
+        float16_through="float64",
+    ),
+    Method(
+        "itk_gaussian",
+        window_bessel_gaussian,
+        "ITK's discrete Gaussian filter at each window's centre, integers half to even",
+        "iuf",
+        radius=bessel_radius,
         float16_through="float64",
     ),
 )
 
-_TABLE: dict[str, Method] = {row.name: row for row in _ROWS}
+_LIBRARY = {row.name: row for row in _ROWS}
+_TABLE: dict[str, Method] = dict(_LIBRARY)
 
 
-class Methods(Enum):
-    """Names of the downsampling methods.
+def register_method(method: Method) -> Method:
+    """Add a method to the table, so that its name can be used like those of the library's.
 
-    ``MEAN``
-        Mean of each window: integers exact, rounded half to even; not for bool.  The new sample lies at
-        the window's centre.
-    ``MIN``, ``MAX``
-        Smallest and largest sample of each window, at the window's centre.
-    ``NEAREST``
-        The first sample of each window, at that sample's place: for labels.
-    ``MODE``
-        The most frequent sample of each window, at its centre; of equally frequent ones the smallest: for labels.
-        0.0 and -0.0 are one value, written as 0.0.
-    ``GAUSSIAN``
-        Gaussian-weighted mean around each window's centre, which reads samples beyond the window: integers
-        rounded half to even; not for bool.  The full width at half maximum grows from one sample to one
-        window; where the image ends, its last sample is repeated.
+    Parameters
+    ----------
+    method
+        Row with a name of its own; see :class:`Method` and :meth:`Method.from_function`.
 
-    NaN and ``nodata`` are left out of all but ``NEAREST``.  A window of nothing else stays what it is.
+    Returns
+    -------
+    Method
+        The same row.
 
-    Examples
-    --------
-    >>> resolve_method(Methods.MEAN) is resolve_method("mean")
-    True
+    Raises
+    ------
+    TypeError
+        Not a row.
+    ValueError
+        Another method has this name.
+
+    Notes
+    -----
+    The name is known in this process; trees carry the row itself, so that workers need not know it.
     """
-
-    MEAN = "mean"
-    MIN = "min"
-    MAX = "max"
-    NEAREST = "nearest"
-    MODE = "mode"
-    GAUSSIAN = "gaussian"
+    if not isinstance(method, Method):
+        raise TypeError(f"register_method takes a Method, such as Method.from_function(f) gives, not {method!r}")
+    _check_name(method)
+    if not method.name or method.name != method.name.lower() or method.name in {member.value for member in Methods}:
+        raise ValueError(f"a method's name must be in lower case and none of msi's, not {method.name!r}")
+    return _TABLE.setdefault(method.name, method)
 
 
 def method_names() -> tuple[str, ...]:
-    """Names of all methods in the table."""
+    """Names of all methods in the table.
+
+    Examples
+    --------
+    >>> method_names()[:3]
+    ('mean', 'bin_shrink', 'median')
+    """
     return tuple(_TABLE)
 
 
-def describe_method(name: str) -> str:
-    """One phrase on the method called ``name``; its name again if it is not in the table."""
+def describe_method(name: str) -> tuple[str, str]:
+    """Full name of the method called ``name``, and one phrase on it, for metadata.
+
+    Examples
+    --------
+    >>> describe_method("max")
+    ('msi_lazy.max', 'largest sample of each window')
+    """
     row = _TABLE.get(name)
-    return row.description if row is not None else name
+    return (f"msi_lazy.{name}" if name in _LIBRARY else name), (row.description if row else "") or name
+
+
+def is_for_labels(name: str, dtype: np.dtype[Any]) -> bool:
+    """Whether samples of ``dtype`` that the method called ``name`` made are most likely labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> is_for_labels("mode", np.dtype("u1")), is_for_labels("mean", np.dtype("u2"))
+    (True, False)
+    """
+    row = _TABLE.get(name)
+    return (row is not None and row.labels) or dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize >= 4)
 
 
 def resolve_method(method: Any) -> Method:
-    """Row of the table for a name, a member of :class:`Methods` or a :class:`Method`.
+    """Row for a name, a member of :class:`Methods`, a row, or a function ``f(array, factors)``.
 
     Raises
     ------
     ValueError
-        No method has this name.
+        No method has this name, or it is a row with the name of another one.
     TypeError
-        Not a name, a member or a row.
+        None of these.
 
     Examples
     --------
-    >>> resolve_method("mena")
+    >>> resolve_method("ITK_BIN_SHRINK").name
+    'bin_shrink'
+    >>> resolve_method("mena")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: unknown method 'mena'; did you mean 'mean'? Known: mean, min, max, nearest, mode, gaussian
+    ValueError: unknown method 'mena'; did you mean 'mean'? Known: mean, bin_shrink, median, ...
     """
     if isinstance(method, Method):
+        _check_name(method)
         return method
-    name = method.value if isinstance(method, Methods) else method
-    if not isinstance(name, str):
-        raise TypeError(f"method must be a name, a member of Methods or a Method, not {method!r}")
-    row = _TABLE.get(name.lower())
+    if isinstance(method, Methods):
+        return _TABLE[method.row]
+    if callable(method):
+        return Method.from_function(method)
+    if not isinstance(method, str):
+        raise TypeError(
+            f"method must be a name, a member of Methods, a Method or a function f(array, factors), not {method!r}"
+        )
+    name = method.lower()
+    aliases = {member.value: member.row for member in Methods}
+    row = _TABLE.get(aliases.get(name, name))
     if row is None:
-        close = get_close_matches(name.lower(), _TABLE, n=1)
+        close = get_close_matches(name, {**_TABLE, **aliases}, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else "."
-        raise ValueError(f"unknown method {name!r}{hint} Known: {', '.join(_TABLE)}")
+        raise ValueError(f"unknown method {method!r}{hint} Known: {', '.join(_TABLE)}")
     return row
+
+
+def _check_name(method: Method) -> None:
+    known = _TABLE.get(method.name)
+    if known is not None and known != method:
+        raise ValueError(f"there is another method called {method.name!r}; give yours a name of its own")
 
 
 def check_dtype(method: Method, dtype: np.dtype[Any]) -> None:
@@ -190,3 +234,18 @@ def check_dtype(method: Method, dtype: np.dtype[Any]) -> None:
     able = [row.name for row in _TABLE.values() if dtype.kind in row.kinds and dtype.itemsize <= 8]
     advice = f"use one of {', '.join(able)}" if able else "convert the image first, e.g. image.astype('float32')"
     raise TypeError(f"method {method.name!r} is not defined for images of dtype {dtype}; {advice}")
+
+
+def check_nodata(method: Method, nodata: Any) -> None:
+    """Refuse ``nodata`` for a method that knows nothing of it.
+
+    Raises
+    ------
+    ValueError
+        Says what to do.
+    """
+    if nodata is not None and not method.takes_nodata:
+        raise ValueError(
+            f"nodata={nodata!r} cannot be left out by the method {method.name!r}, a function of (array, factors) only; "
+            f"handle it in the function, or give a Method(...) with a kernel that takes nodata"
+        )

@@ -1,18 +1,45 @@
-"""Weights of the Gaussian that suits a factor: how far they reach, and what they are."""
+"""Weights of the Gaussians that suit a factor: how far they reach, and what they are.
+
+A filter is described by the first half of its weights, outermost first; the other half mirrors it.  Where the
+number of taps is odd, as it is for odd factors, the last weight is half that of the sample in the centre,
+which is thus paired with itself.
+
+The halves of a filter sum to exactly one half, and are multiples of 2^-36.  So sums over integers of up to 16 bits
+are exact along the first axis, a constant stays what it is, and weights that are left out can be told from rounding.
+"""
 
 from __future__ import annotations
 
 from functools import cache
 from math import exp, floor, log, sqrt
+from typing import TYPE_CHECKING
 
-__all__ = ["gaussian_radius", "gaussian_weights"]
+import numpy as np
+from scipy.special import ive
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "bessel_radius",
+    "bessel_weights",
+    "centred_gaussian_radius",
+    "centred_gaussian_weights",
+    "count_taps",
+    "gaussian_radius",
+    "gaussian_weights",
+]
 
 _WEIGHT_UNIT = 2.0**-36
 """Weights are multiples of this."""
+_BESSEL_ERROR = 0.01
+"""Share of a Bessel kernel's sum that its tails may leave out: msi's setting of ITK's filter."""
+_BESSEL_RADIUS = 32
+"""Taps on either side of a Bessel kernel's centre, at most: ITK's maximum kernel width."""
 
 
 def gaussian_radius(factor: int) -> int:
-    """Samples beyond a window of ``factor`` samples, on either side, that have a weight.
+    """Samples beyond a window of ``factor`` samples, on either side, that :func:`gaussian_weights` reach.
 
     Examples
     --------
@@ -24,17 +51,7 @@ def gaussian_radius(factor: int) -> int:
 
 @cache
 def gaussian_weights(factor: int) -> tuple[float, ...]:
-    """First half of the filter's weights, outermost first; the other half mirrors it.
-
-    Where the number of taps is odd, the last one is half the weight of the sample in the centre, which
-    is thus paired with itself.
-
-    Returns
-    -------
-    tuple of float
-        They sum to exactly one half, and are multiples of 2^-36.  So sums over integers of up to 16 bits
-        are exact along the first axis, a constant stays what it is, and weights that are left out
-        can be told from rounding.
+    """Half of the Gaussian around the centre of a window of ``factor`` samples.
 
     Notes
     -----
@@ -52,11 +69,123 @@ def gaussian_weights(factor: int) -> tuple[float, ...]:
         return (0.5,)
     radius, sigma = gaussian_radius(factor), _sigma(factor)
     distances = [radius + (factor - 1) / 2 - step for step in range((factor + 2 * radius + 1) // 2)]
-    shares = [exp(-((u / sigma) ** 2) / 2) / (1 if u else 2) for u in distances]
-    units = [round(share / sum(shares) * 0.5 / _WEIGHT_UNIT) for share in shares]
-    units[-1] += round(0.5 / _WEIGHT_UNIT) - sum(units)
-    return tuple(unit * _WEIGHT_UNIT for unit in units)
+    return _scaled([exp(-((u / sigma) ** 2) / 2) / (1 if u else 2) for u in distances])
+
+
+def centred_gaussian_radius(factor: int) -> int:
+    """Samples beyond a window of ``factor`` samples, on either side, that :func:`centred_gaussian_weights` reach.
+
+    Examples
+    --------
+    >>> [centred_gaussian_radius(factor) for factor in (1, 2, 3, 4)]
+    [0, 3, 4, 6]
+    """
+    return (count_taps(centred_gaussian_weights(factor), factor) - factor) // 2
+
+
+@cache
+def centred_gaussian_weights(factor: int) -> tuple[float, ...]:
+    """Half of SciPy's Gaussian around the sample in the centre of a window, or around its two central samples.
+
+    Notes
+    -----
+    ``scipy.ndimage.gaussian_filter`` cuts its kernel off at ``int(4 sigma + 0.5)`` samples.  For an even
+    factor the mean of the filtered values of the two central samples is one sum over both kernels.
+
+    Examples
+    --------
+    >>> [round(weight, 4) for weight in centred_gaussian_weights(2)]
+    [0.0001, 0.0068, 0.1143, 0.3788]
+    """
+    if factor == 1:
+        return (0.5,)
+    sigma = _sigma(factor)
+    return _around_centre([exp(-((u / sigma) ** 2) / 2) for u in range(int(4 * sigma + 0.5) + 1)], factor)
+
+
+def bessel_radius(factor: int) -> int:
+    """Samples beyond a window of ``factor`` samples, on either side, that :func:`bessel_weights` reach.
+
+    Zero where the kernel, of limited width, is narrower than the window.
+
+    Examples
+    --------
+    >>> [bessel_radius(factor) for factor in (1, 2, 3, 4, 100)]
+    [0, 2, 2, 3, 0]
+    """
+    return max(0, (count_taps(bessel_weights(factor), factor) - factor) // 2)
+
+
+@cache
+def bessel_weights(factor: int) -> tuple[float, ...]:
+    """Half of the discrete Gaussian around the sample in the centre of a window, or around its two central ones.
+
+    Notes
+    -----
+    The discrete Gaussian of variance t has the weights exp(-t) I_n(t), with I_n the modified Bessel function
+    of order n (T. Lindeberg, "Scale-space for discrete signals", IEEE PAMI 12(3), 1990).  As ITK's
+    ``GaussianOperator`` does, it is cut off where the sum of the weights reaches 0.99, or at 32 samples.
+
+    Examples
+    --------
+    >>> [round(weight, 4) for weight in bessel_weights(2)]
+    [0.011, 0.093, 0.3961]
+    """
+    if factor == 1:
+        return (0.5,)
+    kernel = ive(np.arange(_BESSEL_RADIUS + 1), _sigma(factor) ** 2)
+    covered = 2 * np.cumsum(kernel) - kernel[0]
+    enough = int(np.argmax(covered >= 1 - _BESSEL_ERROR)) if covered[-1] >= 1 - _BESSEL_ERROR else _BESSEL_RADIUS
+    return _around_centre(kernel[: max(enough, 1) + 1].tolist(), factor)
+
+
+def count_taps(half: Sequence[float], factor: int) -> int:
+    """Taps of a filter for ``factor``, both halves taken together."""
+    return 2 * len(half) - factor % 2
 
 
 def _sigma(factor: int) -> float:
     return sqrt((factor**2 - 1) / (8 * log(2)))
+
+
+def _around_centre(kernel: Sequence[float], factor: int) -> tuple[float, ...]:
+    """Half of a symmetric kernel, given from its centre outwards, around the centre of a window."""
+    if factor % 2:
+        return _scaled([*kernel[:0:-1], kernel[0] / 2])
+    outwards = kernel[::-1]  # around the lower of the two central samples, and one further on around the other
+    return _scaled([one + other for one, other in zip(outwards, [0.0, *outwards[:-1]], strict=True)])
+
+
+def _scaled(shares: Sequence[float]) -> tuple[float, ...]:
+    """``shares`` as multiples of the weight unit that sum to one half."""
+    total = sum(shares)
+    units = [round(share / total * 0.5 / _WEIGHT_UNIT) for share in shares]
+    units[-1] += round(0.5 / _WEIGHT_UNIT) - sum(units)
+    return tuple(unit * _WEIGHT_UNIT for unit in units)
+
+
+def gaussian_votes(factor: int, bits: int) -> tuple[int, ...]:
+    """All taps of :func:`gaussian_weights` as integers that sum to exactly 2^bits: votes on labels.
+
+    Raises
+    ------
+    ValueError
+        The taps are so many that 2^bits votes do not make a Gaussian of them.
+
+    Notes
+    -----
+    Every tap has a vote; what rounding leaves over or takes is settled in the centre, on both taps alike if there
+    are two.
+
+    Examples
+    --------
+    >>> gaussian_votes(2, 10)
+    (2, 69, 441, 441, 69, 2)
+    """
+    half = gaussian_weights(factor)
+    sides = [max(1, round(weight * 2**bits)) for weight in half[:-1]]
+    odd = factor % 2
+    centre = (2**bits - 2 * sum(sides)) >> (1 - odd)
+    if centre < max([1, *sides]):
+        raise ValueError(f"2^{bits} votes are too few for the taps of factor {factor}; divide fewer axes at once")
+    return (*sides, *[centre] * (2 - odd), *reversed(sides))

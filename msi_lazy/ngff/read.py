@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["StoredImage", "StoredLevel", "parse_image"]
+__all__ = ["StoredImage", "StoredLevel", "parse_image", "parse_transforms"]
+
+
+_COLLECTION = "; it is a collection of several: open one with open_multiscale(store, group='0'), or another path"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class StoredImage:
     """Downsampling method, where the attributes name it."""
     metadata: Mapping[str, Any]
     """What else they say of the method."""
+    channels: tuple[str, ...]
+    """Names of the channels; empty where they are not given, or not told apart."""
 
 
 def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
@@ -66,6 +71,7 @@ def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
     if multiscales is None:
         raise ValueError(
             "the group holds no OME-Zarr image: neither 'ome' (0.5) nor 'multiscales' (0.4) in its attributes"
+            + (_COLLECTION if "bioformats2raw.layout" in holder or "series" in holder else "")
         )
     try:
         multiscale = multiscales[0]
@@ -73,7 +79,7 @@ def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
         dims = tuple(str(axis["name"]) for axis in multiscale["axes"])
         kinds = tuple(axis.get("type") for axis in multiscale["axes"])
         units = tuple(axis.get("unit") or None for axis in multiscale["axes"])
-        outer = _parse_transforms(multiscale.get("coordinateTransformations"), len(dims))
+        outer = parse_transforms(multiscale.get("coordinateTransformations"), len(dims))
         levels = tuple(_parse_level(dataset, outer, len(dims)) for dataset in multiscale["datasets"])
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"the OME-Zarr attributes of the group are malformed: {error!r}") from None
@@ -91,11 +97,22 @@ def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
         levels=levels,
         method=str(method) if method else None,
         metadata=metadata if isinstance(metadata, Mapping) else {},
+        channels=_channel_names(holder.get("omero")),
     )
 
 
+def _channel_names(omero: Any) -> tuple[str, ...]:
+    """Labels of the channels, if each has one of its own; viewers' settings are never worth an error."""
+    channels = omero.get("channels") if isinstance(omero, Mapping) else None
+    if not isinstance(channels, list):
+        return ()
+    labels = [channel.get("label") if isinstance(channel, Mapping) else None for channel in channels]
+    names = tuple(label for label in labels if isinstance(label, str) and label)
+    return names if len(set(names)) == len(labels) else ()
+
+
 def _parse_level(dataset: Mapping[str, Any], outer: tuple[Any, Any], ndim: int) -> StoredLevel:
-    scale, translation = _parse_transforms(dataset.get("coordinateTransformations"), ndim)
+    scale, translation = parse_transforms(dataset.get("coordinateTransformations"), ndim)
     # the image-wide transformation applies after the level's own
     return StoredLevel(
         path=str(dataset["path"]),
@@ -104,7 +121,7 @@ def _parse_level(dataset: Mapping[str, Any], outer: tuple[Any, Any], ndim: int) 
     )
 
 
-def _parse_transforms(transforms: Any, ndim: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def parse_transforms(transforms: Any, ndim: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Scale and translation that a list of transformations amounts to."""
     scale, translation = np.ones(ndim), np.zeros(ndim)
     for transform in transforms or ():

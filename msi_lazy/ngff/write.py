@@ -10,12 +10,22 @@ from msi_lazy.methods.table import describe_method
 from msi_lazy.ngff.units import ngff_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from msi_lazy.axes import Axis
     from msi_lazy.plan.pyramid import PyramidPlan
 
-__all__ = ["VERSIONS", "Version", "array_path", "check_holdable", "image_attributes", "spec_order"]
+__all__ = [
+    "VERSIONS",
+    "Version",
+    "array_path",
+    "check_holdable",
+    "collection_attributes",
+    "image_attributes",
+    "labels_attributes",
+    "method_metadata",
+    "spec_order",
+]
 
 Version = Literal["0.4", "0.5"]
 VERSIONS: tuple[Version, ...] = ("0.4", "0.5")
@@ -66,7 +76,9 @@ def check_holdable(axes: Sequence[Axis], name: str) -> None:
     raise UnsupportedImageError(f"OME-Zarr cannot hold the image with dims {dims}: {fault}")
 
 
-def image_attributes(plan: PyramidPlan, version: Version) -> dict[str, Any]:
+def image_attributes(
+    plan: PyramidPlan, version: Version, omero: Mapping[str, Any] | None = None, label: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Attributes of the image's group.
 
     Parameters
@@ -75,6 +87,10 @@ def image_attributes(plan: PyramidPlan, version: Version) -> dict[str, Any]:
         Plan of the pyramid; its axes must pass :func:`check_holdable`.
     version
         OME-Zarr version.
+    omero
+        How the channels are shown, see :func:`msi_lazy.ngff.omero.describe_channels`.
+    label
+        What makes it a label image, see :func:`msi_lazy.ngff.labels.describe_labels`.
 
     Returns
     -------
@@ -104,33 +120,83 @@ def image_attributes(plan: PyramidPlan, version: Version) -> dict[str, Any]:
     }
     if plan.method:
         multiscale["type"] = plan.method
-        multiscale["metadata"] = _method_metadata(plan, order)
+        multiscale["metadata"] = method_metadata(plan, order)
     if plan.provenance is not None:
         multiscale["metadata"] = dict(plan.provenance)
-    return _checked(multiscale, version)
+    blocks = {"omero": omero, "image-label": label}
+    return _checked(multiscale, version, {key: block for key, block in blocks.items() if block is not None})
 
 
-def _method_metadata(plan: PyramidPlan, order: list[int]) -> dict[str, Any]:
+def method_metadata(plan: PyramidPlan, order: list[int]) -> dict[str, Any]:
     """How the levels were made, in the shape that the specification suggests."""
     dims = [plan.dims[i] for i in order]
     factors = [dict(zip(dims, (level.factors[i] for i in order), strict=True)) for level in plan.levels[1:]]
+    method, description = describe_method(plan.method)
     return {
-        "description": f"levels made by msi_lazy: {describe_method(plan.method)}",
-        "method": f"msi_lazy.{plan.method}",
+        "description": f"levels made by msi_lazy: {description}",
+        "method": method,
         "version": package_version("msi-lazy"),
         "args": [],
         "kwargs": {"scale_factors": factors, "boundary": plan.boundary},
     }
 
 
-def _checked(multiscale: dict[str, Any], version: Version) -> dict[str, Any]:
+def _checked(multiscale: dict[str, Any], version: Version, blocks: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes as the models of the specification give them back."""
     if version == "0.5":
         from ome_zarr_models.v05.image import ImageAttrs
+        from ome_zarr_models.v05.image_label_types import Label
 
         attributes = ImageAttrs.model_validate({"version": "0.5", "multiscales": [multiscale]})
-        return {"ome": attributes.model_dump(mode="json", exclude_none=True)}
+        checked = {**attributes.model_dump(mode="json", exclude_none=True), **_checked_blocks(blocks, Label)}
+        return {"ome": checked}
     from ome_zarr_models.v04.image import ImageAttrs as ImageAttrs04
+    from ome_zarr_models.v04.image_label_types import Label as Label04
 
     attributes04 = ImageAttrs04.model_validate({"multiscales": [{**multiscale, "version": "0.4"}]})
-    return dict(attributes04.model_dump(mode="json", exclude_none=True))
+    return {**attributes04.model_dump(mode="json", exclude_none=True), **_checked_blocks(blocks, Label04)}
+
+
+def _checked_blocks(blocks: Mapping[str, Any], label: Any) -> dict[str, Any]:
+    """``blocks`` as they are, once the models have taken them."""
+    from ome_zarr_models.common.omero import Omero
+
+    models = {"omero": Omero, "image-label": label}
+    for key, block in blocks.items():
+        models[key].model_validate(block)
+    return dict(blocks)
+
+
+def labels_attributes(attributes: Mapping[str, Any], names: Sequence[str], zarr_format: int) -> dict[str, Any]:
+    """Attributes of a ``labels`` group that lists ``names`` too.
+
+    Examples
+    --------
+    >>> labels_attributes({"labels": ["cells"]}, ["nuclei"], zarr_format=2)
+    {'labels': ['cells', 'nuclei']}
+    """
+    holder = attributes.get("ome", {}) if zarr_format == 3 else attributes
+    known = holder.get("labels", [])
+    listed = [*known, *(name for name in names if name not in known)]
+    return {"ome": {**holder, "version": "0.5", "labels": listed}} if zarr_format == 3 else {"labels": listed}
+
+
+def collection_attributes(
+    root: Mapping[str, Any], series: Mapping[str, Any], path: str, zarr_format: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Attributes of the root of a collection, and of its ``OME`` group, which lists the image at ``path`` too.
+
+    Examples
+    --------
+    >>> collection_attributes({}, {"series": ["a"]}, "b", zarr_format=2)
+    ({'bioformats2raw.layout': 3}, {'series': ['a', 'b']})
+    """
+    layout = {"bioformats2raw.layout": 3}
+    known = (series.get("ome", {}) if zarr_format == 3 else series).get("series", [])
+    listed = {"series": known if path in known else [*known, path]}
+    if zarr_format == 2:
+        return layout, listed
+    versioned = {"version": "0.5"}
+    return {"ome": {**root.get("ome", {}), **versioned, **layout}}, {
+        "ome": {**series.get("ome", {}), **versioned, **listed}
+    }

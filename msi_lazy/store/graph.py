@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -19,17 +20,30 @@ from msi_lazy.graph.stages import is_stage_task
 from msi_lazy.graph.stream import LevelStore
 from msi_lazy.plan.blocks import aligned_blocks
 from msi_lazy.plan.pyramid import FINISH_FAN_IN
-from msi_lazy.store.target import Target, write_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import dask.array as da
     import numpy as np
     import zarr
     from dask.typing import Key
 
-__all__ = ["store_block", "write_graph"]
+__all__ = ["LevelArrays", "skip_block", "store_block", "write_graph"]
+
+
+@dataclass(frozen=True)
+class LevelArrays:
+    """The levels of one image, and where they go."""
+
+    arrays: Sequence[da.Array]
+    """Samples of each level."""
+    targets: Sequence[zarr.Array[Any]]
+    """Stored array of each level."""
+    read_back: Sequence[bool] = ()
+    """Which stages read what the one before stored, in place of its shares."""
+    kept: int = 0
+    """Levels from the finest that are in the store already and are not written again."""
 
 
 def store_block(
@@ -58,6 +72,10 @@ def store_block(
     target[tuple(slice(start, start + n) for start, n in zip(corner, block.shape, strict=True))] = block
 
 
+def skip_block(block: np.ndarray[Any, Any], target: zarr.Array[Any], index: tuple[int, ...], **_options: Any) -> None:
+    """Leave a block as it is in the store."""
+
+
 def _none_is_empty(block: np.ndarray[Any, Any], target: zarr.Array[Any]) -> bool:
     """Whether each chunk of ``block`` begins with a sample that is not the fill value."""
     corners = block[tuple(slice(None, None, chunk) for chunk in target.chunks)]
@@ -65,35 +83,42 @@ def _none_is_empty(block: np.ndarray[Any, Any], target: zarr.Array[Any]) -> bool
     return bool(((corners != fill) & (corners == corners)).all())
 
 
-def write_graph(
-    arrays: Sequence[da.Array],
-    targets: Sequence[zarr.Array[Any]],
-    target: Target,
-    attributes: Mapping[str, Any],
-    read_back: Sequence[bool] = (),
-) -> Delayed:
-    """Build the graph that stores ``arrays`` into ``targets`` and then writes ``attributes``.
+def write_graph(images: Sequence[LevelArrays], completions: Sequence[Callable[[], None]]) -> Delayed:
+    """Build the graph that stores all levels of ``images``, and then runs ``completions`` in order.
 
-    ``read_back`` says which stages read what the one before stored, in place of its shares.  Keys carry a
-    fresh token, as the same key under a held future would run nothing.
+    Keys carry a fresh token, as the same key under a held future would run nothing.
     """
+    graph: dict[Key, GraphNode] = {}
+    sinks: list[Key] = []
+    for image in images:
+        tasks, ends = _store_levels(image)
+        graph |= tasks
+        sinks.extend(ends)
+    name = f"pyramid-write-{uuid4().hex}"
+    graph |= _finish(name, sinks, completions)
+    return Delayed(name, HighLevelGraph.from_collections(name, graph))
+
+
+def _store_levels(image: LevelArrays) -> tuple[dict[Key, GraphNode], Sequence[Key]]:
+    """Tasks that store one image, and those of them that nothing waits for."""
     token = uuid4().hex
-    arrays = [_aligned(array, stored) for array, stored in zip(arrays, targets, strict=True)]
+    # levels that are kept are not written, so their blocks may lie as they will
+    arrays = [
+        array if number < image.kept else _aligned(array, stored)
+        for number, (array, stored) in enumerate(zip(image.arrays, image.targets, strict=True))
+    ]
     opened: dict[Key, GraphNode] = {}
     stores = []
-    for number, (array, stored) in enumerate(zip(arrays, targets, strict=True)):
+    for number, (array, stored) in enumerate(zip(arrays, image.targets, strict=True)):
         key = f"pyramid-target{number}-{token}"
         opened[key] = DataNode(key, stored)
         starts = tuple(tuple(accumulate(lengths[:-1], initial=0)) for lengths in array.chunks)
+        probe = stored.shards is None and not runs_in_rust(stored)
         stores.append(
-            LevelStore(
-                store_block, key, {"starts": starts, "probe": stored.shards is None and not runs_in_rust(stored)}
-            )
+            LevelStore(skip_block if number < image.kept else store_block, key, {"starts": starts, "probe": probe})
         )
-    fused = emit_blocks(arrays, stores, token, read_back) or _fuse(arrays, stores, opened, token)
-    name = f"pyramid-write-{token}"
-    graph = opened | fused.tasks | _finish(name, fused.sinks, target, attributes)
-    return Delayed(name, HighLevelGraph.from_collections(name, graph))
+    fused = emit_blocks(arrays, stores, token, image.read_back) or _fuse(arrays, stores, opened, token)
+    return opened | fused.tasks, fused.sinks
 
 
 def _fuse(
@@ -123,8 +148,8 @@ def _aligned(array: da.Array, stored: zarr.Array[Any]) -> da.Array:
     return rechunked
 
 
-def _finish(key: str, sinks: Sequence[Key], target: Target, attributes: Mapping[str, Any]) -> dict[Key, GraphNode]:
-    """A small tree of tasks that waits for all of ``sinks``, then writes the attributes."""
+def _finish(key: str, sinks: Sequence[Key], completions: Sequence[Callable[[], None]]) -> dict[Key, GraphNode]:
+    """A small tree of tasks that waits for all of ``sinks``, then runs ``completions``."""
     tasks: dict[Key, GraphNode] = {}
     waiting = list(sinks)
     while len(waiting) > FINISH_FAN_IN:
@@ -134,7 +159,7 @@ def _finish(key: str, sinks: Sequence[Key], target: Target, attributes: Mapping[
             name = (f"pyramid-wait-{key}", len(tasks))
             tasks[name] = Task(name, _wait, List(*map(TaskRef, group)))
             waiting.append(name)
-    tasks[key] = Task(key, _complete, List(*map(TaskRef, waiting)), target, dict(attributes))
+    tasks[key] = Task(key, _complete, List(*map(TaskRef, waiting)), tuple(completions))
     return tasks
 
 
@@ -142,6 +167,7 @@ def _wait(_done: list[Any]) -> None:
     """Run after what it depends on."""
 
 
-def _complete(_done: list[Any], target: Target, attributes: Mapping[str, Any]) -> None:
-    """Write the image's attributes once every block is stored."""
-    write_attributes(target, attributes)
+def _complete(_done: list[Any], completions: Sequence[Callable[[], None]]) -> None:
+    """Complete the images once every block is stored."""
+    for complete in completions:
+        complete()

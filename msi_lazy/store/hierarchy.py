@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec
 from zarr.storage import MemoryStore
 
 from msi_lazy.graph.source import is_in_memory
+from msi_lazy.store.layout import array_settings
 from msi_lazy.store.target import Target, store_contents, write_attributes
 
 if TYPE_CHECKING:
@@ -19,9 +19,17 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
 
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
+    from msi_lazy.store.part import Part
     from msi_lazy.store.target import ZarrFormat
 
-__all__ = ["asked_settings", "check_encoding", "compose_hierarchy", "create_hierarchy", "loaded_coordinates"]
+__all__ = [
+    "asked_settings",
+    "check_encoding",
+    "compose_hierarchy",
+    "create_hierarchy",
+    "loaded_coordinates",
+    "write_coordinates",
+]
 
 _LAYOUT = ("chunks", "shards")
 _CODECS = ("compressors", "compressor", "filters", "serializer")
@@ -98,17 +106,19 @@ def _loaded(coordinate: xr.Variable) -> xr.Variable:
     return xr.Variable(coordinate.dims, coordinate.values.astype(object), coordinate.attrs)
 
 
-def compose_hierarchy(
-    tree: xr.DataTree,
-    plan: PyramidPlan,
-    zarr_format: ZarrFormat,
-    encoding: Mapping[str, Any],
-    compressors: Any,
-    attributes: Mapping[str, Any],
-) -> dict[str, Buffer]:
+def compose_hierarchy(part: Part, tree: xr.DataTree, zarr_format: ZarrFormat) -> dict[str, Buffer]:
     """Make groups, coordinates and empty arrays in memory: what cannot be stored is found before anything is touched.
 
     The image's own attributes are tried too, but left out of what is returned: they come last of all.
+
+    Parameters
+    ----------
+    part
+        The image.
+    tree
+        Its tree, coordinates in memory.
+    zarr_format
+        Zarr version.
 
     Returns
     -------
@@ -122,16 +132,23 @@ def compose_hierarchy(
     """
     made: dict[str, Buffer] = {}
     target = Target(MemoryStore(made), "", zarr_format)
+    plan = part.plan
+    settings = [
+        array_settings(
+            plan, level, part.shards, part.compressors, asked_settings(part.encoding, level, plan), zarr_format
+        )
+        for level in plan.levels
+    ]
     try:
         zarr.open_group(target.store, mode="w-", zarr_format=zarr_format)
         root = tree.to_dataset(inherit=False)
         root.attrs = _foreign(tree.attrs)
         _write_dataset(target, "", root, {})
-        for level in plan.levels:
-            _write_level(target, tree.children[level.name], plan, level, encoding, compressors)
+        for level, layout in zip(plan.levels, settings, strict=True):
+            _write_level(target, tree.children[level.name], plan, level, layout)
             target.open_level(level.number, plan.name)
         contents = dict(made)
-        write_attributes(target, attributes)
+        write_attributes(target, part.attributes)
         _try_others(tree, plan, zarr_format)
     except Exception as error:  # whatever a codec, or an attribute that is no JSON, may raise
         raise ValueError(
@@ -170,21 +187,21 @@ def _foreign(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _write_level(
-    target: Target,
-    node: xr.DataTree,
-    plan: PyramidPlan,
-    level: LevelPlan,
-    encoding: Mapping[str, Any],
-    compressors: Any,
+    target: Target, node: xr.DataTree, plan: PyramidPlan, level: LevelPlan, layout: Mapping[str, Any]
 ) -> None:
     """Write the coordinates and attributes of a level, and create its array, empty."""
     dataset = node.to_dataset(inherit=False)
     image = dataset[plan.name].variable
     blank = da.zeros(image.shape, dtype=image.dtype, chunks=image.shape)
     dataset = dataset.assign({plan.name: xr.Variable(image.dims, blank, image.attrs)}).drop_encoding()
-    asked = asked_settings(encoding, level, plan)
-    settings = {plan.name: {**_settings(level.chunks, compressors, target.zarr_format), **asked}}
-    _write_dataset(target, level.name, dataset, settings, compute=False)
+    _write_dataset(target, level.name, dataset, {plan.name: layout}, compute=False)
+
+
+def write_coordinates(target: Target, name: str, node: xr.DataTree) -> None:
+    """Write the coordinates and attributes of a level into the group that its array is in."""
+    dataset = node.to_dataset(inherit=False)
+    bare = dataset.drop_vars(list(dataset.data_vars)).drop_encoding()
+    _write_dataset(target, name, bare.assign_coords({k: _loaded(c.variable) for k, c in bare.coords.items()}), {})
 
 
 def _write_dataset(
@@ -193,22 +210,3 @@ def _write_dataset(
     options: dict[str, Any] = {"mode": "a", "zarr_format": target.zarr_format, "consolidated": False}
     options |= {"compute": compute, "encoding": settings}
     dataset.to_zarr(target.store, group=target.below(name) or None, **options)
-
-
-def _settings(chunks: tuple[int, ...], compressors: Any, zarr_format: ZarrFormat) -> dict[str, Any]:
-    """Encoding of an image's array, in xarray's words."""
-    settings: dict[str, Any] = {"chunks": chunks, "compressors": _compressors(compressors, zarr_format)}
-    if zarr_format == 2:
-        settings["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "/"}}
-    return settings
-
-
-def _compressors(compressors: Any, zarr_format: ZarrFormat) -> Any:
-    """What ``"auto"`` stands for: bits of neighbouring samples together, then zstd."""
-    if not (isinstance(compressors, str) and compressors == "auto"):
-        return compressors
-    if zarr_format == 3:
-        return (BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),)
-    from numcodecs import Blosc
-
-    return (Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE),)

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
+import numpy as np
 import xarray as xr
 import zarr
 from dask.array.core import normalize_chunks
@@ -25,9 +26,9 @@ _XARRAYS_OWN = ("_ARRAY_DIMENSIONS", "_FillValue", "coordinates")
 
 
 def open_image(
-    store: Any, storage_options: Mapping[str, Any] | None = None
+    store: Any, storage_options: Mapping[str, Any] | None = None, path: str = ""
 ) -> tuple[list[xr.DataArray], dict[str, Any]]:
-    """Open the image in a group: the image of every level, and the group's attributes.
+    """Open the image in the group at ``path``: the image of every level, and the group's attributes.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def open_image(
     """
     options = dict(storage_options) if storage_options else None
     try:
-        group = store if isinstance(store, zarr.Group) else zarr.open_group(store, mode="r", storage_options=options)
+        group = _open_group(store, path, options)
     except ContainsArrayError:
         raise ValueError(
             f"{store} is a Zarr array, not the group of an OME-Zarr image; "
@@ -49,6 +50,14 @@ def open_image(
     dims = _tree_dims(stored)
     name = stored.name if stored.name and "/" not in stored.name and stored.name not in dims else "image"
     return [_open_level(group, stored, level, name, dims) for level in stored.levels], attributes
+
+
+def _open_group(store: Any, path: str, options: dict[str, Any] | None) -> zarr.Group:
+    if isinstance(store, zarr.Group):
+        if not path:
+            return store
+        store = store.store_path
+    return zarr.open_group(store, path=path or None, mode="r", storage_options=options)
 
 
 def _tree_dims(stored: StoredImage) -> tuple[str, ...]:
@@ -103,6 +112,9 @@ def _coordinates(
         kind = axis_kind(dim, dims)
         axis = Axis(dim, kind, lengths[dim], level.scale[position], level.translation[position])
         grid = axis_coordinate(axis, {"units": unit} if unit else {})
+        if axis.kind == "channel" and dim not in beside and len(stored.channels) == axis.length:
+            coords[dim] = xr.Variable((dim,), np.array(stored.channels, dtype=object))
+            continue
         coords[dim] = beside.pop(dim, grid)
         _warn_of_contradiction(coords[dim], grid, axis, level.path)
     return coords | {name: beside[name] for name in sorted(beside, key=str)}

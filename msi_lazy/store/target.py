@@ -6,6 +6,7 @@ import asyncio
 import os
 import warnings
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,7 +27,19 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
     from zarr.core.buffer import Buffer
 
-__all__ = ["Mode", "Target", "check_target", "is_in_memory", "open_target", "store_contents", "write_attributes"]
+__all__ = [
+    "Mode",
+    "Target",
+    "as_store",
+    "check_target",
+    "consolidate",
+    "find_target",
+    "holds_zarr",
+    "is_in_memory",
+    "open_target",
+    "store_contents",
+    "write_attributes",
+]
 
 Mode = Literal["w-", "w"]
 ZarrFormat = Literal[2, 3]
@@ -56,13 +69,26 @@ class Target:
         return open_array(self.store, path, write_empty_chunks=write_empty_chunks)
 
 
-def check_target(store: Any, mode: Mode, sources: Sequence[Location], options: Mapping[str, Any] | None) -> None:
-    """Refuse a target that must not be written, before anything is created or deleted.
+def as_store(store: Any) -> Any:
+    """What zarr opens groups in: a group stands for the place that it is at.
 
     Raises
     ------
     TypeError
-        ``store`` is nothing that zarr can write to.
+        Nothing that zarr can write to.
+    """
+    if store is None:
+        raise TypeError("store must be a path, a URL or a zarr store, not None")
+    return store.store_path if isinstance(store, zarr.Group) else store
+
+
+def check_target(
+    store: Any, group: str, mode: Mode, sources: Sequence[Location], options: Mapping[str, Any] | None
+) -> None:
+    """Refuse a target that must not be written, before anything is created or deleted.
+
+    Raises
+    ------
     ValueError
         The mode is unknown, or the target holds the image being read, or is part of it, or is a
         directory that no Zarr library made.
@@ -71,11 +97,9 @@ def check_target(store: Any, mode: Mode, sources: Sequence[Location], options: M
     """
     if mode not in ("w-", "w"):
         raise ValueError(f"mode must be 'w-' (refuse an existing target) or 'w' (overwrite it), not {mode!r}")
-    if store is None:
-        raise TypeError("store must be a path, a URL or a zarr store, not None")
     if isinstance(store, ZipStore) or (isinstance(store, (str, Path)) and str(store).endswith(".zip")):
         raise ValueError("a zip file cannot be written in parallel: write a directory, and zip it without compression")
-    target = locate(store)
+    target = locate(store, group)
     for source in sources:
         if source.overlaps(target):
             raise ValueError(
@@ -84,9 +108,11 @@ def check_target(store: Any, mode: Mode, sources: Sequence[Location], options: M
             )
     directory = target.directory
     if directory is None:
-        if mode == "w-" and holds_zarr(store, options):
+        if mode == "w-" and holds_zarr(store, options, group):
             raise StoreExistsError(f"the store {target} holds data already; pass mode='w' to overwrite it")
         return
+    if group:
+        _check_parents(directory, group)
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return
     if mode == "w-":
@@ -95,56 +121,102 @@ def check_target(store: Any, mode: Mode, sources: Sequence[Location], options: M
         raise ValueError(f"{directory} is not a Zarr hierarchy, so it is not overwritten; remove it yourself")
 
 
-def holds_zarr(store: Any, options: Mapping[str, Any] | None) -> bool:
-    """Whether there is a Zarr group or array at ``store``."""
+def _check_parents(directory: Path, group: str) -> None:
+    """Refuse to put a group into a directory that holds other files, or into an array."""
+    for parent in list(directory.parents)[: len(Path(group).parts)]:
+        known = [marker for marker in _ZARR_MARKERS if (parent / marker).exists()]
+        if parent.exists() and any(parent.iterdir()) and not known:
+            raise ValueError(f"{parent} is not a Zarr hierarchy, so nothing is put into it; choose another place")
+
+
+def holds_zarr(store: Any, options: Mapping[str, Any] | None, group: str = "") -> bool:
+    """Whether there is a Zarr group or array at ``group`` in ``store``."""
     try:
-        zarr.open(store, mode="r", storage_options=dict(options) if options else None)
+        zarr.open(store, path=group or None, mode="r", storage_options=dict(options) if options else None)
     except (FileNotFoundError, KeyError):
         return False
     return True
 
 
-def open_target(store: Any, mode: Mode, zarr_format: ZarrFormat, options: Mapping[str, Any] | None) -> Target:
+def open_target(
+    store: Any, group: str, mode: Mode, zarr_format: ZarrFormat, options: Mapping[str, Any] | None
+) -> Target:
     """Create the image's group; what was there is deleted, if it is Zarr's and ``mode`` is ``"w"``.
+
+    The groups above it are created if they are missing; nothing else in them is touched.
 
     A local path is made absolute, so that it means the same wherever the blocks are written.
     """
-    if isinstance(store, zarr.Group):
-        store = store.store_path
     directory = locate(store).directory
     if directory is not None and isinstance(store, (str, Path, LocalStore)):
         store = LocalStore(os.fspath(directory))
         options = None
     # zarr's own "w" would empty a prefix that holds something else, too
-    effective: Mode = "w" if mode == "w" and holds_zarr(store, options) else "w-"
+    effective: Mode = "w" if mode == "w" and holds_zarr(store, options, group) else "w-"
+    settings: dict[str, Any] = {"zarr_format": zarr_format, "storage_options": dict(options) if options else None}
+    parts = group.split("/") if group else []
     try:
-        group = zarr.open_group(
-            store, mode=effective, zarr_format=zarr_format, storage_options=dict(options) if options else None
-        )
+        for depth in range(len(parts)):
+            zarr.open_group(store, path="/".join(parts[:depth]) or None, mode="a", **settings)
+        made = zarr.open_group(store, path=group or None, mode=effective, **settings)
     except FileExistsError:
         raise StoreExistsError(
-            f"{locate(store)} holds something that is no Zarr hierarchy; choose another place"
+            f"{locate(store, group)} holds something that is no Zarr hierarchy; choose another place"
         ) from None
-    return Target(group.store, group.path, zarr_format)
+    return Target(made.store, made.path, zarr_format)
+
+
+def find_target(store: Any, group: str, options: Mapping[str, Any] | None) -> Target:
+    """The group of an image that exists.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no Zarr group.
+    """
+    directory = locate(store).directory
+    if directory is not None and isinstance(store, (str, Path, LocalStore)):
+        store, options = LocalStore(os.fspath(directory)), None
+    found = zarr.open_group(
+        store, path=group or None, mode="r+", storage_options=dict(options) if options else None, use_consolidated=False
+    )
+    return Target(found.store, found.path, 2 if found.metadata.zarr_format == 2 else 3)
 
 
 def store_contents(target: Target, contents: Mapping[str, Buffer]) -> None:
-    """Store ``contents`` below the target's group, all at once; zarr has no public way to do so from plain code."""
+    """Store ``contents`` below the target's group; zarr has no public way to do so from plain code.
+
+    All of a kind at once, but groups before what is in them, and arrays before their chunks: Icechunk wants it so.
+    """
 
     async def store_all() -> None:
-        await asyncio.gather(*(target.store.set(target.below(key), value) for key, value in contents.items()))
+        for _, keys in groupby(sorted(contents, key=_rank), key=_rank):
+            await asyncio.gather(*(target.store.set(target.below(key), contents[key]) for key in keys))
 
     sync(store_all())
 
 
-def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
-    """Write the image's attributes: with this the store is a complete image.
+def _rank(key: str) -> tuple[bool, int]:
+    """Metadata from the root down, then the rest."""
+    is_metadata = key.rpartition("/")[2] in _ZARR_MARKERS
+    return not is_metadata, key.count("/") if is_metadata else 0
 
-    The metadata of all nodes are consolidated too, as xarray does: it opens such a store without a
-    warning, and a remote one much faster.
-    """
+
+def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
+    """Write the image's attributes: with this the store is a complete image."""
     group = zarr.open_group(target.store, path=target.path, mode="r+", zarr_format=target.zarr_format)
     group.attrs.update(dict(attributes))
+    consolidate(target)
+
+
+def consolidate(target: Target) -> None:
+    """Consolidate the metadata of all nodes, as xarray does.
+
+    It opens such a store without a warning, and a remote one much faster.  Some stores, such as Icechunk's, know
+    their nodes without.
+    """
+    if not target.store.supports_consolidated_metadata:
+        return
     with _CONSOLIDATING, warnings.catch_warnings():  # not in Zarr v3's specification, but xarray asks for it
         warnings.simplefilter("ignore", ZarrUserWarning)
         zarr.consolidate_metadata(target.store, path=target.path or None, zarr_format=target.zarr_format)

@@ -1,0 +1,50 @@
+"""Attributes of a tree's root: what makes it an OME-Zarr image when xarray writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from msi_lazy.errors import UnsupportedImageError
+from msi_lazy.ngff.omero import describe_channels
+from msi_lazy.ngff.write import check_holdable, image_attributes, spec_order
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from msi_lazy.plan.pyramid import PyramidPlan
+
+__all__ = ["channel_block", "root_attributes"]
+
+
+def channel_block(
+    attributes: Mapping[Any, Any], image: xr.DataArray, plan: PyramidPlan, colors: Any = None, windows: Any = None
+) -> dict[str, Any] | None:
+    """``omero`` block of an image; none for one without channels, unless colours or windows are given.
+
+    What the tree's root ``attributes`` say of a channel of the same name is kept.
+    """
+    channels = next((axis.name for axis in plan.axes if axis.kind == "channel"), None)
+    ome = attributes.get("ome")
+    stored = ome.get("omero") if isinstance(ome, Mapping) else None
+    if channels is None and colors is None and windows is None and stored is None:
+        return None
+    if channels is None:
+        names = [plan.name]
+    elif channels in image.coords:
+        names = [str(name) for name in image.coords[channels].values]
+    else:
+        names = [str(number) for number in range(image.sizes[channels])]
+    return describe_channels(names, plan.dtype, stored, colors, windows)
+
+
+def root_attributes(plan: PyramidPlan, omero: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """``ome`` attributes that make the tree, written by xarray as it is, an OME-Zarr 0.5 image.
+
+    Empty where OME-Zarr cannot hold the image, or not with its dimensions in this order.
+    """
+    try:
+        check_holdable(plan.axes, plan.name)
+    except UnsupportedImageError:
+        return {}
+    return image_attributes(plan, "0.5", omero) if spec_order(plan.axes) == plan.dims else {}

@@ -1,0 +1,37 @@
+"""The command ``msi-lazy validate``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from msi_lazy.validation.chunks import Decode
+
+__all__ = ["validate"]
+
+
+@click.command()
+@click.argument("store")
+@click.option(
+    "--decode",
+    type=click.Choice(["sample", "all", "none"]),
+    default="sample",
+    show_default=True,
+    help="Which chunks to read: a few of each level, all of them, or none.",
+)
+def validate(store: str, decode: Decode) -> None:
+    """Check the OME-Zarr image at STORE and its labels; or every image of a collection, a plate or a well.
+
+    Ends with exit code 1 if a MUST of the specification is broken.  What breaks a SHOULD is shown, and is no failure.
+    """
+    from msi_lazy.validation import validate as check
+
+    try:
+        report = check(store, decode=decode)
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+        raise click.ClickException(" ".join(str(error).split()) or type(error).__name__) from error
+    click.echo(str(report))
+    if not report.ok:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,127 @@
+"""The ``image-label`` block of a label image: colours and properties of its labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from msi_lazy.ngff.write import Version
+    from msi_lazy.plan.pyramid import PyramidPlan
+
+__all__ = ["check_labels", "describe_labels"]
+
+_SOURCE = {"image": "../../"}
+"""From ``labels/<name>`` back to the image."""
+
+
+def describe_labels(version: Version, colors: Any = None, properties: Any = None) -> dict[str, Any]:
+    """``image-label`` block.
+
+    Parameters
+    ----------
+    version
+        OME-Zarr version.
+    colors
+        Colour of each label, ``{label: colour}``: a colour is three or four integers from 0 to 255 (red, green, blue
+        and opacity), or six or eight hex digits.
+    properties
+        What else is known of each label, ``{label: {name: value}}``, or the same as a list of dicts with a
+        ``label-value`` each.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A label that is no integer, no colour, or two entries for one label.
+
+    Examples
+    --------
+    >>> describe_labels("0.5", colors={1: "FF0000"})["colors"]
+    [{'label-value': 1, 'rgba': [255, 0, 0, 255]}]
+    """
+    block: dict[str, Any] = {"version": version, "source": dict(_SOURCE)}
+    if colors is not None:
+        if not isinstance(colors, Mapping):
+            raise TypeError(f"colors of labels are a dict such as {{1: 'FF0000', 2: (0, 255, 0)}}, not {colors!r}")
+        block["colors"] = [
+            {"label-value": _label(label, "colors"), "rgba": _rgba(color, label)} for label, color in colors.items()
+        ]
+    if properties is not None:
+        block["properties"] = _properties(properties)
+    return block
+
+
+def check_labels(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
+    """Refuse label images that do not lie on the image.
+
+    Raises
+    ------
+    ValueError
+        Another number of levels, or another shape along a dimension that both have; names both.
+    TypeError
+        Samples that are no integers.
+    """
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels {name!r} have dtype {labels.dtype}; OME-Zarr allows integers only: convert them")
+    if len(labels.levels) != len(image.levels):
+        raise ValueError(
+            f"labels {name!r} have {len(labels.levels)} levels, and the image {len(image.levels)}; build them with the "
+            f"same scale factors"
+        )
+    unknown = [dim for dim in labels.dims if dim not in image.dims]
+    missing = [a.name for a in image.axes if a.kind == "space" and a.name not in labels.dims]
+    if unknown or missing:
+        raise ValueError(f"labels {name!r} have the dimensions {labels.dims}, and the image {image.dims}")
+    for ours, theirs in zip(labels.levels, image.levels, strict=True):
+        shape, other = dict(zip(labels.dims, ours.shape, strict=True)), dict(zip(image.dims, theirs.shape, strict=True))
+        for axis in image.axes:
+            dim = axis.name
+            if dim in shape and shape[dim] != other[dim] and not (axis.kind == "channel" and shape[dim] == 1):
+                raise ValueError(
+                    f"labels {name!r} have {shape[dim]} samples along {dim!r} at {ours.name}, "
+                    f"and the image {other[dim]}"
+                )
+
+
+def _label(label: Any, argument: str) -> int:
+    if isinstance(label, bool) or not isinstance(label, Integral):
+        raise TypeError(f"{argument} are given by label, an integer, not {label!r}")
+    return int(label)
+
+
+def _rgba(color: Any, label: Any) -> list[int]:
+    if isinstance(color, str):
+        digits = color.removeprefix("#")
+        values: list[Any] = list(bytes.fromhex(digits)) if re.fullmatch("(?:[0-9a-fA-F]{2}){3,4}", digits) else []
+    else:
+        values = list(color) if isinstance(color, (Sequence, np.ndarray)) else []
+    whole = all(isinstance(value, (int, np.integer)) and 0 <= value <= 255 for value in values)
+    if len(values) not in (3, 4) or not whole:
+        raise ValueError(
+            f"colors: label {label} needs three or four integers from 0 to 255, or hex digits, not {color!r}"
+        )
+    return [int(value) for value in (*values, 255)[:4]]
+
+
+def _properties(properties: Any) -> list[dict[str, Any]]:
+    form = "properties of labels are a dict {label: {name: value}} or a list of dicts with a 'label-value' each"
+    if isinstance(properties, Mapping):
+        if not all(isinstance(known, Mapping) for known in properties.values()):
+            raise TypeError(f"{form}, not {properties!r}")
+        properties = [{"label-value": label, **known} for label, known in properties.items()]
+    if isinstance(properties, str) or not isinstance(properties, Sequence):
+        raise TypeError(f"{form}, not {properties!r}")
+    found = []
+    for known in properties:
+        if not isinstance(known, Mapping) or "label-value" not in known:
+            raise TypeError(f"{form}, not {properties!r}")
+        found.append({**known, "label-value": _label(known["label-value"], "properties")})
+    values = [known["label-value"] for known in found]
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        raise ValueError(f"properties name the label {twice} twice")
+    return found

@@ -1,0 +1,271 @@
+"""What users call to write: check the arguments, describe the parts, and hand over to the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from msi_lazy.api import to_multiscale
+from msi_lazy.attributes import channel_block
+from msi_lazy.ngff.append import appended_attributes, next_paths
+from msi_lazy.ngff.labels import check_labels, describe_labels
+from msi_lazy.ngff.read import parse_image
+from msi_lazy.ngff.write import Version, check_holdable, image_attributes, spec_order
+from msi_lazy.store.extend import Extension, write_levels
+from msi_lazy.store.part import Part, WriteOptions
+from msi_lazy.store.read import open_image
+from msi_lazy.store.write import write_image, write_labels_into
+from msi_lazy.tree import level_images, read_plan, stack_levels, transpose_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import xarray as xr
+    from dask.delayed import Delayed
+
+    from msi_lazy.plan.pyramid import PyramidPlan
+    from msi_lazy.store.target import Mode
+
+__all__ = ["add_levels", "to_zarr", "write_labels"]
+
+
+def to_zarr(
+    tree: xr.DataTree,
+    store: Any,
+    mode: Mode = "w-",
+    version: Version = "0.5",
+    shards: int | Sequence[int] | Mapping[str, int] | str | None = None,
+    compressors: Any = "auto",
+    encoding: Mapping[str, Any] | None = None,
+    compute: bool = True,
+    progress: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    memory_limit: int | str | None = None,
+    group: str = "",
+    colors: Mapping[str, str] | Sequence[str] | None = None,
+    windows: Mapping[str, tuple[float, float]] | Sequence[tuple[float, float]] | str | None = None,
+    labels: Mapping[str, xr.DataTree] | None = None,
+) -> Delayed | None:
+    """Write every level of a pyramid as OME-Zarr, in one Dask computation.
+
+    Parameters
+    ----------
+    tree
+        A pyramid, also an edited or a reopened one: it is written as it is, with true geometry.
+    store
+        Path, URL, or a zarr store: also one of obstore, wrapped in ``zarr.storage.ObjectStore``, or of Icechunk.
+    mode
+        ``"w-"`` refuses an existing target, ``"w"`` overwrites one, if it is a Zarr hierarchy.
+    version
+        OME-Zarr version: ``"0.5"`` (Zarr v3) or ``"0.4"`` (Zarr v2).
+    shards
+        Shape of the shards, files that hold many chunks each (0.5 only): ``"auto"`` takes the blocks that a level is
+        made in; else a tuple, a dict, or an integer for the spatial dimensions, in whole chunks.  Default none.
+    compressors
+        Codecs of all levels, as ``zarr.create_array`` takes them: ``zarr.codecs.ZstdCodec()``, or for 0.4
+        one of numcodecs.  ``"auto"`` is zstd, level 3: for images through Blosc, after a bit shuffle; alone for labels,
+        that is, integers of 32 or 64 bits, bool, and what a method for labels made.
+    encoding
+        Settings per level, in the form of xarray's ``DataTree.to_zarr``: ``{"/scale0": {"image": {...}}}``.
+    compute
+        ``False`` creates the arrays and returns a :class:`dask.delayed.Delayed` that does the rest; until
+        it has run, the store does not open as an image.
+    progress
+        Show a progress bar on the terminal, of tasks done.
+    storage_options
+        Options of the file system behind a URL.
+    memory_limit
+        Most bytes that each process may hold, over what Python and its libraries take; an integer or a text such
+        as ``"4 GiB"``.  The plan is held against it before anything is created.
+    group
+        Path of the image in the store, for several images in one: its root lists them as bioformats2raw does, and
+        nothing else in it is touched.
+    colors
+        Colour of each channel, six hex digits, as a sequence or a dict by channel name.
+    windows
+        First and last value that viewers show of each channel, as a sequence of pairs or a dict by channel name; by
+        default the range of the dtype.  ``"auto"`` takes quantiles of the coarsest level, in the same computation.
+    labels
+        Label images to write below the image, in the same computation: pyramids of integers by name, with the shape
+        and the levels of the image; see :func:`write_labels` for colours.
+
+    Returns
+    -------
+    None or dask.delayed.Delayed
+
+    Raises
+    ------
+    StoreExistsError
+        The target exists, and ``mode`` is ``"w-"``.
+    MemoryLimitError
+        The plan needs more than ``memory_limit``; the message says what to change.
+    UnsupportedImageError
+        OME-Zarr cannot hold the image; the message names the rule.
+    ValueError
+        An argument that cannot be used.  Nothing has been created then.
+
+    Notes
+    -----
+    Dimensions are written in the order of the specification (t, c, z, y, x).  The image's attributes
+    are written last of all, so a run that dies never looks complete.
+    """
+    options = WriteOptions(mode, version, group.strip("/"), compute, progress, storage_options, memory_limit)
+    image = _make_part(tree, version, colors=colors, windows=windows)
+    parts = [replace(image, shards=shards, compressors=compressors, encoding={} if encoding is None else encoding)]
+    for name, labelled in (labels or {}).items():
+        part = replace(_make_label_part(labelled, name, version, None, None), shards=shards)
+        check_labels(part.plan, image.plan, name)
+        parts.append(part)
+    return write_image(parts, store, options)
+
+
+def write_labels(
+    store: Any,
+    name: str,
+    labels: xr.DataTree,
+    mode: Mode = "w-",
+    colors: Mapping[int, Any] | None = None,
+    properties: Mapping[int, Mapping[str, Any]] | Sequence[Mapping[str, Any]] | None = None,
+    shards: int | Sequence[int] | Mapping[str, int] | str | None = None,
+    compressors: Any = "auto",
+    compute: bool = True,
+    progress: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    memory_limit: int | str | None = None,
+    group: str = "",
+) -> Delayed | None:
+    """Write a label image below an OME-Zarr image that exists.
+
+    Parameters
+    ----------
+    store
+        Path, URL, or zarr store of the image.
+    name
+        Name of the label image.
+    labels
+        Pyramid of integers, made with a method for labels such as ``mode``.  It has the image's shape, without ``c`` if
+        you like, and as many levels.
+    mode
+        ``"w-"`` refuses a name that is taken, ``"w"`` overwrites that label image.
+    colors
+        Colour of each label, ``{label: colour}``: hex digits, or three or four integers from 0 to 255.
+    properties
+        What else is known of each label, ``{label: {name: value}}``.
+    shards, compressors, compute, progress, storage_options, memory_limit, group
+        As for :func:`to_zarr`; the OME-Zarr version is the image's.
+
+    Returns
+    -------
+    None or dask.delayed.Delayed
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no image.
+    StoreExistsError
+        The name is taken, and ``mode`` is ``"w-"``.
+    TypeError, ValueError
+        Labels that are no integers, or do not lie on the image.  Nothing has been created then.
+    """
+    group = group.strip("/")
+    images, attributes = open_image(store, storage_options, group)
+    version: Version = "0.5" if "ome" in attributes else "0.4"
+    part = _make_label_part(labels, name, version, colors, properties)
+    check_labels(part.plan, read_plan(stack_levels(images, attributes)), name)
+    options = WriteOptions(mode, version, group, compute, progress, storage_options, memory_limit)
+    return write_labels_into(replace(part, shards=shards, compressors=compressors), store, options)
+
+
+def add_levels(
+    store: Any,
+    scale_factors: Sequence[int | Mapping[str, int]] | str = "auto",
+    method: Any = "mean",
+    mode: Mode = "w-",
+    chunks: int | Sequence[int] | Mapping[str, int] | None = None,
+    boundary: str = "trim",
+    nodata: Any = None,
+    block_bytes: int | str = "64 MiB",
+    shards: int | Sequence[int] | Mapping[str, int] | str | None = None,
+    compressors: Any = "auto",
+    compute: bool = True,
+    progress: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    memory_limit: int | str | None = None,
+    group: str = "",
+) -> Delayed | None:
+    """Build the scales that an OME-Zarr image lacks, in place; nothing that it has is written again.
+
+    Parameters
+    ----------
+    store
+        Path, URL, or zarr store of the image, with one level or more.
+    scale_factors, method, boundary, nodata, block_bytes
+        As for :func:`msi_lazy.to_multiscale`; factors are relative to the image's last level.
+    mode
+        ``"w-"`` refuses to overwrite an array that the image does not list, ``"w"`` overwrites it: what is left of a
+        run that died, for example.
+    chunks, compressors
+        Of the new levels; by default those of the image's last one.
+    shards, compute, progress, storage_options, memory_limit, group
+        As for :func:`to_zarr`; the OME-Zarr version is the image's.
+
+    Returns
+    -------
+    None or dask.delayed.Delayed
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no image.
+    StoreExistsError
+        Something else is where a new level would go, and ``mode`` is ``"w-"``.
+    TypeError, ValueError
+        An argument that cannot be used.  Nothing has been created then.
+
+    Notes
+    -----
+    The new levels are named in the pattern of those there are, and listed in the image's attributes last of all.
+    """
+    group = group.strip("/")
+    images, attributes = open_image(store, storage_options, group)
+    stored = parse_image(attributes)
+    base = images[-1]
+    chunks = base.encoding["chunks"] if chunks is None else chunks
+    tree = to_multiscale(base, scale_factors, method, chunks, boundary, nodata, block_bytes)
+    plan = read_plan(tree)
+    paths = next_paths([level.path for level in stored.levels], len(plan.levels) - 1)
+    extended = appended_attributes(attributes, plan, paths)
+    part = Part(tree, level_images(tree), plan, extended, shards=shards, compressors=compressors)
+    options = WriteOptions(mode, "0.5", group, compute, progress, storage_options, memory_limit)
+    return write_levels(Extension(part, stored.levels[-1].path, paths), store, options)
+
+
+def _make_part(tree: xr.DataTree, version: Version, *, colors: Any, windows: Any) -> Part:
+    """The image of a tree, its dimensions in the order of the specification."""
+    tree, plan = _in_order(tree)
+    images = level_images(tree)
+    omero = channel_block(tree.attrs, images[0], plan, colors, windows)
+    channels = next((number for number, axis in enumerate(plan.axes) if axis.kind == "channel"), None)
+    measured = None
+    if isinstance(windows, str):
+        if windows != "auto":
+            raise ValueError(f"windows must be 'auto', a sequence of pairs or a dict, not {windows!r}")
+        measured = channels
+    return Part(tree, images, plan, image_attributes(plan, version, omero), measured=measured)
+
+
+def _make_label_part(tree: xr.DataTree, name: str, version: Version, colors: Any, properties: Any) -> Part:
+    """The label image of a tree."""
+    if not isinstance(name, str) or not name or "/" in name or name.startswith((".", "__", "zarr.json")):
+        raise ValueError(f"the name of a label image must be a word that can be a path in a store, not {name!r}")
+    tree, plan = _in_order(tree)
+    attributes = image_attributes(plan, version, label=describe_labels(version, colors, properties))
+    return Part(tree, level_images(tree), plan, attributes, f"labels/{name}")
+
+
+def _in_order(tree: xr.DataTree) -> tuple[xr.DataTree, PyramidPlan]:
+    """Tree and plan, transposed lazily to the order of the specification."""
+    plan = read_plan(tree)
+    check_holdable(plan.axes, plan.name)
+    order = spec_order(plan.axes)
+    return (tree, plan) if order == plan.dims else (transpose_tree(tree, order), plan.transposed(order))

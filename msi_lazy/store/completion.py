@@ -1,0 +1,119 @@
+"""What ends a write, when all samples are stored: measured windows, attributes, lists of labels and images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from msi_lazy.ngff.omero import with_measured_windows
+from msi_lazy.ngff.write import collection_attributes, labels_attributes
+from msi_lazy.store.target import Target, consolidate, write_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Completion", "ListImage", "ListLabels", "measure_windows"]
+
+_QUANTILES = (0.001, 0.999)
+"""Shares of the samples that are darker than a measured window begins and ends at."""
+_MEASURED_CHUNKS = 64
+"""Chunks of the coarsest level that are looked at for each channel, at most."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The attributes of an image's group."""
+
+    target: Target
+    """The group."""
+    attributes: Mapping[str, Any]
+    """What makes it an image."""
+    coarsest: str = ""
+    """Path of the array whose quantiles become the channels' windows; empty where these are given."""
+    channel_dim: int = 0
+    """Dimension of the channels in it."""
+
+    def __call__(self) -> None:
+        """Write the attributes."""
+        attributes = dict(self.attributes)
+        if self.coarsest:
+            stored = zarr.open_array(self.target.store, path=self.target.below(self.coarsest), mode="r")
+            windows = measure_windows(stored, self.channel_dim)
+            holder = attributes.get("ome", attributes)
+            measured = {**holder, "omero": with_measured_windows(holder["omero"], windows)}
+            attributes = {**attributes, "ome": measured} if "ome" in attributes else measured
+        write_attributes(self.target, attributes)
+
+
+@dataclass(frozen=True)
+class ListLabels:
+    """The list in an image's ``labels`` group."""
+
+    image: Target
+    """The image's group."""
+    names: tuple[str, ...]
+    """Label images to add to it."""
+
+    def __call__(self) -> None:
+        """Add the names to the list, which is made if there is none."""
+        labels = Target(self.image.store, self.image.below("labels"), self.image.zarr_format)
+        group = zarr.open_group(labels.store, path=labels.path, mode="a", zarr_format=labels.zarr_format)
+        group.attrs.update(labels_attributes(dict(group.attrs), self.names, labels.zarr_format))
+        consolidate(self.image)
+
+
+@dataclass(frozen=True)
+class ListImage:
+    """The list of images in a store that holds several."""
+
+    root: Target
+    """Root of the store."""
+    path: str
+    """Path of the image to add to it."""
+
+    def __call__(self) -> None:
+        """Mark the root as a collection, in the layout of bioformats2raw, and add the image to its series."""
+        root = zarr.open_group(
+            self.root.store, path=self.root.path or None, mode="a", zarr_format=self.root.zarr_format
+        )
+        series = zarr.open_group(
+            self.root.store, path=self.root.below("OME"), mode="a", zarr_format=self.root.zarr_format
+        )
+        of_root, of_series = collection_attributes(
+            dict(root.attrs), dict(series.attrs), self.path, self.root.zarr_format
+        )
+        series.attrs.update(of_series)
+        root.attrs.update(of_root)
+
+
+def measure_windows(array: zarr.Array[Any], channel_dim: int) -> list[tuple[float, float]]:
+    """First and last value to show of each channel: quantiles of up to 64 chunks, evenly spread over it."""
+    chunks = array.shards or array.chunks
+    counts = [
+        1 if dim == channel_dim else -(-n // c) for dim, (n, c) in enumerate(zip(array.shape, chunks, strict=True))
+    ]
+    picked = np.unique(np.linspace(0, prod(counts) - 1, min(_MEASURED_CHUNKS, prod(counts))).astype(int))
+    windows = []
+    for channel in range(array.shape[channel_dim]):
+        samples = []
+        for position in zip(*np.unravel_index(picked, counts), strict=True):
+            where = [slice(int(i) * c, int(i) * c + c) for i, c in zip(position, chunks, strict=True)]
+            where[channel_dim] = slice(channel, channel + 1)
+            samples.append(np.asarray(array[tuple(where)]).ravel())
+        windows.append(_quantiles(np.concatenate(samples)))
+    return windows
+
+
+def _quantiles(samples: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """Window of some samples; never empty."""
+    finite = samples[np.isfinite(samples)]
+    if not finite.size:
+        return 0, 1
+    low, high = (float(value) for value in np.quantile(finite, _QUANTILES, method="nearest"))
+    if samples.dtype.kind in "iub":
+        low, high = int(low), int(high)
+    return low, high if high > low else low + 1

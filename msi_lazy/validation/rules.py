@@ -1,0 +1,92 @@
+"""The rules: one row each, with how much it weighs and what it asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["RULES", "Rule", "Severity"]
+
+Severity = Literal["must", "should"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule for a stored image."""
+
+    name: str
+    """Short name, as reports show it."""
+    severity: Severity
+    """``"must"`` where an image that breaks it is not valid, ``"should"`` where it is advice."""
+    statement: str
+    """What it asks for."""
+
+
+_ROWS = (
+    # what holds for every node
+    Rule("group-opens", "must", "the metadata of a group can be read"),
+    Rule("ome-metadata", "must", "a group holds an image, labels, or a collection of images"),
+    Rule("version-known", "must", "the version is 0.4, or 0.5 under 'ome'"),
+    Rule(
+        "version-stated", "should", "each multiscale image of 0.4, and each group of labels of 0.5, states its version"
+    ),
+    Rule("version-consistent", "must", "every node of a hierarchy has the same version"),
+    Rule("zarr-format", "must", "OME-Zarr 0.4 is stored as Zarr v2, 0.5 as Zarr v3"),
+    Rule("field-present", "must", "a field that is required is there"),
+    Rule("field-type", "must", "a field has the JSON type that is asked for"),
+    # a multiscale image
+    Rule("multiscales-listed", "must", "'multiscales' has an image at least"),
+    Rule("multiscale-name", "should", "a multiscale image has a name"),
+    Rule("multiscale-type", "should", "a multiscale image says how it was downsampled"),
+    Rule("multiscale-metadata", "should", "a multiscale image has details on the downsampling"),
+    Rule("axes-count", "must", "there are 2 to 5 axes"),
+    Rule("axes-unique", "must", "no two axes have the same name"),
+    Rule("axes-type", "should", "each axis has a type: space, time or channel"),
+    Rule("axes-space", "must", "2 or 3 axes are space"),
+    Rule("axes-time-channel", "must", "at most one axis is time, and one channel or of a type of its own"),
+    Rule("axes-order", "must", "time comes before channel, channel before space"),
+    Rule("axes-zyx", "should", "axes z, y and x come in this order"),
+    Rule("axes-unit", "should", "each axis of space or time has a unit"),
+    Rule("axes-unit-name", "should", "units are UDUNITS names that the specification lists"),
+    # its datasets
+    Rule("datasets-listed", "must", "a multiscale image has a dataset at least"),
+    Rule("dataset-opens", "must", "each dataset is an array that can be opened"),
+    Rule("dataset-dimensions", "must", "each array has as many dimensions as there are axes"),
+    Rule("dimension-names", "must", "in 0.5, the dimension names of each array are the names of the axes"),
+    Rule("chunk-separator", "must", "in 0.4, the indices in the keys of chunks are separated by '/'"),
+    Rule("datasets-order", "must", "datasets come from the largest to the smallest"),
+    Rule("dtype-same", "must", "all levels have the same dtype (not in the specification; viewers refuse others)"),
+    Rule("chunk-decodes", "must", "chunks that are stored can be decoded"),
+    # its geometry
+    Rule("transformations-form", "must", "exactly one scale, then at most one translation, and nothing else"),
+    Rule("transformation-length", "must", "scale and translation have one number per axis"),
+    Rule("scale-positive", "must", "every number of a scale is positive and finite"),
+    Rule("translation-finite", "must", "every number of a translation is finite"),
+    Rule("scale-matches-shape", "must", "a level's scale is larger than level 0's by what its shape is smaller"),
+    Rule("shape-windows", "should", "a level has a sample for each window of level 0, trimmed or padded at the end"),
+    Rule("translation-aligned", "must", "every level begins where level 0 begins, within one of its samples"),
+    Rule("translation-centred", "should", "a level's samples lie at the centres of their windows"),
+    # how to show it
+    Rule("omero-channels", "must", "'omero' has as many channels as the image"),
+    Rule("omero-color", "must", "a color is six hexadecimal digits"),
+    Rule("omero-window", "must", "a window has the numbers min, max, start and end"),
+    Rule("omero-window-order", "should", "in a window, min <= start <= end <= max"),
+    # labels
+    Rule("label-opens", "must", "each path in 'labels' is a group that can be opened"),
+    Rule("label-multiscales", "must", "a label image is a multiscale image"),
+    Rule("label-listed", "should", "in 0.5, every label image is listed in 'labels'"),
+    Rule("label-dtype", "must", "labels are integers"),
+    Rule("label-levels", "must", "a label image has as many levels as its image"),
+    Rule("label-shape", "should", "each level of a label image has the shape of the image's, or 1 along an axis"),
+    Rule("image-label", "should", "a label image has 'image-label', with its version and colors"),
+    Rule("label-value", "must", "each color and each entry of 'properties' has an integer label-value"),
+    Rule("label-value-unique", "must", "a label-value has one color"),
+    Rule("label-rgba", "must", "rgba is four integers from 0 to 255"),
+    Rule("label-source", "must", "the path of the source image is relative, and leads to an image"),
+    # collections
+    Rule("collection-layout", "must", "'bioformats2raw.layout' is 3"),
+    Rule("collection-images", "must", "each image of a series, a plate or a well is there"),
+)
+
+RULES = {rule.name: rule for rule in _ROWS}
+"""Every rule, by its name."""

@@ -1,0 +1,152 @@
+"""Label images below an image: in one computation with it, or added later."""
+
+import dask
+import numpy as np
+import pytest
+import yaozarrs
+import zarr
+from ome_zarr_models.v04.image_label import ImageLabel as ImageLabel04
+from ome_zarr_models.v05.image_label import ImageLabel as ImageLabel05
+from zarr.storage import MemoryStore
+
+import msi_lazy as msi
+from tests.conftest import CountingStore
+
+MODELS = {"0.4": ImageLabel04, "0.5": ImageLabel05}
+
+
+def image_tree(dims="cyx", shape=(2, 64, 80), factors=(2, 2)):
+    array = np.random.default_rng(0).integers(0, 999, shape, dtype="u2")
+    image = msi.to_spatial_image(array, dims=dims, scale={"y": 0.5, "x": 0.5})
+    return msi.to_multiscale(image, list(factors), chunks=16, block_bytes=2**13)
+
+
+def label_tree(dims="yx", shape=(64, 80), factors=(2, 2), dtype="u4", name="image"):
+    array = (np.add.outer(np.arange(shape[-2]) // 9, np.arange(shape[-1]) // 11) % 7).astype(dtype)
+    array = np.broadcast_to(array, shape)
+    image = msi.to_spatial_image(array, dims=dims, scale={"y": 0.5, "x": 0.5}, name=name)
+    return msi.to_multiscale(image, list(factors), method="mode", chunks=16, block_bytes=2**13)
+
+
+def attributes_of(path, where, version):
+    attributes = dict(zarr.open_group(path, path=where, mode="r").attrs)
+    return attributes["ome"] if version == "0.5" else attributes
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_an_image_and_its_labels_in_one_computation(version, tmp_path):
+    image, labels = image_tree(), label_tree()
+    delayed = image.pyramid.to_zarr(
+        tmp_path / "a.zarr", version=version, labels={"cells": labels, "spots": label_tree(name="s")}, compute=False
+    )
+    with pytest.raises(ValueError, match="no OME-Zarr image"):
+        msi.open_multiscale(tmp_path / "a.zarr")
+    delayed.compute()
+    yaozarrs.validate_zarr_store(str(tmp_path / "a.zarr"))
+    assert attributes_of(tmp_path / "a.zarr", "labels", version)["labels"] == ["cells", "spots"]
+    back = msi.open_multiscale(zarr.open_group(tmp_path / "a.zarr", path="labels/cells", mode="r"))
+    for level in ("scale0", "scale1", "scale2"):
+        np.testing.assert_array_equal(back[level].image, labels[level].image)
+    block = attributes_of(tmp_path / "a.zarr", "labels/cells", version)["image-label"]
+    assert block == {"version": version, "source": {"image": "../../"}}
+    MODELS[version].from_zarr(zarr.open_group(tmp_path / "a.zarr", path="labels/spots", mode="r"))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_labels_are_added_to_an_image_that_exists(version, tmp_path):
+    path = tmp_path / "a.zarr"
+    tree = image_tree()
+    tree.pyramid.to_zarr(path, version=version)
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("c/**/*") if file.is_file()}
+    tree.pyramid.write_labels(path, "cells", label_tree(), colors={1: "FF0000", np.int64(2): (0, 255, 0, 128)})
+    msi.write_labels(path, "nuclei", label_tree("cyx", (1, 64, 80)), properties={1: {"class": "A"}})
+    assert attributes_of(path, "labels", version)["labels"] == ["cells", "nuclei"]
+    assert attributes_of(path, "labels/cells", version)["image-label"]["colors"] == [
+        {"label-value": 1, "rgba": [255, 0, 0, 255]},
+        {"label-value": 2, "rgba": [0, 255, 0, 128]},
+    ]
+    nuclei = attributes_of(path, "labels/nuclei", version)["image-label"]
+    assert nuclei["properties"] == [{"label-value": 1, "class": "A"}]
+    yaozarrs.validate_zarr_store(str(path))
+    assert before == {file: file.stat().st_mtime_ns for file in before}
+    np.testing.assert_array_equal(msi.open_multiscale(path)["scale1"].image, tree["scale1"].image)
+
+
+def test_a_name_that_is_taken_is_overwritten_only_when_asked(tmp_path):
+    image_tree().pyramid.to_zarr(tmp_path / "a.zarr", labels={"cells": label_tree()})
+    with pytest.raises(msi.StoreExistsError, match="'labels/cells' already"):
+        msi.write_labels(tmp_path / "a.zarr", "cells", label_tree())
+    msi.write_labels(tmp_path / "a.zarr", "cells", label_tree(dtype="i2"), mode="w")
+    assert zarr.open_array(tmp_path / "a.zarr/labels/cells/scale0/image").dtype == "i2"
+    assert attributes_of(tmp_path / "a.zarr", "labels", "0.5")["labels"] == ["cells"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "words"),
+    [
+        (lambda: label_tree(dtype="f4"), TypeError, "labels 'cells' have dtype float32; OME-Zarr allows integers only"),
+        (lambda: label_tree(factors=(2,)), ValueError, "have 2 levels, and the image 3"),
+        (lambda: label_tree(shape=(64, 70)), ValueError, "70 samples along 'x' at scale0, and the image 80"),
+        (lambda: label_tree("zyx", (5, 64, 80)), ValueError, r"dimensions \('z', 'y', 'x'\), and the image"),
+        (lambda: label_tree(factors=({"y": 2}, 2)), ValueError, "80 samples along 'x' at scale1, and the image 40"),
+    ],
+)
+def test_labels_that_do_not_lie_on_the_image_are_refused(labels, error, words, tmp_path):
+    with pytest.raises(error, match=words):
+        image_tree().pyramid.to_zarr(tmp_path / "a.zarr", labels={"cells": labels()})
+    assert not (tmp_path / "a.zarr").exists()
+    image_tree().pyramid.to_zarr(tmp_path / "a.zarr")
+    with pytest.raises(error, match=words):
+        msi.write_labels(tmp_path / "a.zarr", "cells", labels())
+    assert not (tmp_path / "a.zarr/labels").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"colors": ["FF0000"]}, TypeError, "are a dict"),
+        ({"colors": {"one": "FF0000"}}, TypeError, "by label, an integer, not 'one'"),
+        ({"colors": {1: "red"}}, ValueError, "label 1 needs three or four integers"),
+        ({"colors": {1: (0, 0, 256)}}, ValueError, "from 0 to 255"),
+        ({"properties": "A"}, TypeError, "properties of labels are a dict"),
+        ({"properties": [{"class": "A"}]}, TypeError, "'label-value' each"),
+        ({"properties": [{"label-value": 1}, {"label-value": 1}]}, ValueError, "name the label 1 twice"),
+    ],
+)
+def test_bad_colours_and_properties_are_refused(options, error, words, tmp_path):
+    image_tree().pyramid.to_zarr(tmp_path / "a.zarr")
+    with pytest.raises(error, match=words):
+        msi.write_labels(tmp_path / "a.zarr", "cells", label_tree(), **options)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", ".hidden", "__x", 3])
+def test_names_that_are_no_path_are_refused(name, tmp_path):
+    with pytest.raises(ValueError, match="name of a label image"):
+        image_tree().pyramid.to_zarr(tmp_path / "a.zarr", labels={name: label_tree()})
+
+
+def test_there_must_be_an_image(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        msi.write_labels(tmp_path / "none.zarr", "cells", label_tree())
+    assert not (tmp_path / "none.zarr").exists()
+
+
+def test_each_chunk_is_written_once_whatever_the_number_of_images():
+    target = CountingStore(MemoryStore())
+    with dask.config.set(scheduler="synchronous"):
+        image_tree().pyramid.to_zarr(target, labels={"cells": label_tree()})
+    for where in ("scale0/image", "labels/cells/scale0/image"):
+        assert set(target.chunk_writes(where).values()) == {1}
+
+
+def test_labels_of_images_with_another_order_of_dimensions(tmp_path):
+    image_tree("yxc", (64, 80, 2)).pyramid.to_zarr(tmp_path / "a.zarr", labels={"cells": label_tree("xy", (80, 64))})
+    assert zarr.open_array(tmp_path / "a.zarr/labels/cells/scale0/image").shape == (64, 80)
+
+
+def test_labels_are_compressed_as_labels(tmp_path):
+    image_tree().pyramid.to_zarr(tmp_path / "a.zarr", labels={"cells": label_tree(dtype="u2")})
+    (codec,) = zarr.open_array(tmp_path / "a.zarr/labels/cells/scale0/image").compressors
+    assert type(codec).__name__ == "ZstdCodec"
+    (codec,) = zarr.open_array(tmp_path / "a.zarr/scale0/image").compressors
+    assert type(codec).__name__ == "BloscCodec"

@@ -1,0 +1,159 @@
+"""Stores beyond local directories: S3 for real, obstore, HTTP, zip files, Icechunk."""
+
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from zipfile import ZIP_STORED, ZipFile
+
+import boto3
+import numpy as np
+import pytest
+import zarr
+from moto.server import ThreadedMotoServer
+from obstore.store import LocalStore as ObstoreFiles
+from obstore.store import S3Store
+from zarr.storage import ObjectStore, ZipStore
+
+import msi_lazy as msi
+
+KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+
+def make_tree(shape=(2, 70, 90)):
+    array = np.random.default_rng(0).integers(1, 60000, shape, dtype="u2")
+    image = msi.to_spatial_image(array, dims="cyx", c_coords=["a", "b"])
+    return msi.to_multiscale(image, [2, 2], chunks=32, block_bytes=2**13)
+
+
+def assert_same(store, tree, **options):
+    back = msi.open_multiscale(store, **options)
+    assert list(back.children) == list(tree.children)
+    for level in tree.children:
+        np.testing.assert_array_equal(back[level].image, tree[level].image)
+    assert back["scale0"].c.values.tolist() == ["a", "b"]
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(endpoint, request):
+    """A fresh bucket: its name, and the options of fsspec's file system."""
+    bucket = f"bucket-{abs(hash(request.node.name))}"
+    boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **KEYS).create_bucket(Bucket=bucket)
+    return bucket, {"endpoint_url": endpoint, "key": "test", "secret": "test"}
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_s3_by_threads(s3, version):
+    bucket, options = s3
+    tree = make_tree()
+    url = f"s3://{bucket}/deep/cells.ome.zarr"
+    tree.pyramid.to_zarr(url, version=version, storage_options=options, windows="auto")
+    assert_same(url, tree, storage_options=options)
+    with pytest.raises(msi.StoreExistsError):
+        tree.pyramid.to_zarr(url, version=version, storage_options=options)
+    tree.pyramid.to_zarr(url, mode="w", version=version, storage_options=options)
+    assert_same(url, tree, storage_options=options)
+
+
+def test_s3_by_worker_processes(s3):
+    from distributed import Client, LocalCluster
+
+    bucket, options = s3
+    tree = make_tree()
+    url = f"s3://{bucket}/cells.ome.zarr"
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        Client(cluster),
+    ):
+        tree.pyramid.to_zarr(url, shards="auto", storage_options=options)
+        msi.write_labels(url, "spots", make_labels(), storage_options=options)
+    assert_same(url, tree, storage_options=options)
+    group = zarr.open_group(url, mode="r", storage_options=options)
+    assert group["labels"].attrs["ome"]["labels"] == ["spots"]
+
+
+def make_labels():
+    labels = msi.to_spatial_image(np.arange(70 * 90, dtype="u4").reshape(70, 90) // 500, dims="yx")
+    return msi.to_multiscale(labels, [2, 2], method="mode", chunks=32)
+
+
+def test_levels_are_added_on_s3(s3):
+    bucket, options = s3
+    tree = make_tree()
+    url = f"s3://{bucket}/cells.ome.zarr"
+    msi.to_multiscale(tree["scale0"].image, [], chunks=32).pyramid.to_zarr(url, storage_options=options)
+    msi.add_levels(url, [2, 2], storage_options=options)
+    assert_same(url, tree, storage_options=options)
+
+
+def test_s3_through_obstore(s3, endpoint):
+    bucket, _ = s3
+    files = S3Store(
+        bucket,
+        prefix="cells.ome.zarr",
+        endpoint=endpoint,
+        region="us-east-1",
+        access_key_id="test",
+        secret_access_key="test",
+        virtual_hosted_style_request=False,
+        client_options={"allow_http": True},
+    )
+    tree = make_tree()
+    tree.pyramid.to_zarr(ObjectStore(files))
+    assert_same(ObjectStore(files, read_only=True), tree)
+    with pytest.raises(msi.StoreExistsError):
+        tree.pyramid.to_zarr(ObjectStore(files))
+
+
+def test_local_files_through_obstore(tmp_path):
+    tree = make_tree()
+    tree.pyramid.to_zarr(ObjectStore(ObstoreFiles(tmp_path)))
+    assert_same(tmp_path, tree)
+
+
+def test_http_is_read(tmp_path):
+    tree = make_tree()
+    tree.pyramid.to_zarr(tmp_path / "cells.ome.zarr")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=tmp_path)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            assert_same(f"http://127.0.0.1:{server.server_port}/cells.ome.zarr", tree)
+        finally:
+            server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def test_a_zipped_image_is_read_and_writing_one_is_refused_with_advice(tmp_path):
+    tree = make_tree()
+    path = tmp_path / "cells.ome.zarr"
+    tree.pyramid.to_zarr(path)
+    with ZipFile(tmp_path / "cells.ozx", "w", ZIP_STORED) as packed:
+        for file in sorted(path.rglob("*")):
+            packed.write(file, file.relative_to(path))
+    with ZipStore(tmp_path / "cells.ozx", mode="r") as store:
+        assert_same(store, tree)
+    with pytest.raises(ValueError, match="zip it without compression"):
+        tree.pyramid.to_zarr(tmp_path / "other.zip")
+
+
+def test_a_pyramid_is_written_in_one_session_of_icechunk_and_committed(tmp_path):
+    icechunk = pytest.importorskip("icechunk")
+    repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(tmp_path / "repository")))
+    session = repository.writable_session("main")
+    tree = make_tree()
+    tree.pyramid.to_zarr(session.store)
+    assert_same(session.store, tree)
+    session.commit("a pyramid")
+    assert_same(repository.readonly_session("main").store, tree)
