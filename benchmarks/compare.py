@@ -70,13 +70,13 @@ def run_child(name: str, source: Path, target: Path, work: Work) -> None:
 
 
 def measure(name: str, source: Path, target: Path, work: Work) -> tuple[float, ...] | None:
-    """Seconds, CPU seconds, MiB and tasks of one contender; ``None`` if it is not installed or fails."""
+    """Seconds, CPU seconds, MiB, tasks and files of one contender; ``None`` if it is not installed or fails."""
     job = [name, str(source), str(target), str(work.levels), str(work.chunk), work.method, work.codec]
     command = [sys.executable, "-m", "benchmarks.compare", "--child", *job]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
         if line.startswith("RESULT"):
-            return tuple(map(float, line.split()[1:]))
+            return (*map(float, line.split()[1:]), sum(path.is_file() for path in target.rglob("*")))
     click.echo(f"{name}: {(done.stderr.strip().splitlines() or ['no result'])[-1][:120]}", err=True)
     return None
 
@@ -85,11 +85,11 @@ def table(results: dict[str, list[tuple[float, ...]]]) -> str:
     """Medians per contender; the ratios are the medians of those within a round."""
     floors = [name for name in FLOORS if results.get(name)]
     heads = [f"wall / {'floor' if name == FLOORS[0] else 'haloed floor'}" for name in floors]
-    lines = ["| " + " | ".join(["", "wall s", "CPU s", "peak MiB", "tasks", *heads]) + " |"]
-    lines.append("|---" * (5 + len(heads)) + "|")
+    lines = ["| " + " | ".join(["", "wall s", "CPU s", "peak MiB", "tasks", "files", *heads]) + " |"]
+    lines.append("|---" * (6 + len(heads)) + "|")
     for name, runs in results.items():
-        wall, cpu, peak, tasks = (median(run[i] for run in runs) for i in range(4))
-        cells = [f"{wall:.1f}", f"{cpu:.1f}", f"{peak:.0f}", f"{tasks:,.0f}" if tasks else "-"]
+        wall, cpu, peak, tasks, files = (median(run[i] for run in runs) for i in range(5))
+        cells = [f"{wall:.1f}", f"{cpu:.1f}", f"{peak:.0f}", f"{tasks:,.0f}" if tasks else "-", f"{files:,.0f}"]
         for floor in floors:
             ratios = [run[0] / base[0] for run, base in zip(runs, results[floor], strict=False)]
             cells.append(f"{median(ratios):.2f}")

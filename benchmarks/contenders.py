@@ -52,6 +52,12 @@ def msi_lazy(source: Path, target: Path, work: Work) -> None:
     make_tree(source, work).pyramid.to_zarr(target, compressors="auto" if work.codec == "zstd" else work.compressors)
 
 
+def msi_lazy_sharded(source: Path, target: Path, work: Work) -> None:
+    """Ourselves, with a file for each block."""
+    compressors = "auto" if work.codec == "zstd" else work.compressors
+    make_tree(source, work).pyramid.to_zarr(target, compressors=compressors, shards="auto")
+
+
 def make_tree(source: Path, work: Work) -> Any:
     """Our pyramid, lazily."""
     import msi_lazy as msi
@@ -149,6 +155,7 @@ CONTENDERS: dict[str, tuple[Callable[[Path, Path, Work], None], tuple[str, ...]]
     FLOORS[0]: (tensorstore_copy, ("mean", "mode", "gaussian")),
     FLOORS[1]: (haloed_copy, ("gaussian",)),
     "msi_lazy": (msi_lazy, ("mean", "mode", "gaussian")),
+    "msi_lazy, sharded": (msi_lazy_sharded, ("mean", "mode", "gaussian")),
     "TensorStore, level by level": (tensorstore_cascade, ("mean", "mode")),
     "plain Dask": (plain_dask, ("mean",)),
     "xarray-multiscale": (xarray_multiscale, ("mean", "mode")),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import build, compare, memory, scale, volume
+from benchmarks import build, codecs, compare, kernels, memory, scale, volume
 
 
 def test_build_checks_every_sample():
@@ -36,7 +36,8 @@ def test_compare_prints_a_row_for_each_contender(options, names):
     rows = [line.split("|")[1:-1] for line in result.output.splitlines() if line.startswith("| ")]
     assert [row[0].strip() for row in rows[1:]] == names
     assert int(rows[-1][4]) > 1
-    assert len(rows[-1]) == 5 + len(names) - 1
+    assert int(rows[-1][5]) > 5
+    assert len(rows[-1]) == 6 + len(names) - 1
 
 
 def test_labels_are_blocks_of_one_value():
@@ -61,3 +62,21 @@ def test_scale_prints_a_row_for_each_size():
     (row,) = (line for line in result.output.splitlines() if line.startswith("| 1 GB"))
     assert row.split("|")[2].strip() == "27"
     assert "s per GiB" in result.output
+
+
+def test_kernels_prints_a_row_for_each_case_with_its_peers():
+    options = ["--edge", "12", "--calls", "1", "--method", "mode", "--method", "bin_shrink", "--no-first-calls"]
+    result = CliRunner().invoke(kernels.main, options, catch_exceptions=False)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.output.splitlines() if "|" in line][2:]
+    assert [row[0] for row in rows] == ["bin_shrink"] * 6 + ["mode"] * 5
+    assert all(float(row[4].replace(",", "")) > 0 for row in rows)
+    assert {row[5] == "" for row in rows if row[0] == "mode"} == {False}
+    timed = CliRunner().invoke(kernels.main, ["--child", "nearest", "u2"], catch_exceptions=False)
+    assert int(timed.output) >= 0
+
+
+def test_codecs_prints_a_row_for_each_codec():
+    result = CliRunner().invoke(codecs.main, ["--rounds", "1", "--image", "retina, uint8"], catch_exceptions=False)
+    rows = [line.split("|")[1:-1] for line in result.output.splitlines()][2:]
+    assert [row[1].strip() for row in rows] == list(codecs.CODECS)
+    assert all(float(row[4]) > 1 for row in rows)

@@ -331,3 +331,23 @@ def test_a_memory_limit_is_checked_before_anything_is_created(folder):
     assert result.exit_code == 1
     assert "memory_limit is 1.00 MiB" in result.stderr
     assert not Path("out.zarr").exists()
+
+
+def test_shards_on_the_command_line(tmp_path):
+    np.save(tmp_path / "in.npy", np.zeros((64, 64), "u1"))
+    for words, shards in ((["--shards", "auto"], (64, 64)), (["--shards", "y=32,x=16"], (32, 16)), ([], None)):
+        out = tmp_path / f"{len(words)}{shards}.zarr"
+        result = CliRunner().invoke(main, ["convert", str(tmp_path / "in.npy"), str(out), "--chunks", "16", *words])
+        assert result.exit_code == 0, result.output
+        assert zarr.open_array(out / "scale0/image").shards == shards
+    result = CliRunner().invoke(main, ["convert", str(tmp_path / "in.npy"), str(tmp_path / "x"), "--shards", "big"])
+    assert "--shards is written like" in result.output
+
+
+def test_validate_on_the_command_line(tmp_path):
+    np.save(tmp_path / "in.npy", np.zeros((64, 64), "u1"))
+    CliRunner().invoke(main, ["convert", str(tmp_path / "in.npy"), str(tmp_path / "a.zarr")])
+    assert CliRunner().invoke(main, ["validate", str(tmp_path / "a.zarr")]).exit_code == 0
+    group = zarr.open_group(tmp_path / "a.zarr")
+    group.attrs["ome"] = {**group.attrs["ome"], "multiscales": [{}]}
+    assert CliRunner().invoke(main, ["validate", str(tmp_path / "a.zarr")]).exit_code == 1

@@ -145,6 +145,15 @@ def test_windows_whose_sums_outgrow_every_narrow_sum(kernel, dtype):
     assert mean_of(kernel, array, dtype, nodata=0) == ROUNDINGS[kernel](Fraction(sum(samples), len(samples)))
 
 
+@by_name(ROUNDINGS)
+def test_a_window_whose_sum_outgrows_float64(kernel):
+    top, count = 2**32 - 1, 2**22 - 2
+    array = np.full(count, top, "u4")
+    for more in (count // 2, count // 2 - 1, count // 2 + 1):
+        array[:more], array[more:] = top, top - 1
+        assert mean_of(kernel, array, "u4") == ROUNDINGS[kernel](top - 1 + Fraction(more, count))
+
+
 @by_name([*ROUNDINGS, *EXTREMES])
 @pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "u8", "f4"])
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ main.add_command(validate)
 @click.option("--units", help="Unit of the spatial axes: micrometer, nm, um, ...")
 @click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides what the input says.")
 @click.option("--version", default="0.5", show_default=True, help="OME-Zarr version: 0.5 or 0.4.")
+@click.option("--shards", help="Shape of the shards, files of many chunks: auto, 256, or z=128,y=256,x=256 (0.5 only).")
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
 @click.option("--memory-limit", help="Most memory a process may take for the write, e.g. 4GiB; checked beforehand.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing OUTPUT, if it is a Zarr hierarchy.")
@@ -104,14 +105,16 @@ def convert(input: str, output: str, **options: Any) -> None:
             image,
             _parse_factors(options["factors"], options["levels"]),
             method=options["method"],
-            chunks=_parse_chunks(options["chunks"]),
+            chunks=_parse_lengths("--chunks", options["chunks"]),
             boundary=options["boundary"],
         )
         click.echo(str(msi.explain(tree)))
         if options["plan_only"]:
             return
+        shards = options["shards"] if options["shards"] == "auto" else _parse_lengths("--shards", options["shards"])
+        settings = {"version": options["version"], "shards": shards, "memory_limit": options["memory_limit"]}
         with _client(options["scheduler"]):
-            _write(tree, input, output, options["version"], options["overwrite"], options["memory_limit"])
+            _write(tree, input, output, options["overwrite"], settings)
     click.echo(f"\nwrote {output}")
 
 
@@ -141,7 +144,7 @@ def demo(out: Path, sheet: Path) -> None:
         run_demo(out, sheet)
 
 
-def _write(tree: xr.DataTree, input: str, output: str, version: Any, overwrite: bool, memory_limit: str | None) -> None:
+def _write(tree: xr.DataTree, input: str, output: str, overwrite: bool, settings: Mapping[str, Any]) -> None:
     """Write the pyramid to a path or URL; a path is made absolute, as workers may run in another directory."""
     import msi_lazy as msi
 
@@ -151,7 +154,7 @@ def _write(tree: xr.DataTree, input: str, output: str, version: Any, overwrite: 
     try:
         mode: Literal["w-", "w"] = "w" if overwrite else "w-"
         progress = sys.stdout.isatty()
-        msi.to_zarr(tree, target, mode, version=version, progress=progress, memory_limit=memory_limit)
+        msi.to_zarr(tree, target, mode, progress=progress, **settings)
     except StoreExistsError:
         raise ValueError(f"{output} exists already; give --overwrite to replace it, or another OUTPUT") from None
 
@@ -212,9 +215,8 @@ def _parse_factors(factors: str | None, levels: str | None) -> Any:
     return [int(word) if word.isdigit() else _parse_numbers("--factors", word, int) for word in words]
 
 
-def _parse_chunks(text: str | None) -> int | Mapping[str, int] | None:
+def _parse_lengths(option: str, text: str | None) -> int | Mapping[str, int] | None:
+    """Parse ``64``, or ``z=32,y=64,x=64``."""
     if text is None:
         return None
-    if text.isdigit():
-        return int(text)
-    return _parse_numbers("--chunks", text, int)
+    return int(text) if text.isdigit() else _parse_numbers(option, text, int)
