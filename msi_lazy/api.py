@@ -190,5 +190,5 @@ def open_multiscale(store: Any, storage_options: Mapping[str, Any] | None = None
     ValueError
         The group holds no OME-Zarr image, or one that contradicts itself.
     """
-    images, attributes = open_image(store, storage_options, group.strip("/"))
+    images, attributes = open_image(store, storage_options, "/".join(filter(None, group.split("/"))))
     return stack_levels(images, attributes)

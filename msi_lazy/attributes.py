@@ -30,7 +30,8 @@ def channel_block(
     if channels is None and colors is None and windows is None and stored is None:
         return None
     if channels is None:
-        names = [plan.name]
+        chosen = next((c for c in ("c", "channel") if c in image.coords and not image.coords[c].ndim), None)
+        names = [plan.name if chosen is None else str(image.coords[chosen].item())]
     elif channels in image.coords:
         names = [str(name) for name in image.coords[channels].values]
     else:

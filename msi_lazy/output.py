@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.api import to_multiscale
 from msi_lazy.attributes import channel_block
-from msi_lazy.ngff.append import appended_attributes, next_paths
 from msi_lazy.ngff.labels import check_labels, describe_labels
-from msi_lazy.ngff.read import parse_image
 from msi_lazy.ngff.write import Version, check_holdable, image_attributes, spec_order
-from msi_lazy.store.extend import Extension, write_levels
 from msi_lazy.store.part import Part, WriteOptions
 from msi_lazy.store.read import open_image
 from msi_lazy.store.write import write_image, write_labels_into
 from msi_lazy.tree import level_images, read_plan, stack_levels, transpose_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import xarray as xr
     from dask.delayed import Delayed
 
     from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.store.target import Mode
 
-__all__ = ["add_levels", "to_zarr", "write_labels"]
+__all__ = ["clean_group", "to_zarr", "write_labels"]
 
 
 def to_zarr(
@@ -62,7 +57,7 @@ def to_zarr(
         Shape of the shards, files that hold many chunks each (0.5 only): ``"auto"`` takes the blocks that a level is
         made in; else a tuple, a dict, or an integer for the spatial dimensions, in whole chunks.  Default none.
     compressors
-        Codecs of all levels, as ``zarr.create_array`` takes them: ``zarr.codecs.ZstdCodec()``, or for 0.4
+        Codecs of all levels of the image, as ``zarr.create_array`` takes them: ``zarr.codecs.ZstdCodec()``, or for 0.4
         one of numcodecs.  ``"auto"`` is zstd, level 3: for images through Blosc, after a bit shuffle; alone for labels,
         that is, integers of 32 or 64 bits, bool, and what a method for labels made.
     encoding
@@ -87,7 +82,7 @@ def to_zarr(
         default the range of the dtype.  ``"auto"`` takes quantiles of the coarsest level, in the same computation.
     labels
         Label images to write below the image, in the same computation: pyramids of integers by name, with the shape
-        and the levels of the image; see :func:`write_labels` for colours.
+        and the levels of the image, and the default codecs of labels; see :func:`write_labels` for colours.
 
     Returns
     -------
@@ -109,11 +104,14 @@ def to_zarr(
     Dimensions are written in the order of the specification (t, c, z, y, x).  The image's attributes
     are written last of all, so a run that dies never looks complete.
     """
-    options = WriteOptions(mode, version, group.strip("/"), compute, progress, storage_options, memory_limit)
+    options = WriteOptions(mode, version, clean_group(group), compute, progress, storage_options, memory_limit)
     image = _make_part(tree, version, colors=colors, windows=windows)
     parts = [replace(image, shards=shards, compressors=compressors, encoding={} if encoding is None else encoding)]
+    if labels is not None and not isinstance(labels, Mapping):
+        raise TypeError(f"labels are a dict of pyramids by name, not {type(labels).__name__}")
     for name, labelled in (labels or {}).items():
-        part = replace(_make_label_part(labelled, name, version, None, None), shards=shards)
+        part = _make_label_part(labelled, name, version, None, None)
+        part = replace(part, shards=_shards_along(part.plan.dims, image.plan.dims, shards))
         check_labels(part.plan, image.plan, name)
         parts.append(part)
     return write_image(parts, store, options)
@@ -167,7 +165,7 @@ def write_labels(
     TypeError, ValueError
         Labels that are no integers, or do not lie on the image.  Nothing has been created then.
     """
-    group = group.strip("/")
+    group = clean_group(group)
     images, attributes = open_image(store, storage_options, group)
     version: Version = "0.5" if "ome" in attributes else "0.4"
     part = _make_label_part(labels, name, version, colors, properties)
@@ -176,68 +174,18 @@ def write_labels(
     return write_labels_into(replace(part, shards=shards, compressors=compressors), store, options)
 
 
-def add_levels(
-    store: Any,
-    scale_factors: Sequence[int | Mapping[str, int]] | str = "auto",
-    method: Any = "mean",
-    mode: Mode = "w-",
-    chunks: int | Sequence[int] | Mapping[str, int] | None = None,
-    boundary: str = "trim",
-    nodata: Any = None,
-    block_bytes: int | str = "64 MiB",
-    shards: int | Sequence[int] | Mapping[str, int] | str | None = None,
-    compressors: Any = "auto",
-    compute: bool = True,
-    progress: bool = False,
-    storage_options: Mapping[str, Any] | None = None,
-    memory_limit: int | str | None = None,
-    group: str = "",
-) -> Delayed | None:
-    """Build the scales that an OME-Zarr image lacks, in place; nothing that it has is written again.
+def clean_group(group: str) -> str:
+    """Path of a group without slashes that say nothing."""
+    return "/".join(filter(None, group.split("/")))
 
-    Parameters
-    ----------
-    store
-        Path, URL, or zarr store of the image, with one level or more.
-    scale_factors, method, boundary, nodata, block_bytes
-        As for :func:`msi_lazy.to_multiscale`; factors are relative to the image's last level.
-    mode
-        ``"w-"`` refuses to overwrite an array that the image does not list, ``"w"`` overwrites it: what is left of a
-        run that died, for example.
-    chunks, compressors
-        Of the new levels; by default those of the image's last one.
-    shards, compute, progress, storage_options, memory_limit, group
-        As for :func:`to_zarr`; the OME-Zarr version is the image's.
 
-    Returns
-    -------
-    None or dask.delayed.Delayed
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no image.
-    StoreExistsError
-        Something else is where a new level would go, and ``mode`` is ``"w-"``.
-    TypeError, ValueError
-        An argument that cannot be used.  Nothing has been created then.
-
-    Notes
-    -----
-    The new levels are named in the pattern of those there are, and listed in the image's attributes last of all.
-    """
-    group = group.strip("/")
-    images, attributes = open_image(store, storage_options, group)
-    stored = parse_image(attributes)
-    base = images[-1]
-    chunks = base.encoding["chunks"] if chunks is None else chunks
-    tree = to_multiscale(base, scale_factors, method, chunks, boundary, nodata, block_bytes)
-    plan = read_plan(tree)
-    paths = next_paths([level.path for level in stored.levels], len(plan.levels) - 1)
-    extended = appended_attributes(attributes, plan, paths)
-    part = Part(tree, level_images(tree), plan, extended, shards=shards, compressors=compressors)
-    options = WriteOptions(mode, "0.5", group, compute, progress, storage_options, memory_limit)
-    return write_levels(Extension(part, stored.levels[-1].path, paths), store, options)
+def _shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -> Any:
+    """What ``shards`` of an image say of label images that lack some of its dimensions."""
+    if isinstance(shards, Sequence) and not isinstance(shards, str) and len(shards) == len(image_dims):
+        shards = dict(zip(image_dims, shards, strict=True))
+    if isinstance(shards, Mapping):
+        return {dim: length for dim, length in shards.items() if dim in dims or dim not in image_dims}
+    return shards
 
 
 def _make_part(tree: xr.DataTree, version: Version, *, colors: Any, windows: Any) -> Part:
@@ -250,6 +198,10 @@ def _make_part(tree: xr.DataTree, version: Version, *, colors: Any, windows: Any
     if isinstance(windows, str):
         if windows != "auto":
             raise ValueError(f"windows must be 'auto', a sequence of pairs or a dict, not {windows!r}")
+        if channels is None:
+            raise ValueError(
+                "windows='auto' needs a channel dimension; give windows=[(start, end)] for an image without"
+            )
         measured = channels
     return Part(tree, images, plan, image_attributes(plan, version, omero), measured=measured)
 
@@ -259,7 +211,8 @@ def _make_label_part(tree: xr.DataTree, name: str, version: Version, colors: Any
     if not isinstance(name, str) or not name or "/" in name or name.startswith((".", "__", "zarr.json")):
         raise ValueError(f"the name of a label image must be a word that can be a path in a store, not {name!r}")
     tree, plan = _in_order(tree)
-    attributes = image_attributes(plan, version, label=describe_labels(version, colors, properties))
+    stored = tree.attrs.get("ome", {}).get("image-label")
+    attributes = image_attributes(plan, version, label=describe_labels(version, colors, properties, stored))
     return Part(tree, level_images(tree), plan, attributes, f"labels/{name}")
 
 

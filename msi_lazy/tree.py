@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 ROOT_NAME = "multiscales"
-_IMAGE_KEYS = ("multiscales", "omero")
+_IMAGE_KEYS = ("multiscales", "omero", "image-label")
 """Where version 0.4 keeps what version 0.5 keeps under ``ome``."""
 _AGREEMENT = 1e-6
 """Largest difference, in samples, between stored and coordinate geometry that counts as none."""

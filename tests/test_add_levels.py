@@ -8,6 +8,7 @@ from zarr.codecs import GzipCodec
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
+from msi_lazy.ngff.append import next_paths
 from tests.conftest import CountingStore
 
 
@@ -143,3 +144,62 @@ def test_bad_arguments_leave_the_store_alone(tmp_path):
     assert list(group.keys()) == ["0"]
     with pytest.raises(FileNotFoundError):
         msi.add_levels(tmp_path / "none.zarr")
+
+
+def test_what_the_image_lists_and_groups_are_never_overwritten(tmp_path):
+    group = flat(tmp_path / "a.zarr")
+    ours(tmp_path / "b.zarr")
+    zarr.open_group(tmp_path / "a.zarr").create_group("1").create_array("x", data=np.arange(3))
+    for mode in ("w-", "w"):
+        with pytest.raises(msi.StoreExistsError, match="holds '1' already"):
+            msi.add_levels(tmp_path / "a.zarr", [2], mode=mode)
+    assert group["1/x"][:].tolist() == [0, 1, 2]
+    zarr.open_group(tmp_path / "b.zarr").create_group("scale1").create_array("x", data=np.arange(3))
+    with pytest.raises(msi.StoreExistsError, match="holds 'scale1' already"):
+        msi.add_levels(tmp_path / "b.zarr", [2])
+    with pytest.raises(ValueError, match="mode must be"):
+        msi.add_levels(tmp_path / "b.zarr", [2], mode="rubbish")
+
+
+def test_levels_numbered_backwards_keep_their_numbers():
+    assert next_paths(["2", "1"], 2) == ["1-1", "1-2"]
+    assert next_paths(["1", "2"], 2) == ["3", "4"]
+    assert next_paths(["s0/0"], 1) == ["s0/1"]
+    assert next_paths(["scale0/image2"], 1) == ["scale1/image2"]
+    assert next_paths(["a", "a-1"], 1) == ["a-1-1"]
+
+
+def test_settings_that_cannot_be_stored_leave_what_is_there(tmp_path):
+    group = flat(tmp_path / "a.zarr")
+    group.create_array("1", data=np.arange(3))
+    with pytest.raises(ValueError, match="cannot be stored like this"):
+        msi.add_levels(tmp_path / "a.zarr", [2], mode="w", compressors="rubbish")
+    assert group["1"][:].tolist() == [0, 1, 2]
+
+
+def test_labels_get_labels_and_the_image_waits_for_them(tmp_path):
+    ours(tmp_path / "a.zarr", [2])
+    labels = msi.to_spatial_image((samples() % 5).astype("u4"), scale={"y": 0.5, "x": 0.5}, translation={"x": 7})
+    msi.write_labels(tmp_path / "a.zarr", "cells", msi.to_multiscale(labels, [2], method="mode"))
+    with pytest.raises(ValueError, match="group='labels/cells'"):
+        msi.add_levels(tmp_path / "a.zarr", [2])
+    with pytest.raises(ValueError, match="'mean' invents labels"):
+        msi.add_levels(tmp_path / "a.zarr", [2], method="mean", group="labels/cells")
+    with pytest.raises(ValueError, match="were made by 'mode': use that, and not 'max'"):
+        msi.add_levels(tmp_path / "a.zarr", [2], method="max", group="labels/cells")
+    msi.add_levels(tmp_path / "a.zarr", [2], group="labels/cells")
+    msi.add_levels(tmp_path / "a.zarr", [2])
+    assert msi.validate(tmp_path / "a.zarr").ok
+    added = msi.open_multiscale(tmp_path / "a.zarr", group="labels/cells")
+    assert set(np.unique(added["scale2"].image)) <= set(range(5))
+    metadata = zarr.open_group(tmp_path / "a.zarr/labels/cells").attrs["ome"]["multiscales"][0]["metadata"]
+    assert len(metadata["kwargs"]["scale_factors"]) == 2
+
+
+def test_attributes_that_change_meanwhile_are_kept(tmp_path):
+    group = flat(tmp_path / "a.zarr")
+    delayed = msi.add_levels(tmp_path / "a.zarr", [2], compute=False)
+    group.attrs["ome"] = {**group.attrs["ome"], "note": "edited"}
+    delayed.compute()
+    ome = zarr.open_group(tmp_path / "a.zarr").attrs["ome"]
+    assert (ome["note"], len(ome["multiscales"][0]["datasets"])) == ("edited", 2)

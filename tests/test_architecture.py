@@ -12,7 +12,7 @@ ROOMS = [
     {"cli"},
     {"accessor"},
     {"interop"},
-    {"api", "output"},
+    {"api", "extend", "output"},
     {"validation"},
     {"edit"},
     {"tree"},

@@ -129,3 +129,50 @@ def test_the_tree_carries_the_block_for_xarrays_own_writer():
     lazy = msi.to_spatial_image(da.zeros((2, 32, 32), dtype="u1"), dims="cyx", c_coords=["a", "b"])
     tree = msi.to_multiscale(lazy, [2])
     assert [channel["label"] for channel in tree.attrs["ome"]["omero"]["channels"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"color": "#123456"},
+        {"color": 255},
+        {"color": None},
+        {"window": None},
+        {"window": {"start": 3, "end": 9}},
+        {"window": {"min": "a", "max": 9, "start": 3, "end": 9}},
+    ],
+)
+def test_what_breaks_the_specification_is_repaired_and_the_image_opens(broken):
+    make_tree().pyramid.to_zarr(store := MemoryStore())
+    group = zarr.open_group(store)
+    ome = group.attrs["ome"]
+    ome["omero"]["channels"][1] |= broken
+    group.attrs["ome"] = ome
+    msi.open_multiscale(store).pyramid.to_zarr(again := MemoryStore())
+    channel = omero_of(again)["channels"][1]
+    assert channel["color"] == ("123456" if broken.get("color") == "#123456" else "FF00FF")
+    assert set(channel["window"]) == {"min", "max", "start", "end"}
+    assert msi.validate(again).ok
+
+
+def test_channels_of_one_name_are_told_apart_by_their_place():
+    tree = make_tree(["A", "A"])
+    tree.pyramid.to_zarr(store := MemoryStore(), colors=["FF0000", "00FF00"], windows=[(0, 5), (7, 9)])
+    channels = omero_of(store)["channels"]
+    assert [channel["color"] for channel in channels] == ["FF0000", "00FF00"]
+    assert [channel["window"]["start"] for channel in channels] == [0, 7]
+    msi.open_multiscale(store).pyramid.to_zarr(again := MemoryStore())
+    assert omero_of(again) == omero_of(store)
+
+
+def test_a_single_channel_taken_out_of_the_image_keeps_its_settings():
+    make_tree().pyramid.to_zarr(store := MemoryStore(), colors={"GFP": "123456"})
+    msi.open_multiscale(store).isel(c=1).pyramid.to_zarr(again := MemoryStore())
+    (channel,) = omero_of(again)["channels"]
+    assert (channel["label"], channel["color"]) == ("GFP", "123456")
+
+
+def test_windows_are_not_measured_where_there_are_no_channels(tmp_path):
+    tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((16, 16), "u1")), [2])
+    with pytest.raises(ValueError, match="needs a channel dimension"):
+        tree.pyramid.to_zarr(tmp_path / "a.zarr", windows="auto")

@@ -59,3 +59,46 @@ def test_other_attributes_of_the_root_are_kept():
     make_tree(1).pyramid.to_zarr(group, group="0")
     assert zarr.open_group(store).attrs["study"] == "mouse 7"
     assert zarr.open_group(store).attrs["ome"]["bioformats2raw.layout"] == 3
+
+
+def test_versions_are_not_mixed_in_one_store(tmp_path):
+    for first, second in (("0.4", "0.5"), ("0.5", "0.4")):
+        path = tmp_path / f"{first}.zarr"
+        make_tree(1).pyramid.to_zarr(path, group="a", version=first)
+        before = sorted(path.rglob("*"))
+        with pytest.raises(ValueError, match=f"write version='{first}'"):
+            make_tree(1).pyramid.to_zarr(path, group="b", version=second)
+        assert sorted(path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        ("a/b", "is an image itself"),
+        ("a/labels/c", "is an image itself"),
+        ("a/scale0", "is an image itself"),
+        ("array/b", "is a Zarr array"),
+        ("OME", "where a store lists its images"),
+    ],
+)
+def test_nothing_is_put_into_images_arrays_and_the_list_of_images(group, words, tmp_path):
+    make_tree(1).pyramid.to_zarr(tmp_path / "a.zarr", group="a")
+    zarr.open_group(tmp_path / "a.zarr").create_array("array", data=np.arange(3))
+    before = sorted((tmp_path / "a.zarr").rglob("*"))
+    for mode in ("w-", "w"):
+        with pytest.raises(ValueError, match=words):
+            make_tree(2).pyramid.to_zarr(tmp_path / "a.zarr", group=group, mode=mode)
+    assert sorted((tmp_path / "a.zarr").rglob("*")) == before
+
+
+def test_slashes_that_say_nothing(tmp_path):
+    make_tree(1).pyramid.to_zarr(tmp_path / "a.zarr", group="a//b/")
+    assert zarr.open_group(tmp_path / "a.zarr/OME").attrs["ome"]["series"] == ["a/b"]
+    assert list(msi.open_multiscale(tmp_path / "a.zarr", group="/a//b").children) == ["scale0", "scale1"]
+
+
+def test_consolidated_metadata_of_the_root_are_renewed(tmp_path):
+    make_tree(1).pyramid.to_zarr(tmp_path / "a.zarr", group="a", version="0.4")
+    zarr.consolidate_metadata(tmp_path / "a.zarr", zarr_format=2)
+    make_tree(1).pyramid.to_zarr(tmp_path / "a.zarr", group="b", version="0.4")
+    assert set(zarr.open_group(tmp_path / "a.zarr", mode="r").group_keys()) == {"OME", "a", "b"}

@@ -150,3 +150,41 @@ def test_labels_are_compressed_as_labels(tmp_path):
     assert type(codec).__name__ == "ZstdCodec"
     (codec,) = zarr.open_array(tmp_path / "a.zarr/scale0/image").compressors
     assert type(codec).__name__ == "BloscCodec"
+
+
+def test_colours_and_properties_survive_a_round_trip(tmp_path):
+    image_tree().pyramid.to_zarr(tmp_path / "a.zarr")
+    msi.write_labels(tmp_path / "a.zarr", "cells", label_tree(), colors={1: "FF0000"}, properties={1: {"class": "A"}})
+    labels = msi.open_multiscale(tmp_path / "a.zarr", group="labels/cells")
+    image_tree().pyramid.to_zarr(tmp_path / "b.zarr", version="0.4", labels={"cells": labels})
+    one, other = (
+        attributes_of(tmp_path / f"{name}.zarr", "labels/cells", version)["image-label"]
+        for name, version in (("a", "0.5"), ("b", "0.4"))
+    )
+    assert (one["colors"], one["properties"]) == (other["colors"], other["properties"])
+
+
+def test_labels_somewhere_else_are_refused(tmp_path):
+    moved = label_tree()["scale0"].image.assign_coords(x=np.arange(80) * 0.5 + 1000)
+    with pytest.raises(ValueError, match="their spacing is 0[.]5 from 1000, the image"):
+        image_tree().pyramid.to_zarr(
+            tmp_path / "a.zarr", labels={"cells": msi.to_multiscale(moved, [2, 2], method="mode")}
+        )
+
+
+def test_shards_of_an_image_with_channels_fit_its_labels_too(tmp_path):
+    for shards in ((1, 32, 32), {"c": 1, "y": 32, "x": 32}):
+        image_tree().pyramid.to_zarr(tmp_path / "a.zarr", mode="w", shards=shards, labels={"cells": label_tree()})
+        assert zarr.open_array(tmp_path / "a.zarr/labels/cells/scale0/image").shards == (32, 32)
+
+
+def test_labels_are_a_dict(tmp_path):
+    with pytest.raises(TypeError, match="labels are a dict of pyramids by name, not list"):
+        image_tree().pyramid.to_zarr(tmp_path / "a.zarr", labels=[label_tree()])
+
+
+def test_an_image_in_zarr_v2_with_attributes_of_0_5_gets_no_labels_of_v3(tmp_path):
+    image_tree().to_zarr(tmp_path / "a.zarr", zarr_format=2, consolidated=False)
+    with pytest.raises(ValueError, match="is stored as Zarr v2"):
+        msi.write_labels(tmp_path / "a.zarr", "cells", label_tree())
+    assert not (tmp_path / "a.zarr/labels").exists()

@@ -189,3 +189,15 @@ def test_names_that_are_taken_are_refused(monkeypatch):
 def test_nodata_is_refused_for_a_function():
     with pytest.raises(ValueError, match="nodata=0 cannot be left out by the method 'test_reducer"):
         msi.to_multiscale(image_of(np.ones((8, 8))), [2], method=largest, nodata=0)
+
+
+def test_a_kernel_that_gives_another_dtype_or_shape_is_caught():
+    def kernel(array, factors, out_shape, nodata=None):
+        return array[::2, ::2] + 300.7 if nodata is None else array
+
+    for nodata in (None, 1):
+        tree = msi.to_multiscale(image_of(np.ones((8, 8), "u1")), [2], method=msi.Method("k", kernel), nodata=nodata)
+        with pytest.raises(TypeError, match=r"it must give uint8 of shape \(4, 4\)"):
+            tree["scale1"].image.compute()
+    with pytest.raises(TypeError, match="radius is a function of the factor"):
+        msi.Method.from_function(largest, radius=1)

@@ -164,7 +164,13 @@ def _reduce_window(
     if array.dtype == np.float16 and method.float16_through != "float16":
         wide = method.kernel(array.astype(method.float16_through), factors, out_shape, work.nodata)
         return wide.astype(np.float16)
-    return method.kernel(array, factors, out_shape, work.nodata)
+    made = method.kernel(array, factors, out_shape, work.nodata)
+    if made.shape != out_shape or made.dtype != array.dtype:
+        raise TypeError(
+            f"the kernel of method {method.name!r} gave {made.dtype} of shape {made.shape} for a block of "
+            f"{array.dtype} and factors {factors}; it must give {array.dtype} of shape {out_shape}"
+        )
+    return made
 
 
 def _cut_out(

@@ -110,6 +110,8 @@ class Method:
         >>> row.kernel(np.arange(10.0), (2,), (4,))
         array([1., 3., 5., 7.])
         """
+        if not callable(radius):
+            raise TypeError(f"radius is a function of the factor, such as lambda factor: 2, not {radius!r}")
         return cls(
             name or name_of_function(function),
             WindowFunction(function, radius),

@@ -20,23 +20,33 @@ __all__ = ["appended_attributes", "next_paths"]
 
 
 def next_paths(paths: Sequence[str], count: int) -> list[str]:
-    """Paths of ``count`` more levels, in the pattern of those there are.
+    """Paths of ``count`` more levels, in the pattern of those there are; never one of these.
 
     Examples
     --------
     >>> next_paths(["scale0/image"], 2)
     ['scale1/image', 'scale2/image']
-    >>> next_paths(["0", "1"], 1)
-    ['2']
+    >>> next_paths(["level_08", "level_09"], 1)
+    ['level_10']
     >>> next_paths(["full"], 2)
     ['full-1', 'full-2']
     """
-    last, number = paths[-1], len(paths) - 1
-    for found in re.finditer(r"\d+", last):
-        if int(found[0]) == number:
-            before, after = last[: found.start()], last[found.end() :]
-            return [f"{before}{number + step}{after}" for step in range(1, count + 1)]
-    return [f"{last}-{number + step}" for step in range(1, count + 1)]
+    last = paths[-1]
+    for found in reversed(list(re.finditer(r"\d+", last))):
+        number, width = int(found[0]), len(found[0])
+        before, after = last[: found.start()], last[found.end() :]
+        if len(paths) == 1 and number:
+            continue  # a single level is number 0, so this one counts something else
+        counted = [f"{before}{number + step:0{width}d}{after}" for step in range(1 - len(paths), count + 1)]
+        if counted[: len(paths)] == list(paths):
+            return counted[len(paths) :]
+    taken, step = set(paths), 0
+    free: list[str] = []
+    while len(free) < count:
+        step += 1
+        if f"{last}-{step}" not in taken:
+            free.append(f"{last}-{step}")
+    return free
 
 
 def appended_attributes(attributes: Mapping[str, Any], plan: PyramidPlan, paths: Sequence[str]) -> dict[str, Any]:
@@ -66,7 +76,11 @@ def appended_attributes(attributes: Mapping[str, Any], plan: PyramidPlan, paths:
                 ],
             }
         )
-    multiscale.setdefault("type", plan.method)
-    multiscale.setdefault("metadata", method_metadata(plan, list(range(len(plan.dims)))))
+    made = method_metadata(plan, list(range(len(plan.dims))))
+    known = multiscale.get("metadata")
+    if len(multiscale["datasets"]) == len(plan.levels) or not isinstance(known, dict):
+        multiscale["type"], multiscale["metadata"] = plan.method, made  # no level was made by anything else
+    elif isinstance(known.get("kwargs"), dict) and isinstance(known["kwargs"].get("scale_factors"), list):
+        known["kwargs"]["scale_factors"] += made["kwargs"]["scale_factors"]
     parse_image(changed)
     return changed

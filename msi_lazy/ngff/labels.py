@@ -19,7 +19,7 @@ _SOURCE = {"image": "../../"}
 """From ``labels/<name>`` back to the image."""
 
 
-def describe_labels(version: Version, colors: Any = None, properties: Any = None) -> dict[str, Any]:
+def describe_labels(version: Version, colors: Any = None, properties: Any = None, stored: Any = None) -> dict[str, Any]:
     """``image-label`` block.
 
     Parameters
@@ -32,6 +32,8 @@ def describe_labels(version: Version, colors: Any = None, properties: Any = None
     properties
         What else is known of each label, ``{label: {name: value}}``, or the same as a list of dicts with a
         ``label-value`` each.
+    stored
+        An ``image-label`` block that the labels have already: what it says is kept where nothing else is given.
 
     Raises
     ------
@@ -43,7 +45,8 @@ def describe_labels(version: Version, colors: Any = None, properties: Any = None
     >>> describe_labels("0.5", colors={1: "FF0000"})["colors"]
     [{'label-value': 1, 'rgba': [255, 0, 0, 255]}]
     """
-    block: dict[str, Any] = {"version": version, "source": dict(_SOURCE)}
+    known = {key: value for key, value in stored.items() if value is not None} if isinstance(stored, Mapping) else {}
+    block: dict[str, Any] = {**known, "version": version, "source": dict(_SOURCE)}
     if colors is not None:
         if not isinstance(colors, Mapping):
             raise TypeError(f"colors of labels are a dict such as {{1: 'FF0000', 2: (0, 255, 0)}}, not {colors!r}")
@@ -61,7 +64,7 @@ def check_labels(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
     Raises
     ------
     ValueError
-        Another number of levels, or another shape along a dimension that both have; names both.
+        Another number of levels, or another shape or place along a dimension that both have; names both.
     TypeError
         Samples that are no integers.
     """
@@ -76,6 +79,7 @@ def check_labels(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
     missing = [a.name for a in image.axes if a.kind == "space" and a.name not in labels.dims]
     if unknown or missing:
         raise ValueError(f"labels {name!r} have the dimensions {labels.dims}, and the image {image.dims}")
+    _check_place(labels, image, name)
     for ours, theirs in zip(labels.levels, image.levels, strict=True):
         shape, other = dict(zip(labels.dims, ours.shape, strict=True)), dict(zip(image.dims, theirs.shape, strict=True))
         for axis in image.axes:
@@ -85,6 +89,19 @@ def check_labels(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
                     f"labels {name!r} have {shape[dim]} samples along {dim!r} at {ours.name}, "
                     f"and the image {other[dim]}"
                 )
+
+
+def _check_place(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
+    """Refuse labels whose pixels do not lie on the image's."""
+    axes = {axis.name: axis for axis in image.axes}
+    for axis in labels.axes:
+        other = axes[axis.name]
+        same_scale = abs(axis.scale - other.scale) * axis.length <= other.scale / 2
+        if axis.kind == "space" and not (same_scale and abs(axis.translation - other.translation) <= other.scale / 2):
+            raise ValueError(
+                f"labels {name!r} do not lie on the image along {axis.name!r}: their spacing is {axis.scale:g} from "
+                f"{axis.translation:g}, the image's {other.scale:g} from {other.translation:g}"
+            )
 
 
 def _label(label: Any, argument: str) -> int:

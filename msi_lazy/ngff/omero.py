@@ -56,24 +56,22 @@ def describe_channels(
     low, high = _dtype_range(dtype)
     channels = []
     for number, (name, default) in enumerate(zip(names, _default_colors(names), strict=True)):
-        window = {"min": low, "max": high, "start": low, "end": high}
-        if name in known:
-            channel = {**known[name]}
-            channel.setdefault("color", default)
-            channel.setdefault("window", window)
+        if number in known:
+            channel = _repaired(known[number], default, low, high)
         else:
+            window = {"min": low, "max": high, "start": low, "end": high}
             channel = {"label": name, "color": default, "active": number < _SHOWN, "window": window}
-        if name in wanted:
-            channel["color"] = wanted[name]
-        if name in ranges:
-            channel["window"] = _window(low, high, *ranges[name])
+        if number in wanted:
+            channel["color"] = wanted[number]
+        if number in ranges:
+            channel["window"] = _window(low, high, *ranges[number])
         channels.append(channel)
     others = {key: value for key, value in stored.items() if key != "channels"} if isinstance(stored, Mapping) else {}
     return {**others, "channels": channels}
 
 
-def channel_colors(colors: Any, names: Sequence[str]) -> dict[str, str]:
-    """Six hex digits for each channel that ``colors`` names, or for all of them in order.
+def channel_colors(colors: Any, names: Sequence[str]) -> dict[int, str]:
+    """Six hex digits for each channel that ``colors`` names, or for all of them in order; by number.
 
     Raises
     ------
@@ -83,13 +81,14 @@ def channel_colors(colors: Any, names: Sequence[str]) -> dict[str, str]:
     Examples
     --------
     >>> channel_colors({"GFP": "#00ff00"}, ["DAPI", "GFP"])
-    {'GFP': '00FF00'}
+    {1: '00FF00'}
     """
-    return {name: _hex_color(color, name) for name, color in _per_channel("colors", colors, names).items()}
+    found = _per_channel("colors", colors, names)
+    return {number: _hex_color(color, names[number]) for number, color in found.items()}
 
 
-def channel_windows(windows: Any, names: Sequence[str]) -> dict[str, Range]:
-    """First and last value to show for each channel that ``windows`` names, or for all of them in order.
+def channel_windows(windows: Any, names: Sequence[str]) -> dict[int, Range]:
+    """First and last value to show for each channel that ``windows`` names, or for all of them in order; by number.
 
     Raises
     ------
@@ -97,14 +96,16 @@ def channel_windows(windows: Any, names: Sequence[str]) -> dict[str, Range]:
         No sequence or dict, one for other channels than there are, or no pair of numbers.
     """
     found = {}
-    for name, window in _per_channel("windows", windows, names).items():
+    for number, window in _per_channel("windows", windows, names).items():
         try:
             start, end = (float(value) for value in window)
         except (TypeError, ValueError):
             start = end = np.nan
         if not (np.isfinite([start, end]).all() and start < end):
-            raise ValueError(f"windows: channel {name!r} needs two numbers (start, end), start < end, not {window!r}")
-        found[name] = (start, end)
+            raise ValueError(
+                f"windows: channel {names[number]!r} needs two numbers (start, end), start < end, not {window!r}"
+            )
+        found[number] = (start, end)
     return found
 
 
@@ -142,25 +143,40 @@ def _hex_color(color: Any, name: str) -> str:
     return digits
 
 
-def _per_channel(argument: str, values: Any, names: Sequence[str]) -> dict[str, Any]:
+def _per_channel(argument: str, values: Any, names: Sequence[str]) -> dict[int, Any]:
     if isinstance(values, Mapping):
         unknown = [name for name in values if name not in names]
         if unknown:
             raise ValueError(f"{argument} name the channel {unknown[0]!r}; the image has {', '.join(map(repr, names))}")
-        return dict(values)
+        return {number: values[name] for number, name in enumerate(names) if name in values}
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise TypeError(f"{argument} are a sequence, one for each channel, or a dict by channel name, not {values!r}")
     if len(values) != len(names):
         raise ValueError(f"{argument} has {len(values)} entries, and the image {len(names)} channels")
-    return dict(zip(names, values, strict=True))
+    return dict(enumerate(values))
 
 
-def _stored_channels(stored: Any, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """What ``stored`` says of the channels in ``names``, in a form that can be written again."""
+def _stored_channels(stored: Any, names: Sequence[str]) -> dict[int, Mapping[str, Any]]:
+    """What ``stored`` says of each channel: by its label where these tell channels apart, else in order."""
     channels = stored.get("channels") if isinstance(stored, Mapping) else None
     if not isinstance(channels, Sequence):
         return {}
     usable = [channel for channel in channels if isinstance(channel, Mapping)]
-    if len(usable) == len(names) and not any(channel.get("label") for channel in usable):
-        return dict(zip(names, usable, strict=True))
-    return {str(channel.get("label")): channel for channel in usable if channel.get("label") in names}
+    by_label = {channel.get("label"): channel for channel in usable if isinstance(channel.get("label"), str)}
+    if len(by_label) == len(usable) and len(set(names)) == len(names) and set(names) & set(by_label):
+        return {number: by_label[name] for number, name in enumerate(names) if name in by_label}
+    return dict(enumerate(usable)) if len(usable) == len(channels) == len(names) else {}
+
+
+def _repaired(channel: Mapping[str, Any], default: str, low: float, high: float) -> dict[str, Any]:
+    """``channel`` as it is, but for a colour or a window that breaks the specification."""
+    color, window = str(channel.get("color")).removeprefix("#"), channel.get("window")
+    repaired = {**channel, "color": color if re.fullmatch("[0-9A-Fa-f]{6}", color) else default}
+    known = {key: value for key, value in window.items() if _is_number(value)} if isinstance(window, Mapping) else {}
+    start, end = known.get("start", known.get("min", low)), known.get("end", known.get("max", high))
+    repaired["window"] = {"min": min(low, start), "max": max(high, end), "start": start, "end": end, **known}
+    return repaired
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))

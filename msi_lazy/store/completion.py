@@ -11,7 +11,7 @@ import zarr
 
 from msi_lazy.ngff.omero import with_measured_windows
 from msi_lazy.ngff.write import collection_attributes, labels_attributes
-from msi_lazy.store.target import Target, consolidate, write_attributes
+from msi_lazy.store.target import Target, consolidate, consolidate_above, write_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,8 @@ _QUANTILES = (0.001, 0.999)
 """Shares of the samples that are darker than a measured window begins and ends at."""
 _MEASURED_CHUNKS = 64
 """Chunks of the coarsest level that are looked at for each channel, at most."""
+_MEASURED_SAMPLES = 2**22
+"""Samples in these, if a chunk has no more."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,12 @@ class ListLabels:
         group = zarr.open_group(labels.store, path=labels.path, mode="a", zarr_format=labels.zarr_format)
         group.attrs.update(labels_attributes(dict(group.attrs), self.names, labels.zarr_format))
         consolidate(self.image)
+        consolidate_above(self.image)
 
 
 @dataclass(frozen=True)
 class ListImage:
-    """The list of images in a store that holds several."""
+    """The list of images in a store that holds several; one process should add to it at a time."""
 
     root: Target
     """Root of the store."""
@@ -88,15 +91,17 @@ class ListImage:
         )
         series.attrs.update(of_series)
         root.attrs.update(of_root)
+        consolidate_above(Target(self.root.store, self.root.below(self.path), self.root.zarr_format))
 
 
 def measure_windows(array: zarr.Array[Any], channel_dim: int) -> list[tuple[float, float]]:
     """First and last value to show of each channel: quantiles of up to 64 chunks, evenly spread over it."""
-    chunks = array.shards or array.chunks
+    chunks = array.chunks
     counts = [
         1 if dim == channel_dim else -(-n // c) for dim, (n, c) in enumerate(zip(array.shape, chunks, strict=True))
     ]
-    picked = np.unique(np.linspace(0, prod(counts) - 1, min(_MEASURED_CHUNKS, prod(counts))).astype(int))
+    most = min(prod(counts), _MEASURED_CHUNKS, max(1, _MEASURED_SAMPLES // prod(chunks)))
+    picked = np.unique(np.linspace(0, prod(counts) - 1, most).astype(int))
     windows = []
     for channel in range(array.shape[channel_dim]):
         samples = []
@@ -116,4 +121,4 @@ def _quantiles(samples: np.ndarray[Any, Any]) -> tuple[float, float]:
     low, high = (float(value) for value in np.quantile(finite, _QUANTILES, method="nearest"))
     if samples.dtype.kind in "iub":
         low, high = int(low), int(high)
-    return low, high if high > low else low + 1
+    return low, high if high > low else low + max(1, abs(low) * 2**-20)

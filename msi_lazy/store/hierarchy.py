@@ -32,9 +32,9 @@ __all__ = [
 ]
 
 _LAYOUT = ("chunks", "shards")
-_CODECS = ("compressors", "compressor", "filters", "serializer")
+_CODECS = ("compressors", "filters", "serializer")
 _SETTINGS = (*_LAYOUT, *_CODECS, "fill_value", "write_empty_chunks")
-_OURS = ("ome", "multiscales", "omero")
+_OURS = ("ome", "multiscales", "omero", "image-label")
 
 
 def check_encoding(encoding: Any, plan: PyramidPlan) -> Mapping[str, Any]:

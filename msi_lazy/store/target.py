@@ -31,8 +31,10 @@ __all__ = [
     "Mode",
     "Target",
     "as_store",
+    "check_parents",
     "check_target",
     "consolidate",
+    "consolidate_above",
     "find_target",
     "holds_zarr",
     "is_in_memory",
@@ -44,6 +46,8 @@ __all__ = [
 Mode = Literal["w-", "w"]
 ZarrFormat = Literal[2, 3]
 _ZARR_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+_VERSIONS = {2: "0.4", 3: "0.5"}
+"""OME-Zarr version that each Zarr version is written for."""
 _CONSOLIDATING = Lock()
 """Held while a warning is silenced: threads that did it together would leave it so."""
 
@@ -111,8 +115,6 @@ def check_target(
         if mode == "w-" and holds_zarr(store, options, group):
             raise StoreExistsError(f"the store {target} holds data already; pass mode='w' to overwrite it")
         return
-    if group:
-        _check_parents(directory, group)
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return
     if mode == "w-":
@@ -121,12 +123,47 @@ def check_target(
         raise ValueError(f"{directory} is not a Zarr hierarchy, so it is not overwritten; remove it yourself")
 
 
-def _check_parents(directory: Path, group: str) -> None:
-    """Refuse to put a group into a directory that holds other files, or into an array."""
-    for parent in list(directory.parents)[: len(Path(group).parts)]:
-        known = [marker for marker in _ZARR_MARKERS if (parent / marker).exists()]
-        if parent.exists() and any(parent.iterdir()) and not known:
-            raise ValueError(f"{parent} is not a Zarr hierarchy, so nothing is put into it; choose another place")
+def check_parents(store: Any, group: str, zarr_format: ZarrFormat, options: Mapping[str, Any] | None) -> None:
+    """Refuse to put an image below what is no group for it.
+
+    Raises
+    ------
+    ValueError
+        A directory of other files, an array, a group of another Zarr version, or an image.
+    """
+    parts = group.split("/") if group else []
+    if parts[:1] == ["OME"]:
+        raise ValueError("group 'OME' is where a store lists its images; give another one")
+    for depth in range(len(parts)):
+        above = "/".join(parts[:depth])
+        where = locate(store, above)
+        try:
+            found = zarr.open(store, path=above or None, mode="r", storage_options=dict(options) if options else None)
+        except (FileNotFoundError, KeyError):
+            directory = where.directory
+            if directory is not None and directory.exists() and any(directory.iterdir()):
+                raise ValueError(
+                    f"{directory} is not a Zarr hierarchy, so nothing is put into it; choose another place"
+                ) from None
+            continue
+        if isinstance(found, zarr.Array):
+            raise ValueError(f"{where} is a Zarr array, so no image can be put into it; choose another place")
+        if found.metadata.zarr_format != zarr_format:
+            raise ValueError(
+                f"{where} is Zarr v{found.metadata.zarr_format}, which OME-Zarr {_VERSIONS[zarr_format]} cannot be put "
+                f"into; write version={_VERSIONS[5 - zarr_format]!r}, or choose another place"
+            )
+        if _is_image(found):
+            raise ValueError(
+                f"{where} is an image itself, and others do not belong into it; write labels with write_labels, or "
+                f"choose another place"
+            )
+
+
+def _is_image(group: zarr.Group) -> bool:
+    attributes: dict[str, Any] = group.attrs.asdict()
+    ome = attributes.get("ome")
+    return "multiscales" in attributes or (isinstance(ome, dict) and "multiscales" in ome)
 
 
 def holds_zarr(store: Any, options: Mapping[str, Any] | None, group: str = "") -> bool:
@@ -220,6 +257,19 @@ def consolidate(target: Target) -> None:
     with _CONSOLIDATING, warnings.catch_warnings():  # not in Zarr v3's specification, but xarray asks for it
         warnings.simplefilter("ignore", ZarrUserWarning)
         zarr.consolidate_metadata(target.store, path=target.path or None, zarr_format=target.zarr_format)
+
+
+def consolidate_above(target: Target) -> None:
+    """Renew the consolidated metadata of the groups above, of those that have some."""
+    parts = target.path.split("/") if target.path else []
+    for depth in range(len(parts)):
+        path = "/".join(parts[:depth])
+        try:
+            above = zarr.open_group(target.store, path=path or None, mode="r", zarr_format=target.zarr_format)
+        except FileNotFoundError:  # the store holds more than the user's hierarchy
+            continue
+        if above.metadata.consolidated_metadata is not None:
+            consolidate(Target(target.store, path, target.zarr_format))
 
 
 def is_in_memory(store: Any) -> bool:

@@ -26,6 +26,7 @@ from msi_lazy.store.projection import project_write
 from msi_lazy.store.target import (
     Target,
     as_store,
+    check_parents,
     check_target,
     find_target,
     holds_zarr,
@@ -58,6 +59,7 @@ def write_image(parts: Sequence[Part], store: Any, options: WriteOptions) -> Del
     arrays = [[lazy_array(image) for image in part.images] for part in parts]
     read = [array for levels in arrays for array in levels]
     read += [lazy_array(variable) for part in parts for variable in _lazy_variables(part.tree, part.plan)]
+    check_parents(store, options.group, _zarr_format(options.version), options.storage_options)
     check_target(store, options.group, options.mode, origins(read), options.storage_options)
     _check_processes(store)
     prepared = _prepare(parts, arrays, _zarr_format(options.version), options)
@@ -78,6 +80,12 @@ def write_labels_into(part: Part, store: Any, options: WriteOptions) -> Delayed 
     _check_part(part)
     arrays = [lazy_array(image) for image in part.images]
     others = [lazy_array(variable) for variable in _lazy_variables(part.tree, part.plan)]
+    image = find_target(store, options.group, options.storage_options)
+    if image.zarr_format != _zarr_format(options.version):
+        raise ValueError(
+            f"the image says that it is OME-Zarr {options.version}, but it is stored as Zarr v{image.zarr_format}; "
+            f"write it again, and labels with it"
+        )
     where = "/".join(filter(None, (options.group, part.path)))
     exists = holds_zarr(store, options.storage_options, where)
     if exists and options.mode == "w-":
@@ -85,7 +93,6 @@ def write_labels_into(part: Part, store: Any, options: WriteOptions) -> Delayed 
     check_target(store, where, options.mode, origins([*arrays, *others]), options.storage_options)
     _check_processes(store)
     prepared = _prepare([part], [arrays], _zarr_format(options.version), options)
-    image = find_target(store, options.group, options.storage_options)
     open_target(store, where, options.mode, image.zarr_format, options.storage_options)
     name = part.path.rpartition("/")[2]
     return _write(prepared, image, [_completion(part, _below(image, part.path)), ListLabels(image, (name,))], options)
