@@ -31,6 +31,9 @@ def channel_block(
         return None
     if channels is None:
         chosen = next((c for c in ("c", "channel") if c in image.coords and not image.coords[c].ndim), None)
+        alone = not isinstance(stored, Mapping) or len(stored.get("channels") or ()) == 1
+        if chosen is None and not alone and colors is None and windows is None:
+            return {**stored, "channels": []}  # nobody can say which of them this is
         names = [plan.name if chosen is None else str(image.coords[chosen].item())]
     elif channels in image.coords:
         names = [str(name) for name in image.coords[channels].values]

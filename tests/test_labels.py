@@ -166,7 +166,7 @@ def test_colours_and_properties_survive_a_round_trip(tmp_path):
 
 def test_labels_somewhere_else_are_refused(tmp_path):
     moved = label_tree()["scale0"].image.assign_coords(x=np.arange(80) * 0.5 + 1000)
-    with pytest.raises(ValueError, match="their spacing is 0[.]5 from 1000, the image"):
+    with pytest.raises(ValueError, match=r"their spacing is 0[.]5 from 1000, the image"):
         image_tree().pyramid.to_zarr(
             tmp_path / "a.zarr", labels={"cells": msi.to_multiscale(moved, [2, 2], method="mode")}
         )
