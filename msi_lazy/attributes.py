@@ -31,8 +31,8 @@ def channel_block(
         return None
     if channels is None:
         chosen = next((c for c in ("c", "channel") if c in image.coords and not image.coords[c].ndim), None)
-        alone = not isinstance(stored, Mapping) or len(stored.get("channels") or ()) == 1
-        if chosen is None and not alone and colors is None and windows is None:
+        unasked = chosen is None and colors is None and windows is None
+        if unasked and isinstance(stored, Mapping) and len(stored.get("channels") or ()) != 1:
             return {**stored, "channels": []}  # nobody can say which of them this is
         names = [plan.name if chosen is None else str(image.coords[chosen].item())]
     elif channels in image.coords:
