@@ -30,6 +30,7 @@ def test_images_are_listed_and_left_alone(version, tmp_path):
     assert holder["bioformats2raw.layout"] == 3
     assert (series["ome"] if version == "0.5" else series)["series"] == ["0", "1", "2"]
     yaozarrs.validate_zarr_store(str(path))
+    assert msi.validate(path).ok
 
 
 def test_a_path_that_is_taken_is_refused_and_its_siblings_are_not(tmp_path):

@@ -43,6 +43,7 @@ def test_an_image_and_its_labels_in_one_computation(version, tmp_path):
         msi.open_multiscale(tmp_path / "a.zarr")
     delayed.compute()
     yaozarrs.validate_zarr_store(str(tmp_path / "a.zarr"))
+    assert msi.validate(tmp_path / "a.zarr", decode="all").ok
     assert attributes_of(tmp_path / "a.zarr", "labels", version)["labels"] == ["cells", "spots"]
     back = msi.open_multiscale(zarr.open_group(tmp_path / "a.zarr", path="labels/cells", mode="r"))
     for level in ("scale0", "scale1", "scale2"):
@@ -68,6 +69,7 @@ def test_labels_are_added_to_an_image_that_exists(version, tmp_path):
     nuclei = attributes_of(path, "labels/nuclei", version)["image-label"]
     assert nuclei["properties"] == [{"label-value": 1, "class": "A"}]
     yaozarrs.validate_zarr_store(str(path))
+    assert msi.validate(path, decode="all").ok
     assert before == {file: file.stat().st_mtime_ns for file in before}
     np.testing.assert_array_equal(msi.open_multiscale(path)["scale1"].image, tree["scale1"].image)
 

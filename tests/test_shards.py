@@ -52,6 +52,7 @@ def test_fewer_files(tmp_path):
     for shards in (None, "auto"):
         make_tree().pyramid.to_zarr(tmp_path / f"{shards}.zarr", shards=shards)
         yaozarrs.validate_zarr_store(str(tmp_path / f"{shards}.zarr"))
+        assert msi.validate(tmp_path / f"{shards}.zarr", decode="all").ok
         counts.append(sum(file.is_file() for file in (tmp_path / f"{shards}.zarr").rglob("c/**/*")))
     assert counts[1] * 5 < counts[0]
     for one, other in pairwise(stored_levels(tmp_path / f"{shards}.zarr") for shards in (None, "auto")):

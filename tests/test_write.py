@@ -38,6 +38,8 @@ def image_metadata(path, version):
 def assert_valid(path, version):
     yaozarrs.validate_zarr_store(str(path))
     MODELS[version].from_zarr(zarr.open_group(path, mode="r"))
+    report = msi.validate(path)
+    assert report.ok, str(report)
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
