@@ -323,5 +323,5 @@ def test_a_memory_mapped_file_is_sent_by_name(tmp_path):
 def test_what_is_no_image_is_refused():
     with pytest.raises(TypeError, match=r"ndarray; wrap an array with to_spatial_image"):
         msi.to_multiscale(np.zeros((4, 4)), [2])
-    with pytest.raises(TypeError, match="min, max, nearest"):
+    with pytest.raises(TypeError, match="median, min, max, mode"):
         msi.to_multiscale(msi.to_spatial_image(np.zeros((4, 4), bool)), [2])
