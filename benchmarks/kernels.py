@@ -1,6 +1,6 @@
 """Speed of every method on one block and one core, next to TensorStore, SciPy and ITK; and what a first call costs.
 
-Run as ``python -m benchmarks.kernels`` (extra ``bench``).  Figures are MB of input per second, medians of calls.
+Run as ``python -m benchmarks.kernels`` (extra ``bench``).  Figures are MB of input per second of CPU, medians.
 """
 
 from __future__ import annotations
@@ -158,13 +158,13 @@ SLOW = {scipy_mode}
 
 
 def measure(call: Callable[[], Any], megabytes: float, calls: int) -> float:
-    """MB per second, after a call that compiles or warms up."""
+    """MB per second of CPU time, whatever else the machine does, after a call that compiles or warms up."""
     call()
     seconds = []
     for _ in range(calls):
-        start = time.perf_counter()
+        start = time.process_time()
         call()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     return megabytes / median(seconds)
 
 
@@ -225,7 +225,7 @@ def main(methods: tuple[str, ...], edge: int, calls: int, first_calls: bool, chi
         ]
         factors = "x".join(map(str, case.factors))
         rows.append([case.method, case.dtype, case.samples, factors, f"{ours:,.0f}", *found])
-    click.echo(f"MB of input per second, one core, {edge}³ samples, medians of {calls} calls\n")
+    click.echo(f"MB of input per second of CPU time, {edge}³ samples, medians of {calls} calls\n")
     click.echo(in_lines(["method", "dtype", "samples", "factors", "msi_lazy", *peers], rows))
     if first_calls:
         pairs = sorted({(case.method, case.dtype) for case in chosen})

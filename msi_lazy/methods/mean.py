@@ -97,9 +97,9 @@ def _choose_kernel(
     if samples << 8 * dtype.itemsize > EXACT_SUMS:
         high, low, valid = np.empty((3, part.width_out), np.int64)
         return mean_words, (high, low, valid, dtype.type(nodata or 0), nodata is not None, rounding)
+    columns, valid = np.empty((2, part.width_in), _sum_dtype(dtype, samples))
     if nodata is not None:
-        return _mean_valid_integers, (sums, counts, dtype.type(nodata), rounding)
-    columns = np.empty(part.width_in, _sum_dtype(dtype, samples))
+        return _mean_valid_integers, (columns, valid, sums, counts, dtype.type(nodata), rounding)
     narrow = np.empty(part.width_out, columns.dtype) if part.factor > 1 else columns
     return _mean_integers, (np.zeros(part.width_in, dtype), columns, narrow, rounding)
 
@@ -164,12 +164,25 @@ def _mean_floats(rows_in, rows_out, rows, found, part, firsts, sums, counts, ski
 
 @njit(nogil=True, cache=True)
 def _mean_valid_integers(  # type: ignore[no-untyped-def]
-    rows_in, rows_out, rows, found, part, firsts, sums, counts, skip, rounding
+    rows_in, rows_out, rows, found, part, firsts, columns, valid, sums, counts, skip, rounding
 ):
-    """Means of the integers of up to 32 bits that are not ``skip``; ``skip`` where there is nothing else."""
-    stop_out = part.start_out + part.width_out
+    """Means of the integers of up to 32 bits that are not ``skip``; ``skip`` where there is nothing else.
+
+    Columns are summed and counted in the dtype of ``columns`` and ``valid``.
+    """
+    stop_in, stop_out = part.start_in + part.width_in, part.start_out + part.width_out
     for row in range(len(rows_out)):
-        _sum_valid(rows_in, rows[row, : found[row]], part, firsts, skip, sums, counts)
+        columns[:] = 0
+        valid[:] = 0
+        for i in range(found[row]):
+            source = rows_in[rows[row, i], part.start_in : stop_in]
+            for j in range(len(columns)):
+                columns[j] += source[j] if source[j] != skip else 0
+                valid[j] += source[j] != skip
+        sums[:] = 0.0
+        counts[:] = 0.0
+        _add_groups(sums, columns, part.factor, part.inner, firsts)
+        _add_groups(counts, valid, part.factor, part.inner, firsts)
         for j in range(len(sums)):
             sums[j] = sums[j] / counts[j] if counts[j] > 0 else np.float64(skip)
         round_quotients(sums, 1.0, found[row] * part.factor, rounding, rows_out[row, part.start_out : stop_out])

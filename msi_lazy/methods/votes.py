@@ -28,8 +28,10 @@ __all__ = ["window_votes"]
 
 Array = np.ndarray[Any, Any]
 
-_FEW = 8
-"""Labels, and new labels in a round, that are counted one by one; more of them are looked up in a table."""
+_FEW = 4
+"""New labels that are sought and counted one by one in a round; if there are more, all are looked up in a table."""
+_SOME = 12
+"""Labels that are counted one by one once no other can win."""
 _SLAB = 2**14
 """Windows that are settled or listed before those listed are voted on."""
 
@@ -165,16 +167,16 @@ def _vote(  # type: ignore[no-untyped-def]
             if keys.infinity != 0:
                 encode(near[start:end], keys)
             fresh = rest >= best  # labels not seen so far may win
-            few = held <= _FEW
+            few = held <= (_FEW if fresh else _SOME)
             missing = rest - rests[turn] if fresh or not few else 0
             if few and keys.skips:
                 missing -= _count(near, votes, start, end, keys.skip)
-            most = np.uint64(held + few * fresh * np.uint64(_FEW)) if few else zero
-            counted, tap = zero, start  # type: ignore[assignment]
+            most = held + np.uint64(_FEW if fresh else 0) if few else zero
+            counted, new = zero, start
             while counted < most and (counted < held or missing > 0):
                 if counted == held:
-                    tap = _seek(near, tap, labels, held, keys.skip, keys.skips)
-                    labels[held], sums[held] = near[tap], 0
+                    new = _seek(near, new, labels, held, keys.skip, keys.skips)
+                    labels[held], sums[held] = near[new], 0
                     held += unit
                 part = _count(near, votes, start, end, labels[counted])
                 sums[counted] += part
@@ -242,8 +244,8 @@ def _look_up(  # type: ignore[no-untyped-def]
             labels[held], sums[held], slots[held] = label, 0, slot
             held += unit
             table[slot] = held
-        k = np.uint64(table[slot])  # type: ignore[assignment]
-        sums[k - unit] += votes[tap] if k > counted else 0
+        found = np.uint64(table[slot])
+        sums[found - unit] += votes[tap] if found > counted else 0
     for k in range(held):
         table[slots[k]] = 0
     return held

@@ -167,25 +167,21 @@ def _scaled(shares: Sequence[float]) -> tuple[float, ...]:
 def gaussian_votes(factor: int, bits: int) -> tuple[int, ...]:
     """All taps of :func:`gaussian_weights` as integers that sum to exactly 2^bits: votes on labels.
 
+    Every tap has a vote; what rounding leaves over or takes goes to the centre, in equal parts if it is two taps.
+
     Raises
     ------
     ValueError
-        The taps are so many that 2^bits votes do not make a Gaussian of them.
-
-    Notes
-    -----
-    Every tap has a vote; what rounding leaves over or takes is settled in the centre, on both taps alike if there
-    are two.
+        There are so many taps that the centre would have less than half of its neighbours' votes.
 
     Examples
     --------
     >>> gaussian_votes(2, 10)
     (2, 69, 441, 441, 69, 2)
     """
-    half = gaussian_weights(factor)
-    sides = [max(1, round(weight * 2**bits)) for weight in half[:-1]]
-    odd = factor % 2
-    centre = (2**bits - 2 * sum(sides)) >> (1 - odd)
-    if centre < max([1, *sides]):
+    sides = [max(1, round(weight * 2**bits)) for weight in gaussian_weights(factor)[:-1]]
+    taps = 1 if factor % 2 else 2
+    centre = (2**bits - 2 * sum(sides)) // taps
+    if 2 * centre < max([1, *sides]):
         raise ValueError(f"2^{bits} votes are too few for the taps of factor {factor}; divide fewer axes at once")
-    return (*sides, *[centre] * (2 - odd), *reversed(sides))
+    return (*sides, *[centre] * taps, *reversed(sides))
