@@ -65,10 +65,10 @@ def test_scale_prints_a_row_for_each_size():
 
 
 def test_kernels_prints_a_row_for_each_case_with_its_peers():
-    options = ["--edge", "12", "--calls", "1", "--method", "mode", "--method", "bin_shrink", "--no-first-calls"]
+    options = ["--edge", "12", "--calls", "1", "--method", "mode", "--method", "median", "--no-first-calls"]
     result = CliRunner().invoke(kernels.main, options, catch_exceptions=False)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.output.splitlines() if "|" in line][2:]
-    assert [row[0] for row in rows] == ["bin_shrink"] * 6 + ["mode"] * 5
+    assert [row[0] for row in rows] == ["median"] * 6 + ["mode"] * 5
     assert all(float(row[4].replace(",", "")) > 0 for row in rows)
     assert {row[5] == "" for row in rows if row[0] == "mode"} == {False}
     timed = CliRunner().invoke(kernels.main, ["--child", "nearest", "u2"], catch_exceptions=False)
