@@ -15,6 +15,7 @@ from msi_lazy.methods import resolve_method
 from msi_lazy.methods.table import check_dtype, check_nodata
 from msi_lazy.plan.factors import auto_factors, parse_boundary, parse_bytes_of, parse_chunks, parse_factors
 from msi_lazy.plan.pyramid import PyramidPlan, plan_pyramid
+from msi_lazy.store.part import clean_group
 from msi_lazy.store.read import open_image
 from msi_lazy.tree import build_tree, read_plan, stack_levels
 
@@ -190,5 +191,5 @@ def open_multiscale(store: Any, storage_options: Mapping[str, Any] | None = None
     ValueError
         The group holds no OME-Zarr image, or one that contradicts itself.
     """
-    images, attributes = open_image(store, storage_options, "/".join(filter(None, group.split("/"))))
+    images, attributes = open_image(store, storage_options, clean_group(group))
     return stack_levels(images, attributes)

@@ -8,9 +8,8 @@ from msi_lazy.api import to_multiscale
 from msi_lazy.methods import Method, method_names, resolve_method
 from msi_lazy.ngff.append import appended_attributes, next_paths
 from msi_lazy.ngff.read import StoredImage, parse_image
-from msi_lazy.output import clean_group
 from msi_lazy.store.extend import Extension, write_levels
-from msi_lazy.store.part import Part, WriteOptions
+from msi_lazy.store.part import Part, WriteOptions, clean_group
 from msi_lazy.store.read import open_image
 from msi_lazy.tree import level_images, read_plan
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msi_lazy.attributes import channel_block
 from msi_lazy.ngff.labels import check_labels, describe_labels
 from msi_lazy.ngff.write import Version, check_holdable, image_attributes, spec_order
-from msi_lazy.store.part import Part, WriteOptions
+from msi_lazy.store.part import Part, WriteOptions, clean_group
 from msi_lazy.store.read import open_image
 from msi_lazy.store.write import write_image, write_labels_into
 from msi_lazy.tree import level_images, read_plan, stack_levels, transpose_tree
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.store.target import Mode
 
-__all__ = ["clean_group", "to_zarr", "write_labels"]
+__all__ = ["to_zarr", "write_labels"]
 
 
 def to_zarr(
@@ -172,11 +172,6 @@ def write_labels(
     check_labels(part.plan, read_plan(stack_levels(images, attributes)), name)
     options = WriteOptions(mode, version, group, compute, progress, storage_options, memory_limit)
     return write_labels_into(replace(part, shards=shards, compressors=compressors), store, options)
-
-
-def clean_group(group: str) -> str:
-    """Path of a group without slashes that say nothing."""
-    return "/".join(filter(None, group.split("/")))
 
 
 def _shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -> Any:

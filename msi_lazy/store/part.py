@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.store.target import Mode
 
-__all__ = ["Part", "WriteOptions"]
+__all__ = ["Part", "WriteOptions", "clean_group"]
 
 
 @dataclass(frozen=True)
@@ -52,3 +52,14 @@ class WriteOptions:
     progress: bool = False
     storage_options: Mapping[str, Any] | None = None
     memory_limit: int | str | None = None
+
+
+def clean_group(group: str) -> str:
+    """Path of a group without slashes that say nothing.
+
+    Examples
+    --------
+    >>> clean_group("/labels//cells/")
+    'labels/cells'
+    """
+    return "/".join(filter(None, group.split("/")))
