@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,7 @@ def to_multiscale(
     if isinstance(source, WindowSource) and not plan.reading.fits:
         source = as_dask_source(image, source)
         plan = planned(by_window=False)
+    plan = replace(plan, nodata=nodata)
     return build_tree(plan, build_levels(source, plan, row, nodata), image)
 
 

@@ -170,6 +170,7 @@ def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
         boundary=works[0].boundary if works else str(kwargs.get("boundary", "unknown")),
         block_bytes=works[0].block_bytes if works else 0,
         notes=works[0].notes if works else (),
+        nodata=works[0].nodata if works else None,
         provenance=stored.metadata if stored and stored.metadata and not works else None,
     )
 

@@ -97,6 +97,14 @@ def test_every_method_and_boundary_is_written_with_its_name(tmp_path, method, bo
     assert_valid(tmp_path / "m.zarr", "0.5")
 
 
+@pytest.mark.parametrize(("nodata", "stored"), [(7, 7), (np.float32(0.1), float(np.float32(0.1))), (np.nan, "nan")])
+def test_the_value_left_out_is_written_with_the_method(tmp_path, nodata, stored):
+    tree = msi.to_multiscale(make_image("yx", (9, 13)).astype("float32"), [2], nodata=nodata)
+    tree.pyramid.to_zarr(tmp_path / "m.zarr")
+    assert image_metadata(tmp_path / "m.zarr", "0.5")["metadata"]["kwargs"]["nodata"] == stored
+    assert tree.attrs["ome"]["multiscales"][0]["metadata"]["kwargs"]["nodata"] == stored
+
+
 def test_times_are_written_with_their_spacing(tmp_path):
     make_tree("tyx", (3, 40, 60), scale={"t": 0.5}, axis_units={"t": "s"}).pyramid.to_zarr(tmp_path / "m.zarr")
     multiscale = image_metadata(tmp_path / "m.zarr", "0.5")

@@ -32,6 +32,7 @@ __all__ = [
     "read_block",
     "reduce_block",
     "reduce_overlapped",
+    "reduce_window",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -99,7 +100,8 @@ def read_back_block(
     array = _native(np.asarray(stored[tuple(slice(*interval) for interval in finer)]))
     if before.written[-1] < work.stage.first:
         step = work.stage.first - before.first - 1
-        array = _reduce_window(array, finer, window, before.factors[step], before.extents[step], work)
+        terms = (before.factors[step], before.extents[step], work.method, work.nodata)
+        array = reduce_window(array, finer, window, *terms)
     return reduce_block(array, index, work=work)
 
 
@@ -122,7 +124,8 @@ def reduce_block(array: Array, index: Index, *, work: StageWork) -> tuple[Array,
         )
     values = {stage.first: array}
     for step, factors in enumerate(stage.factors):
-        array = _reduce_window(array, windows[step], windows[step + 1], factors, stage.extents[step], work)
+        terms = (factors, stage.extents[step], work.method, work.nodata)
+        array = reduce_window(array, windows[step], windows[step + 1], *terms)
         values[stage.first + step + 1] = array
     return tuple(
         values[level][relative_slices(stage.owned(level, index), windows[level - stage.first])]
@@ -146,25 +149,25 @@ def _native(array: Array) -> Array:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def _reduce_window(
+def reduce_window(
     array: Array,
     window: Window,
     output: Window,
     factors: tuple[int, ...],
     extents: tuple[int, ...],
-    work: StageWork,
+    method: Method,
+    nodata: Any,
 ) -> Array:
-    """Samples ``output`` of the next level, from ``array``, which holds ``window`` of a level."""
-    method = work.method
+    """Samples ``output`` of the next level, from ``array``, which holds ``window`` of a level of shape ``extents``."""
     radii = tuple(method.radius(factor) if factor > 1 else 0 for factor in factors)
     out_shape = tuple(interval.length for interval in output)
     array = _cut_out(array, window, output, factors, radii, extents)
     if method.radius is not no_radius:
         array = _extend(array, output, factors, radii, extents, method.edge)
     if array.dtype == np.float16 and method.float16_through != "float16":
-        wide = method.kernel(array.astype(method.float16_through), factors, out_shape, work.nodata)
+        wide = method.kernel(array.astype(method.float16_through), factors, out_shape, nodata)
         return wide.astype(np.float16)
-    made = method.kernel(array, factors, out_shape, work.nodata)
+    made = method.kernel(array, factors, out_shape, nodata)
     if made.shape != out_shape or made.dtype != array.dtype:
         raise TypeError(
             f"the kernel of method {method.name!r} gave {made.dtype} of shape {made.shape} for a block of "

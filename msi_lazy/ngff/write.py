@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version as package_version
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from msi_lazy.errors import UnsupportedImageError
@@ -132,12 +133,16 @@ def method_metadata(plan: PyramidPlan, order: list[int]) -> dict[str, Any]:
     dims = [plan.dims[i] for i in order]
     factors = [dict(zip(dims, (level.factors[i] for i in order), strict=True)) for level in plan.levels[1:]]
     method, description = describe_method(plan.method)
+    kwargs: dict[str, Any] = {"scale_factors": factors, "boundary": plan.boundary}
+    if plan.nodata is not None:
+        value = plan.nodata.item() if hasattr(plan.nodata, "item") else plan.nodata
+        kwargs["nodata"] = value if not isinstance(value, float) or isfinite(value) else str(value)  # JSON has no NaN
     return {
         "description": f"levels made by msi_lazy: {description}",
         "method": method,
         "version": package_version("msi-lazy"),
         "args": [],
-        "kwargs": {"scale_factors": factors, "boundary": plan.boundary},
+        "kwargs": kwargs,
     }
 
 

@@ -90,6 +90,8 @@ class PyramidPlan:
     """Remarks on decisions that a user should know of."""
     untransposed: PyramidPlan | None = None
     """The plan that the blocks follow, where the image is transposed on its way to the store."""
+    nodata: Any = None
+    """Value that the method leaves out, or ``None``."""
     provenance: Mapping[str, Any] | None = None
     """How the levels were made, in the words of the store they were read from."""
 
