@@ -3,13 +3,21 @@
 from msi_lazy.accessor import PyramidAccessor, register_accessors
 from msi_lazy.api import explain, open_multiscale, to_multiscale
 from msi_lazy.edit import skip_non_dimension_nodes
-from msi_lazy.errors import MemoryLimitError, StoreExistsError, UnsupportedImageError
+from msi_lazy.errors import (
+    MemoryLimitError,
+    ResumeError,
+    StoreExistsError,
+    UnfinishedImageError,
+    UnsupportedImageError,
+)
 from msi_lazy.extend import add_levels
 from msi_lazy.image import to_spatial_image
 from msi_lazy.interop import from_pyimagej, itk_image_to_multiscale
 from msi_lazy.methods import Method, Methods, register_method
 from msi_lazy.output import to_zarr, write_labels
 from msi_lazy.plan.pyramid import PyramidPlan
+from msi_lazy.store.findings import VerifyReport
+from msi_lazy.upkeep import update, verify
 from msi_lazy.validation import ValidationReport, validate
 
 __all__ = [
@@ -18,9 +26,12 @@ __all__ = [
     "Methods",
     "PyramidAccessor",
     "PyramidPlan",
+    "ResumeError",
     "StoreExistsError",
+    "UnfinishedImageError",
     "UnsupportedImageError",
     "ValidationReport",
+    "VerifyReport",
     "add_levels",
     "explain",
     "from_pyimagej",
@@ -31,7 +42,9 @@ __all__ = [
     "to_multiscale",
     "to_spatial_image",
     "to_zarr",
+    "update",
     "validate",
+    "verify",
     "write_labels",
 ]
 

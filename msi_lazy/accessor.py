@@ -60,11 +60,15 @@ class PyramidAccessor:
         colors: Mapping[str, str] | Sequence[str] | None = None,
         windows: Mapping[str, tuple[float, float]] | Sequence[tuple[float, float]] | str | None = None,
         labels: Mapping[str, xr.DataTree] | None = None,
+        resume: bool = False,
+        source_id: str | None = None,
+        retries: int = 0,
     ) -> Delayed | None:
         """Write every level as OME-Zarr in one computation; see :func:`msi_lazy.to_zarr`."""
         layout = (version, shards, compressors, encoding)
         how = (compute, progress, storage_options, memory_limit)
-        return to_zarr(self._tree, store, mode, *layout, *how, group, colors, windows, labels)
+        content = (group, colors, windows, labels)
+        return to_zarr(self._tree, store, mode, *layout, *how, *content, resume, source_id, retries)
 
     def write_labels(self, store: Any, name: str, labels: xr.DataTree, **options: Any) -> Delayed | None:
         """Write a label image below this image, which is at ``store``; see :func:`msi_lazy.write_labels`."""

@@ -16,7 +16,7 @@ from msi_lazy.methods import resolve_method
 from msi_lazy.methods.table import check_dtype, check_nodata
 from msi_lazy.plan.factors import auto_factors, parse_boundary, parse_bytes_of, parse_chunks, parse_factors
 from msi_lazy.plan.pyramid import PyramidPlan, plan_pyramid
-from msi_lazy.store.part import clean_group
+from msi_lazy.store.arguments import parse_group
 from msi_lazy.store.read import open_image
 from msi_lazy.tree import build_tree, read_plan, stack_levels
 
@@ -138,6 +138,8 @@ def _parse_nodata(nodata: Any, dtype: np.dtype[Any]) -> Any:
     if nodata is None:
         return None
     try:
+        if isinstance(nodata, (bool, np.bool_)) and dtype.kind != "b":
+            raise TypeError  # True is no number, even if it equals one
         with np.errstate(invalid="ignore"):
             scalar = np.asarray(nodata).astype(dtype)[()]
         same = np.ndim(nodata) == 0 and (scalar == nodata or (scalar != scalar and nodata != nodata))
@@ -163,6 +165,8 @@ def explain(tree: xr.DataTree) -> PyramidPlan:
 
     Raises
     ------
+    TypeError
+        It is no tree.
     ValueError
         The tree is no pyramid, or its levels no longer show the same extent.
     """
@@ -190,8 +194,15 @@ def open_multiscale(store: Any, storage_options: Mapping[str, Any] | None = None
     ------
     FileNotFoundError
         There is no Zarr group at ``store``.
+    TypeError
+        ``store`` is no store, or an argument is of the wrong type.
     ValueError
-        The group holds no OME-Zarr image, or one that contradicts itself.
+        The group holds no OME-Zarr image, or one that contradicts itself, or cannot be read: what zarr, xarray or
+        NumPy say of it is the cause.
+
+    Notes
+    -----
+    Nothing is unpickled: a store that asks for it is refused.
     """
-    images, attributes = open_image(store, storage_options, clean_group(group))
+    images, attributes = open_image(store, storage_options, parse_group(group))
     return stack_levels(images, attributes)

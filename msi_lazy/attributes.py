@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["channel_block", "root_attributes"]
 
+_MOST_CHANNELS = 2**14
+"""Channels that are described unasked: nobody looks at more of them one by one, and it takes time."""
+
 
 def channel_block(
     attributes: Mapping[Any, Any], image: xr.DataArray, plan: PyramidPlan, colors: Any = None, windows: Any = None
@@ -29,10 +32,13 @@ def channel_block(
     stored = ome.get("omero") if isinstance(ome, Mapping) else None
     if channels is None and colors is None and windows is None and stored is None:
         return None
+    if channels is not None and image.sizes[channels] > _MOST_CHANNELS and colors is None and windows is None:
+        return None
     if channels is None:
         chosen = next((c for c in ("c", "channel") if c in image.coords and not image.coords[c].ndim), None)
         unasked = chosen is None and colors is None and windows is None
-        if unasked and isinstance(stored, Mapping) and len(stored.get("channels") or ()) != 1:
+        known = stored.get("channels") if isinstance(stored, Mapping) else None
+        if unasked and isinstance(stored, Mapping) and not (isinstance(known, list) and len(known) == 1):
             return {**stored, "channels": []}  # nobody can say which of them this is
         names = [plan.name if chosen is None else str(image.coords[chosen].item())]
     elif channels in image.coords:

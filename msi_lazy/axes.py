@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -109,20 +110,31 @@ def _even_spacing(coordinate: xr.DataArray) -> float | None:
     if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         return None
     if len(values) == 1:
-        return float(coordinate.attrs.get("spacing", 1.0))
+        return _noted_spacing(coordinate)
+    resolution = np.finfo(values.dtype).eps if values.dtype.kind == "f" else 0.0
+    values = values.astype(float)
     first, last = float(values[0]), float(values[-1])
     spacing = (last - first) / (len(values) - 1)
-    if spacing <= 0:
+    if not 0 < spacing < inf:
         return None
     grid = np.arange(len(values))
-    resolution = np.finfo(values.dtype).eps * max(abs(first), abs(last)) if values.dtype.kind == "f" else 0.0
-    if np.abs((values - first) / spacing - grid).max() > max(_EVENNESS, min(4 * resolution / spacing, 0.1)):
+    resolution *= max(abs(first), abs(last))
+    with np.errstate(over="ignore"):
+        departure = np.abs((values - first) / spacing - grid).max()
+    if departure > max(_EVENNESS, min(4 * resolution / spacing, 0.1)):
         return None
     for digits in (6, 9, 12):  # 0.65, not 0.6500000000000002, where the samples agree
         rounded = float(f"{spacing:.{digits}g}")
         if np.abs(first + rounded * grid - values).max() <= 4 * resolution:
             return rounded
     return spacing
+
+
+def _noted_spacing(coordinate: xr.DataArray) -> float:
+    """Spacing that an attribute of a single coordinate keeps, see :func:`axis_coordinate`; 1 if it is none."""
+    noted = coordinate.attrs.get("spacing", 1.0)
+    usable = isinstance(noted, (int, float, np.number)) and not isinstance(noted, bool) and 0 < noted < inf
+    return float(noted) if usable else 1.0
 
 
 def _coordinate_fault(values: np.ndarray[Any, Any], dim: str) -> str:
@@ -147,7 +159,9 @@ def axis_coordinate(axis: Axis, attrs: Mapping[Any, Any]) -> xr.Variable:
     kept = {key: value for key, value in attrs.items() if key != "spacing"}
     if axis.length == 1 and axis.scale != 1.0:
         kept["spacing"] = axis.scale
-    return xr.Variable((axis.name,), np.arange(axis.length) * axis.scale + axis.translation, kept)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is beyond all numbers is refused where it is read
+        grid = np.arange(axis.length) * axis.scale + axis.translation
+    return xr.Variable((axis.name,), grid, kept)
 
 
 def image_name(image: xr.DataArray) -> str:
@@ -161,8 +175,10 @@ def image_name(image: xr.DataArray) -> str:
         The name has a slash, which a tree takes for a path, or is that of a dimension or coordinate.
     """
     name = "image" if not image.name or _DASK_NAME.fullmatch(str(image.name)) else str(image.name)
-    if "/" in name:
-        raise ValueError(f"the image is called {name!r}; a name with '/' would be a path: image.rename('...')")
+    if "/" in name or "\0" in name:
+        raise ValueError(
+            f"the image is called {name!r}; with '/' or a null character it is no name: image.rename('...')"
+        )
     if name in image.dims or name in image.coords:
         raise ValueError(f"the image is called {name!r}, and so is one of its coordinates: image.rename('...')")
     return name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MemoryLimitError", "StoreExistsError", "UnsupportedImageError"]
+__all__ = ["MemoryLimitError", "ResumeError", "StoreExistsError", "UnfinishedImageError", "UnsupportedImageError"]
 
 
 class MemoryLimitError(ValueError):
@@ -11,6 +11,14 @@ class MemoryLimitError(ValueError):
 
 class UnsupportedImageError(ValueError):
     """The image is sound, but OME-Zarr cannot hold it (its message says which rule it breaks)."""
+
+
+class ResumeError(ValueError):
+    """A write that died cannot be gone on with, as it was another one (the message says what differs)."""
+
+
+class UnfinishedImageError(ValueError):
+    """What is stored is no complete image yet: a write of it died, or is still running."""
 
 
 class StoreExistsError(FileExistsError):

@@ -8,8 +8,9 @@ from msi_lazy.api import to_multiscale
 from msi_lazy.methods import Method, method_names, resolve_method
 from msi_lazy.ngff.append import appended_attributes, next_paths
 from msi_lazy.ngff.read import StoredImage, parse_image
+from msi_lazy.store.arguments import check_switch, parse_group
 from msi_lazy.store.extend import Extension, write_levels
-from msi_lazy.store.part import Part, WriteOptions, clean_group
+from msi_lazy.store.part import Part, WriteOptions
 from msi_lazy.store.read import open_image
 from msi_lazy.tree import level_images, read_plan
 
@@ -77,7 +78,9 @@ def add_levels(
     -----
     The new levels are named in the pattern of those there are, and listed in the image's attributes last of all.
     """
-    group = clean_group(group)
+    group = parse_group(group)
+    check_switch("compute", compute)
+    check_switch("progress", progress)
     images, attributes = open_image(store, storage_options, group)
     stored = parse_image(attributes)
     base = images[-1]
@@ -103,7 +106,7 @@ def _method_of(stored: StoredImage, attributes: Mapping[str, Any], method: Any) 
     """
     ours = str(stored.metadata.get("method", "")).startswith("msi_lazy.") and stored.method in method_names()
     labels = "image-label" in attributes.get("ome", attributes)
-    row = resolve_method(method or (stored.method if ours else "mode" if labels else "mean"))
+    row = resolve_method((stored.method if ours else "mode" if labels else "mean") if method is None else method)
     if labels and not row.keeps_values:
         raise ValueError(f"method {row.name!r} invents labels; use one that keeps values, such as 'mode'")
     if ours and len(stored.levels) > 1 and row.name != stored.method:

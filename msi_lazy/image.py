@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dask.array as da
 import numpy as np
 import xarray as xr
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
 __all__ = ["to_spatial_image"]
+
+_PIXELS = "biufc"
+"""Dtype kinds (NumPy's letters) of an image."""
+_COORDINATES = {"t": ("iufmM", "numbers or dates"), "c": ("biufSU", "names or numbers")}
+"""Dtype kinds of the coordinates that are given, and what they are in words."""
 
 
 def to_spatial_image(
@@ -70,18 +73,22 @@ def to_spatial_image(
     if isinstance(array, str):
         raise TypeError(f"to_spatial_image wraps an array, not the name of a file ({array!r}): open the file first")
     array = _keep_lazy(array)
+    if array.dtype.kind not in _PIXELS:
+        raise TypeError(
+            f"the array has dtype {array.dtype}, and the samples of an image are numbers; convert it, e.g. with "
+            f"array.astype('float32')"
+        )
     if 0 in array.shape:
         raise ValueError(f"the array of shape {array.shape} is empty")
     dims = _check_dims(dims, array.ndim)
-    _check_known("axis_names", axis_names, dims)
-    _check_known("axis_units", axis_units, dims)
+    _check_name(name, dims)
     wanted = _Wanted(
         dims=dims,
         scale=_check_numbers("scale", scale, dims),
         translation=_check_numbers("translation", translation, dims),
         name=name,
-        axis_names=axis_names or {},
-        axis_units=axis_units or {},
+        axis_names=_check_texts("axis_names", axis_names, dims),
+        axis_units=_check_texts("axis_units", axis_units, dims),
         coords={dim: values for dim, values in (("t", t_coords), ("c", c_coords)) if values is not None},
     )
     _check_coords(wanted, array.shape)
@@ -117,7 +124,10 @@ def _keep_lazy(array: Any) -> Any:
     if isinstance(array, (np.ndarray, da.Array)):
         return array
     if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
-        return np.asarray(array)
+        try:
+            return np.asarray(array)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"no array can be made of the given {type(array).__name__}: {error}") from error
     return da.from_array(array, chunks="auto")  # whole multiples of the stored chunks or shards
 
 
@@ -126,12 +136,33 @@ def _check_dims(dims: Sequence[str] | None, ndim: int) -> tuple[str, ...]:
         if not 1 <= ndim <= 5:
             raise ValueError(f"an array of {ndim} dimensions has no default dims; name them with dims=(...)")
         return {4: ("z", "y", "x", "c"), 5: ("t", "z", "y", "x", "c")}.get(ndim, ("z", "y", "x")[-ndim:])
+    if not isinstance(dims, Sequence):
+        raise TypeError(f"dims must be a sequence of names, such as ('y', 'x') or 'yx', not {dims!r}")
+    if not all(isinstance(dim, str) and dim and "/" not in dim for dim in dims):
+        raise ValueError(f"dims must be names, without '/', such as ('y', 'x'), not {dims!r}")
     if len(dims) != ndim or len(set(dims)) != len(dims):
         raise ValueError(
             f"dims must be {ndim} different names, one per dimension of the array, such as "
             f"{('t', 'c', 'z', 'y', 'x')[-ndim:]}, not {dims!r}"
         )
     return tuple(dims)
+
+
+def _check_name(name: Any, dims: tuple[str, ...]) -> None:
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be a text, not {name!r}")
+    if name is not None and (not name or "/" in name or "\0" in name or name in dims):
+        raise ValueError(f"name must be one that no dimension has, without '/', such as 'image', not {name!r}")
+
+
+def _check_texts(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str, ...]) -> dict[str, str]:
+    """Texts by dimension; one that is ``None`` is left out."""
+    _check_known(what, mapping, dims)
+    checked = {dim: text for dim, text in (mapping or {}).items() if text is not None}
+    for dim, text in checked.items():
+        if not isinstance(text, str):
+            raise TypeError(f"{what} must be texts; dimension {dim!r} has {text!r}")
+    return checked
 
 
 def _check_known(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str, ...]) -> None:
@@ -147,11 +178,16 @@ def _check_numbers(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str
     _check_known(what, mapping, dims)
     checked: dict[str, float] = {}
     for dim, value in (mapping or {}).items():
-        if isinstance(value, bool) or not isinstance(value, (Real, np.number)):
+        if isinstance(value, bool) or not isinstance(value, (Real, np.integer, np.floating)):
             raise TypeError(f"the {what} of dimension {dim!r} must be a number, not {value!r}")
-        if not isfinite(value) or (what == "scale" and value <= 0):
-            raise ValueError(f"the {what} of dimension {dim!r} must be finite and, for scale, positive, not {value!r}")
-        checked[dim] = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = inf
+        if not isfinite(number) or (what == "scale" and number <= 0):
+            must = "finite and positive" if what == "scale" else "finite"
+            raise ValueError(f"the {what} of dimension {dim!r} must be {must}, not {value!r}")
+        checked[dim] = number
     return checked
 
 
@@ -160,6 +196,7 @@ def _check_coords(wanted: _Wanted, shape: tuple[int, ...]) -> None:
     for dim, values in wanted.coords.items():
         if dim not in wanted.dims:
             raise ValueError(f"{dim}_coords are given, but the image has no dimension {dim!r}, only {wanted.dims}")
+        _check_values(dim, values)
         if len(values) != shape[wanted.dims.index(dim)]:
             raise ValueError(f"{dim}_coords has {len(values)} entries for {shape[wanted.dims.index(dim)]} samples")
     for what, numbers in (("scale", wanted.scale), ("translation", wanted.translation)):
@@ -167,6 +204,21 @@ def _check_coords(wanted: _Wanted, shape: tuple[int, ...]) -> None:
             raise ValueError(f"channels have names and no place: leave 'c' out of {what}, or give c_coords")
         if "t" in numbers and "t" in wanted.coords:
             raise ValueError(f"t_coords says where the times are: leave 't' out of {what}")
+
+
+def _check_values(dim: str, values: Any) -> None:
+    """Refuse what is no sequence of numbers or the like; a text of letters is not meant as one."""
+    kinds, words = _COORDINATES[dim]
+    if isinstance(values, (str, bytes, Mapping, Set)) or not hasattr(values, "__len__"):
+        raise TypeError(f"{dim}_coords must be a sequence of {words}, not {values!r}")
+    try:
+        found = xr.Variable((dim,), list(values)) if isinstance(values, (list, tuple)) else xr.Variable((dim,), values)
+    except ValueError as error:
+        raise ValueError(f"{dim}_coords must be a flat sequence of {words}, not {values!r}: {error}") from error
+    objects = tuple(values) if found.dtype.kind == "O" else ()
+    named = all(hasattr(value, "isoformat") if dim == "t" else isinstance(value, (str, Real)) for value in objects)
+    if not named or (found.dtype.kind != "O" and found.dtype.kind not in kinds):
+        raise TypeError(f"{dim}_coords must be {words}, not {values!r}")
 
 
 def _library_knows(dims: tuple[str, ...]) -> bool:

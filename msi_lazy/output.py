@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import xarray as xr
+
 from msi_lazy.attributes import channel_block
 from msi_lazy.ngff.labels import check_labels, describe_labels
 from msi_lazy.ngff.write import Version, check_holdable, image_attributes, spec_order
-from msi_lazy.store.part import Part, WriteOptions, clean_group
+from msi_lazy.store.arguments import check_store, check_switch, is_storable_name, parse_group, parse_retries
+from msi_lazy.store.part import Part, WriteOptions
 from msi_lazy.store.read import open_image
 from msi_lazy.store.write import write_image, write_labels_into
 from msi_lazy.tree import level_images, read_plan, stack_levels, transpose_tree
 
 if TYPE_CHECKING:
-    import xarray as xr
     from dask.delayed import Delayed
 
     from msi_lazy.plan.pyramid import PyramidPlan
@@ -40,6 +42,9 @@ def to_zarr(
     colors: Mapping[str, str] | Sequence[str] | None = None,
     windows: Mapping[str, tuple[float, float]] | Sequence[tuple[float, float]] | str | None = None,
     labels: Mapping[str, xr.DataTree] | None = None,
+    resume: bool = False,
+    source_id: str | None = None,
+    retries: int = 0,
 ) -> Delayed | None:
     """Write every level of a pyramid as OME-Zarr, in one Dask computation.
 
@@ -92,19 +97,30 @@ def to_zarr(
     ------
     StoreExistsError
         The target exists, and ``mode`` is ``"w-"``.
+    ResumeError
+        The unfinished image is another one; the message says what differs.
     MemoryLimitError
         The plan needs more than ``memory_limit``; the message says what to change.
     UnsupportedImageError
         OME-Zarr cannot hold the image; the message names the rule.
-    ValueError
+    TypeError, ValueError
         An argument that cannot be used.  Nothing has been created then.
 
     Notes
     -----
     Dimensions are written in the order of the specification (t, c, z, y, x).  The image's attributes
-    are written last of all, so a run that dies never looks complete.
+    are written last of all, so a run that dies never looks complete.  Until then a ledger beside the data notes,
+    under ``.msi_lazy-unfinished``, which blocks are stored.  Errors in a block have a note that names it.
     """
-    options = WriteOptions(mode, version, clean_group(group), compute, progress, storage_options, memory_limit)
+    check_store(store, storage_options)
+    check_switch("compute", compute)
+    check_switch("progress", progress)
+    check_switch("resume", resume)
+    if source_id is not None and not isinstance(source_id, str):
+        raise TypeError(f"source_id is a text that names the source, not {source_id!r}")
+    group = parse_group(group, new=True)
+    how = (compute, progress, storage_options, memory_limit, resume, source_id, parse_retries(retries, compute))
+    options = WriteOptions(mode, version, group, *how)
     image = _make_part(tree, version, colors=colors, windows=windows)
     parts = [replace(image, shards=shards, compressors=compressors, encoding={} if encoding is None else encoding)]
     if labels is not None and not isinstance(labels, Mapping):
@@ -165,7 +181,9 @@ def write_labels(
     TypeError, ValueError
         Labels that are no integers, or do not lie on the image.  Nothing has been created then.
     """
-    group = clean_group(group)
+    group = parse_group(group)
+    check_switch("compute", compute)
+    check_switch("progress", progress)
     images, attributes = open_image(store, storage_options, group)
     version: Version = "0.5" if "ome" in attributes else "0.4"
     part = _make_label_part(labels, name, version, colors, properties)
@@ -185,6 +203,7 @@ def _shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -
 
 def _make_part(tree: xr.DataTree, version: Version, *, colors: Any, windows: Any) -> Part:
     """The image of a tree, its dimensions in the order of the specification."""
+    origin = level_images(tree)
     tree, plan = _in_order(tree)
     images = level_images(tree)
     omero = channel_block(tree.attrs, images[0], plan, colors, windows)
@@ -198,17 +217,20 @@ def _make_part(tree: xr.DataTree, version: Version, *, colors: Any, windows: Any
                 "windows='auto' needs a channel dimension; give windows=[(start, end)] for an image without"
             )
         measured = channels
-    return Part(tree, images, plan, image_attributes(plan, version, omero), measured=measured)
+    return Part(tree, images, plan, image_attributes(plan, version, omero), measured=measured, origin=origin)
 
 
 def _make_label_part(tree: xr.DataTree, name: str, version: Version, colors: Any, properties: Any) -> Part:
     """The label image of a tree."""
-    if not isinstance(name, str) or not name or "/" in name or name.startswith((".", "__", "zarr.json")):
+    if not is_storable_name(name):
         raise ValueError(f"the name of a label image must be a word that can be a path in a store, not {name!r}")
+    if not isinstance(tree, xr.DataTree):
+        raise TypeError(f"labels {name!r} must be a pyramid, as to_multiscale makes it, not {type(tree).__name__}")
+    origin = level_images(tree)
     tree, plan = _in_order(tree)
     stored = tree.attrs.get("ome", {}).get("image-label")
     attributes = image_attributes(plan, version, label=describe_labels(version, colors, properties, stored))
-    return Part(tree, level_images(tree), plan, attributes, f"labels/{name}")
+    return Part(tree, level_images(tree), plan, attributes, f"labels/{name}", origin=origin)
 
 
 def _in_order(tree: xr.DataTree) -> tuple[xr.DataTree, PyramidPlan]:

@@ -6,7 +6,9 @@ What a tree is gets read off the tree itself: geometry from its coordinates (and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 from msi_lazy.plan.reading import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Sequence
 
     from msi_lazy.graph.blocks import StageWork
 
@@ -54,7 +56,9 @@ def build_tree(plan: PyramidPlan, arrays: Sequence[Any], image: xr.DataArray) ->
 
 def stack_levels(images: Sequence[xr.DataArray], attributes: Mapping[str, Any]) -> xr.DataTree:
     """Tree of the levels of a stored image, with the attributes of its group in the form of version 0.5."""
-    ome = attributes.get("ome") or {key: attributes[key] for key in _IMAGE_KEYS if key in attributes}
+    ome = attributes.get("ome")
+    if not isinstance(ome, Mapping):
+        ome = {key: attributes[key] for key in _IMAGE_KEYS if key in attributes}
     others = {key: value for key, value in attributes.items() if key not in ("ome", *_IMAGE_KEYS)}
     nodes = {"/": xr.Dataset(attrs={**others, "ome": ome})}
     nodes |= {f"scale{number}": image.to_dataset(promote_attrs=True) for number, image in enumerate(images)}
@@ -66,7 +70,8 @@ def refresh(tree: xr.DataTree) -> xr.DataTree:
     plan = read_plan(tree, check_nesting=False)
     others = {key: value for key, value in tree.attrs.items() if key != "ome"}
     stamped = root_attributes(plan, channel_block(tree.attrs, level_images(tree)[0], plan)).get("ome")
-    ome = {**tree.attrs.get("ome", {}), **stamped} if stamped else None
+    kept = tree.attrs.get("ome")
+    ome = {**(kept if isinstance(kept, Mapping) else {}), **stamped} if stamped else None
     stamped_tree = tree.copy(deep=False)
     stamped_tree.attrs = {**others, **({"ome": ome} if ome else {})}
     return stamped_tree
@@ -122,9 +127,15 @@ def level_images(tree: xr.DataTree) -> list[xr.DataArray]:
 
     Raises
     ------
+    TypeError
+        It is no tree.
     ValueError
         The tree has no ``scale0``, a scale is missing, or one holds no image.
     """
+    if not isinstance(tree, xr.DataTree):
+        raise TypeError(
+            f"a pyramid is an xarray.DataTree, as to_multiscale and open_multiscale make it, not {type(tree).__name__}"
+        )
     if "scale0" not in tree.children:
         raise ValueError(f"not a pyramid: the tree has no node 'scale0', only {sorted(tree.children)}")
     known = [name for name in tree.children if name.startswith("scale") and name[5:].isdigit()]
@@ -159,7 +170,8 @@ def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
     works = _matching_works(find_works([image.data for image in images if image.chunks is not None]), images)
     levels = tuple(_read_level(number, image, axes) for number, image in enumerate(images))
     reading = works[0].reading if works else Reading(False, images[0].size)
-    kwargs = stored.metadata.get("kwargs", {}) if stored else {}
+    kwargs = stored.metadata.get("kwargs") if stored else None
+    kept = str(kwargs.get("boundary", "unknown")) if isinstance(kwargs, Mapping) else "unknown"
     return PyramidPlan(
         name=str(images[0].name),
         axes=axes[0],
@@ -167,7 +179,7 @@ def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
         stages=tuple(work.stage for work in works),
         reading=reading,
         method=works[0].method.name if works else (stored.method or "" if stored else ""),
-        boundary=works[0].boundary if works else str(kwargs.get("boundary", "unknown")),
+        boundary=works[0].boundary if works else kept,
         block_bytes=works[0].block_bytes if works else 0,
         notes=works[0].notes if works else (),
         nodata=works[0].nodata if works else None,
@@ -255,7 +267,7 @@ def _read_level(number: int, image: xr.DataArray, axes: Sequence[tuple[Axis, ...
     factors = []
     for coarse, fine in zip(here, finer, strict=True):
         ratio = coarse.scale / fine.scale if coarse.regular else fine.length / coarse.length
-        factors.append(max(round(ratio), 1))
+        factors.append(max(round(ratio), 1) if isfinite(ratio) else 1)
     return LevelPlan(
         number=number,
         shape=image.shape,

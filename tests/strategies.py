@@ -1,8 +1,9 @@
-"""Hypothesis strategies: arrays, factors that fit them, chunks and block sizes."""
+"""Hypothesis strategies: arrays, factors that fit them, chunks and block sizes; and JSON that is spoilt."""
 
 from __future__ import annotations
 
 import itertools
+from copy import deepcopy
 from math import prod
 
 import numpy as np
@@ -57,3 +58,47 @@ def chunkings(draw, shape):
 def block_sizes(shape, itemsize):
     """Limits from a few samples to the whole image."""
     return st.integers(1, prod(shape) * itemsize + 1)
+
+
+ODD = [
+    None,
+    True,
+    -1,
+    0,
+    1.5,
+    10**400,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "..",
+    "\ud800\0",
+    "a" * 300,
+    [],
+    [[]],
+    [1],
+    {},
+]
+
+
+def spots(tree):
+    """Every place in a JSON value, as the container and the key in it."""
+    for key, value in list(tree.items() if isinstance(tree, dict) else enumerate(tree)):
+        yield tree, key
+        if isinstance(value, (dict, list)):
+            yield from spots(value)
+
+
+def mutate(draw, tree, odd=ODD):
+    """Replace by something ``odd``, remove or repeat something, somewhere."""
+    if not tree:
+        return
+    container, key = draw(st.sampled_from(list(spots(tree))))
+    action = draw(st.sampled_from(["replace", "remove", "move"]))
+    if action == "replace":
+        container[key] = deepcopy(draw(st.sampled_from(odd)))
+    elif action == "remove":
+        del container[key]
+    else:
+        other, name = draw(st.sampled_from(list(spots(tree))))
+        container[key] = deepcopy(other[name])

@@ -12,7 +12,7 @@ ROOMS = [
     {"cli"},
     {"accessor"},
     {"interop"},
-    {"api", "extend", "output"},
+    {"api", "extend", "output", "upkeep"},
     {"validation"},
     {"edit"},
     {"tree"},

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import msi_lazy as msi
 from msi_lazy.graph.direct import emit_blocks
 from msi_lazy.graph.fused_task import run_fused
+from msi_lazy.graph.levels import fuse_levels
 from msi_lazy.graph.merge import MergeLayer
 from msi_lazy.graph.stream import LevelStore
-from msi_lazy.store.graph import _fuse
 from msi_lazy.tree import level_images
 from tests.strategies import pyramids
 
@@ -50,7 +50,7 @@ def test_emitted_tasks_equal_fused_ones(case, data):
     block_bytes = data.draw(st.integers(1, image.nbytes + 1))
     tree = msi.to_multiscale(image, steps, chunks=data.draw(st.integers(1, 8)), block_bytes=block_bytes)
     arrays, stores, opened = levels_and_stores(tree)
-    emitted, fused = emit_blocks(arrays, stores, "token"), _fuse(arrays, stores, opened, "token")
+    emitted, fused = emit_blocks(arrays, stores, "token"), fuse_levels(arrays, stores, opened, "token")
     assert len(emitted.tasks) == len(fused.tasks) - len(opened)
     assert len(emitted.sinks) == len(fused.sinks)
     one, other = run(emitted, opened), run(fused, opened)
@@ -67,7 +67,7 @@ def steps_of(graph):
 def test_emitted_tasks_have_the_steps_of_fused_ones():
     tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((64, 70))), [2, 2, 2], chunks=4, block_bytes=2048)
     arrays, stores, opened = levels_and_stores(tree)
-    emitted, fused = emit_blocks(arrays, stores, "token"), _fuse(arrays, stores, opened, "token")
+    emitted, fused = emit_blocks(arrays, stores, "token"), fuse_levels(arrays, stores, opened, "token")
     assert steps_of(emitted) == steps_of(fused)
     assert len(steps_of(emitted)) > 16
 

@@ -60,7 +60,7 @@ def test_blocks_and_sources_make_no_difference(case, data):
         xr.DataArray(pixels, dims=dims),
         [dict(zip(dims, step, strict=True)) for step in factors],
         method=WIDE,
-        chunks=data.draw(st.integers(1, 8)),
+        chunks=data.draw(st.integers(3, 8)),
         boundary=boundary,
         block_bytes=data.draw(block_sizes(shape, 8)),
     )

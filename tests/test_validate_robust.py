@@ -26,49 +26,7 @@ from tests.stored_images import (
     sound_image,
     transformations,
 )
-
-ODD = [
-    None,
-    True,
-    -1,
-    0,
-    1.5,
-    10**400,
-    float("nan"),
-    float("inf"),
-    "",
-    "x",
-    "..",
-    "\ud800\0",
-    "a" * 300,
-    [],
-    [[]],
-    [1],
-    {},
-]
-
-
-def spots(tree):
-    """Every place in a JSON value, as the container and the key in it."""
-    for key, value in list(tree.items() if isinstance(tree, dict) else enumerate(tree)):
-        yield tree, key
-        if isinstance(value, (dict, list)):
-            yield from spots(value)
-
-
-def mutate(draw, tree):
-    """Replace, remove or repeat something, somewhere."""
-    if not tree:
-        return
-    container, key = draw(st.sampled_from(list(spots(tree))))
-    action = draw(st.sampled_from(["replace", "remove", "move"]))
-    if action == "replace":
-        container[key] = deepcopy(draw(st.sampled_from(ODD)))
-    elif action == "remove":
-        del container[key]
-    else:
-        other, name = draw(st.sampled_from(list(spots(tree))))
-        container[key] = deepcopy(other[name])
+from tests.strategies import mutate
 
 
 @given(st.data())
@@ -156,7 +114,7 @@ def test_what_is_no_group_is_refused(tmp_path):
     for nothing in (None, 5):
         with pytest.raises(TypeError, match="store"):
             validate(nothing)
-    with pytest.raises(ValueError, match="Protocol"):
+    with pytest.raises(ValueError, match="unknown protocol"):
         validate("nonsense://a/b")
     with pytest.raises(ValueError, match="'sample', 'all', 'none', not 'some'"):
         validate(small_image(), decode="some")

@@ -1,4 +1,4 @@
-"""The command line: ``msi-lazy convert``, ``info``, ``validate`` and ``demo``."""
+"""The command line: ``msi-lazy convert``, ``info``, ``validate``, ``verify`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from msi_lazy.cli.validate import validate
+from msi_lazy.cli.verify import verify
 from msi_lazy.errors import StoreExistsError
 
 if TYPE_CHECKING:
@@ -50,8 +51,14 @@ class _FactorsCommand(click.Command):
             raise click.UsageError(error.message + hint, ctx) from None
 
 
-_FAULTS = (ValueError, TypeError, OSError, ImportError, RuntimeError, zlib.error)
-"""What a wrong argument, a file system, a missing package or a damaged chunk raises."""
+_FAULTS = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError, zlib.error)
+"""What a wrong argument, a file system, a missing package, a small machine or a damaged chunk raises."""
+
+
+class _Interrupted(click.ClickException):
+    """A Ctrl-C, with the exit code that shells have for it."""
+
+    exit_code = 130
 
 
 @contextmanager
@@ -60,7 +67,20 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except _FAULTS as error:
-        raise click.ClickException(" ".join(str(error).split()) or type(error).__name__) from error
+        raise click.ClickException(_one_line(error)) from error
+    except Exception as error:
+        if type(error).__name__ != "KilledWorker":  # of distributed, which need not be imported
+            raise
+        raise click.ClickException(_one_line(error)) from error
+    except KeyboardInterrupt as error:
+        raise _Interrupted(_one_line(error, "interrupted")) from error
+
+
+def _one_line(error: BaseException, text: str = "") -> str:
+    """Message and notes of an error, in the words of the command line."""
+    told = " ".join((text or str(error)).split()) or type(error).__name__
+    notes = [note.replace("to_zarr(..., resume=True)", "--resume") for note in getattr(error, "__notes__", ())]
+    return "; ".join([told, *notes]).replace("resume=True", "--resume").replace("mode='w'", "--overwrite")
 
 
 @click.group()
@@ -70,6 +90,7 @@ def main() -> None:
 
 
 main.add_command(validate)
+main.add_command(verify)
 
 
 @main.command(cls=_FactorsCommand)
@@ -88,6 +109,8 @@ main.add_command(validate)
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
 @click.option("--memory-limit", help="Most memory a process may take for the write, e.g. 4GiB; checked beforehand.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing OUTPUT, if it is a Zarr hierarchy.")
+@click.option("--resume", is_flag=True, help="Go on with an OUTPUT that the same command left unfinished.")
+@click.option("--retries", type=int, default=0, show_default=True, help="How often a block that fails is tried again.")
 @click.option("--plan-only", is_flag=True, help="Print the plan and stop; no pixel is read.")
 def convert(input: str, output: str, **options: Any) -> None:
     """Convert INPUT to a pyramid at OUTPUT.
@@ -96,7 +119,7 @@ def convert(input: str, output: str, **options: Any) -> None:
     picture that imageio reads.
     """
     import msi_lazy as msi
-    from msi_lazy.cli.inputs import apply_geometry, read_input
+    from msi_lazy.cli.inputs import apply_geometry, identify_input, read_input
 
     with _one_line_errors():
         image = read_input(input, _parse_dims(options["dims"]))
@@ -112,7 +135,8 @@ def convert(input: str, output: str, **options: Any) -> None:
         if options["plan_only"]:
             return
         shards = options["shards"] if options["shards"] == "auto" else _parse_lengths("--shards", options["shards"])
-        settings = {"version": options["version"], "shards": shards, "memory_limit": options["memory_limit"]}
+        settings = {key: options[key] for key in ("version", "memory_limit", "resume", "retries")}
+        settings |= {"shards": shards, "source_id": identify_input(input)}
         with _client(options["scheduler"]):
             _write(tree, input, output, options["overwrite"], settings)
     click.echo(f"\nwrote {output}")
@@ -155,8 +179,9 @@ def _write(tree: xr.DataTree, input: str, output: str, overwrite: bool, settings
         mode: Literal["w-", "w"] = "w" if overwrite else "w-"
         progress = sys.stdout.isatty()
         msi.to_zarr(tree, target, mode, progress=progress, **settings)
-    except StoreExistsError:
-        raise ValueError(f"{output} exists already; give --overwrite to replace it, or another OUTPUT") from None
+    except StoreExistsError as error:
+        advice = "--resume to go on with it, or --overwrite" if "unfinished image;" in str(error) else "--overwrite"
+        raise ValueError(f"{output} exists already; give {advice} to replace it, or another OUTPUT") from None
 
 
 @contextmanager

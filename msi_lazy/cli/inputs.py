@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from glob import glob
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import dask.array as da
     import xarray as xr
 
-__all__ = ["apply_geometry", "read_input"]
+__all__ = ["apply_geometry", "identify_input", "read_input"]
 
 
 def read_input(source: str, dims: tuple[str, ...] | None = None) -> xr.DataArray:
@@ -58,6 +59,19 @@ def read_input(source: str, dims: tuple[str, ...] | None = None) -> xr.DataArray
     if path.suffix.lower() in (".tif", ".tiff", ".btf", ".lsm"):
         return open_tiff(path, dims)
     return _read_picture(path, dims)
+
+
+def identify_input(source: str) -> str | None:
+    """What tells the files of ``source`` from any others, for a conversion that is resumed.
+
+    ``None`` for what is known by itself: Zarr arrays and images.
+    """
+    path = Path(source).absolute()
+    if "://" in source or path.is_dir():
+        return None
+    files = [path] if path.exists() else sorted(map(Path, glob(str(path))))
+    told = [f"{file.resolve()} {file.stat().st_mtime_ns} {file.stat().st_size}" for file in files]
+    return told[0] if len(told) == 1 else f"{path}: {len(told)} files {sha256(repr(told).encode()).hexdigest()}"
 
 
 def apply_geometry(image: xr.DataArray, scale: Mapping[str, float], units: str | None) -> xr.DataArray:

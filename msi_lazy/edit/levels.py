@@ -34,6 +34,8 @@ def skip_non_dimension_nodes(
     >>> dict(tree.map_over_datasets(first_row)["scale1"].sizes)
     {'x': 4}
     """
+    if not callable(function):
+        raise TypeError(f"skip_non_dimension_nodes decorates a function of a dataset, and was given {function!r}")
 
     @wraps(function)
     def skipping(dataset: xr.Dataset, /, *args: P.args, **kwargs: P.kwargs) -> xr.Dataset:

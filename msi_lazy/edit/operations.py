@@ -5,6 +5,7 @@ They are documented where users meet them, in :class:`msi_lazy.PyramidAccessor`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,15 +14,18 @@ import xarray as xr
 from msi_lazy.edit.levels import check_dims, level_along, map_levels, skip_non_dimension_nodes
 from msi_lazy.edit.stamp import name_channels, order_channels, restamp
 from msi_lazy.graph.source import is_in_memory
+from msi_lazy.store.arguments import check_switch
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Sequence
     from types import EllipsisType
 
 __all__ = ["assign_coords", "reindex_data_arrays", "transpose"]
 
 _PER_DIMENSION = ("chunks", "shards", "chunksizes", "original_shape")
 """Settings of an encoding with one entry per dimension."""
+_METHODS = ("nearest", "pad", "ffill", "backfill", "bfill")
+"""What may stand for a label that is not there."""
 _STORED_VALUES = ("dtype", "_FillValue", "missing_value")
 """Settings of an encoding that hold for the dtype that was stored."""
 
@@ -59,15 +63,13 @@ def reindex_data_arrays(
     **indexers_kwargs: Any,
 ) -> xr.DataTree:
     """Tree with other labels along dimensions; see ``PyramidAccessor.reindex_data_arrays``."""
-    asked = {**(indexers or {}), **indexers_kwargs}
+    asked = {**_by_name("indexers", indexers), **indexers_kwargs}
     check_dims(asked, tree)
+    _check_options(method, tolerance, copy, fill_value, tree)
     wanted = {dim: _check_labels(dim, labels, tree) for dim, labels in asked.items()}
     options: dict[str, Any] = {"method": method, "tolerance": tolerance}
     filling = {} if fill_value is None else {"fill_value": fill_value}
-    positions = {
-        dim: level_along(dim, tree).get_index(dim).get_indexer(labels.values, **options)
-        for dim, labels in wanted.items()
-    }
+    positions = {dim: _look_for(dim, labels, tree, options) for dim, labels in wanted.items()}
 
     @skip_non_dimension_nodes
     def relabel(dataset: xr.Dataset) -> xr.Dataset:
@@ -87,7 +89,10 @@ def reindex_data_arrays(
 
 def assign_coords(tree: xr.DataTree, coords: Mapping[Any, Any] | None = None, **coords_kwargs: Any) -> xr.DataTree:
     """Tree with new coordinates; see ``PyramidAccessor.assign_coords``."""
-    wanted = {**(coords or {}), **coords_kwargs}
+    wanted = {**_by_name("coords", coords), **coords_kwargs}
+    for name in wanted:
+        if not isinstance(name, str) or not name or "/" in name:
+            raise ValueError(f"a coordinate needs a name that is a text, without '/', and not {name!r}")
     misfits = dict.fromkeys(wanted, "unknown")
 
     @skip_non_dimension_nodes
@@ -97,6 +102,8 @@ def assign_coords(tree: xr.DataTree, coords: Mapping[Any, Any] | None = None, **
             if name in dataset.data_vars:
                 raise ValueError(f"{name!r} is a variable of the pyramid; give the coordinate another name")
             coordinate = _as_coordinate(name, value(dataset) if callable(value) else value)
+            if name in dataset.dims and coordinate.dims != (name,):
+                raise ValueError(f"the coordinate of dimension {name!r} must be a sequence along it, not {value!r}")
             if any(dataset.sizes.get(dim) != length for dim, length in coordinate.sizes.items()):
                 if name in misfits:
                     misfits[name] = str(dict(coordinate.sizes))
@@ -125,6 +132,61 @@ def _reordered(encoding: Mapping[Any, Any], dims: Sequence[Hashable], new: Seque
     }
 
 
+def _by_name(argument: str, given: Any) -> Mapping[Any, Any]:
+    """Refuse what is no dict.
+
+    Raises
+    ------
+    TypeError
+        Names the argument.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{argument} must be a dict by name, such as {{'c': ['r', 'g']}}, not {given!r}")
+    return given
+
+
+def _check_options(method: Any, tolerance: Any, copy: Any, fill_value: Any, tree: xr.DataTree) -> None:
+    """Refuse options of a reindexing before they are handed to pandas, level by level.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Names the option.
+    """
+    if method is not None and method not in _METHODS:
+        raise ValueError(f"method must be None or one of {', '.join(map(repr, _METHODS))}, not {method!r}")
+    if tolerance is not None and method is None:
+        raise ValueError(f"tolerance={tolerance!r} needs a method, such as 'nearest'")
+    check_switch("copy", copy)
+    fills = fill_value if isinstance(fill_value, Mapping) else {None: fill_value}
+    names = {name for node in tree.subtree for name in node.data_vars}
+    for name, value in fills.items():
+        if name is not None and name not in names:
+            raise ValueError(f"fill_value names the variable {name!r}; the pyramid has {sorted(map(str, names))}")
+        if not (name is None and value is None) and not isinstance(value, (bool, int, float, complex, np.generic)):
+            raise TypeError(f"fill_value must be a number, or a dict of numbers by variable, not {value!r}")
+
+
+def _look_for(
+    dim: Hashable, labels: xr.Variable, tree: xr.DataTree, options: Mapping[str, Any]
+) -> np.ndarray[Any, Any]:
+    """Position of each of ``labels`` along ``dim``, -1 of one that is not there.
+
+    Raises
+    ------
+    ValueError
+        The labels cannot be looked for in this way: no text is near to another one.
+    """
+    index = level_along(dim, tree).get_index(dim)
+    try:
+        return np.asarray(index.get_indexer(labels.values, **options))
+    except (TypeError, ValueError) as error:
+        asked = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        raise ValueError(f"the labels along {dim!r} cannot be looked for with {asked}: {error}") from error
+
+
 def _check_labels(dim: Hashable, labels: Any, tree: xr.DataTree) -> xr.Variable:
     """Labels along ``dim`` as a variable.
 
@@ -151,7 +213,10 @@ def _check_labels(dim: Hashable, labels: Any, tree: xr.DataTree) -> xr.Variable:
 
 def _as_coordinate(name: Hashable, value: Any) -> xr.Variable:
     """``value`` in any of xarray's forms as a variable, names as variable-length strings (what Zarr specifies)."""
-    coordinate = xr.Coordinates({name: value}, indexes={}).variables[name].copy(deep=False)
+    try:
+        coordinate = xr.Coordinates({name: value}, indexes={}).variables[name].copy(deep=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{value!r} cannot be the coordinate {name!r}: {error}") from error
     if coordinate.dtype.kind != "U":
         return coordinate
     return xr.Variable(coordinate.dims, coordinate.values.astype(object), coordinate.attrs)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msi_lazy.graph.faults import naming_block
 from msi_lazy.methods.row import no_radius
 from msi_lazy.plan.memory import finer_window
 from msi_lazy.plan.windows import Window, needed_interval, relative_slices
@@ -33,6 +34,7 @@ __all__ = [
     "reduce_block",
     "reduce_overlapped",
     "reduce_window",
+    "restore_share",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -61,7 +63,9 @@ class StageWork:
 
 def read_block(source: WindowSource, index: Index, *, work: StageWork) -> tuple[Array, ...]:
     """Read the window of block ``index`` from the source and make the stage's levels."""
-    return reduce_block(source.read(work.stage.needed(index)[0]), index, work=work)
+    with naming_block(work.stage, index):
+        window = source.read(work.stage.needed(index)[0])
+    return reduce_block(window, index, work=work)
 
 
 def merge_block(shares: Sequence[Array], index: Index, *, work: StageWork, before: StagePlan) -> tuple[Array, ...]:
@@ -95,14 +99,38 @@ def read_back_block(
     _done
         Results of the tasks that wrote the window.
     """
-    window = work.stage.needed(index)[0]
-    finer = finer_window(before, work.stage.first, window)
-    array = _native(np.asarray(stored[tuple(slice(*interval) for interval in finer)]))
-    if before.written[-1] < work.stage.first:
-        step = work.stage.first - before.first - 1
-        terms = (before.factors[step], before.extents[step], work.method, work.nodata)
-        array = reduce_window(array, finer, window, *terms)
+    with naming_block(work.stage, index):
+        array = _read_stored(stored, before, work.stage.first, work.stage.needed(index)[0], work)
     return reduce_block(array, index, work=work)
+
+
+def restore_share(stored: zarr.Array[Any], index: Index, *, work: StageWork, stage: StagePlan) -> Array:
+    """Share of a block that is stored already, from what is stored.
+
+    Parameters
+    ----------
+    stored
+        Array of the last level that the stage writes.
+    index
+        The block.
+    work
+        How levels are made.
+    stage
+        The stage in the blocks that its tasks make.
+    """
+    assert stage.share is not None
+    with naming_block(stage, index):
+        return _read_stored(stored, stage, stage.share, stage.owned(stage.share, index), work)
+
+
+def _read_stored(stored: zarr.Array[Any], stage: StagePlan, level: int, window: Window, work: StageWork) -> Array:
+    """Samples ``window`` of a stage's share, ``level``, made from those stored of the last level that it writes."""
+    finer = finer_window(stage, level, window)
+    array = _native(np.asarray(stored[tuple(slice(*interval) for interval in finer)]))
+    if stage.written[-1] == level:
+        return array
+    step = level - stage.first - 1
+    return reduce_window(array, finer, window, stage.factors[step], stage.extents[step], work.method, work.nodata)
 
 
 def reduce_block(array: Array, index: Index, *, work: StageWork) -> tuple[Array, ...]:
@@ -114,9 +142,14 @@ def reduce_block(array: Array, index: Index, *, work: StageWork) -> tuple[Array,
         What the block owns of each level of ``work.stage.outputs``.  A level is computed from the
         values of the one before it as they are stored: rounded, and cast to the image's dtype.
     """
+    with naming_block(work.stage, index):
+        return _make_levels(_native(array), index, work)
+
+
+def _make_levels(array: Array, index: Index, work: StageWork) -> tuple[Array, ...]:
+    """As :func:`reduce_block`, from samples in native byte order."""
     stage = work.stage
     windows = stage.needed(index)
-    array = _native(array)
     if array.shape != tuple(interval.length for interval in windows[0]):
         raise ValueError(
             f"block {index} of level {stage.first} has shape {array.shape}, but the image's metadata promises "

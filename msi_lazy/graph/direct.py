@@ -7,30 +7,29 @@ unfused one: eight times as many, which at a terabyte takes half a minute and mo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from dask.blockwise import Blockwise
-from dask.task_spec import GraphNode, Task, TaskRef
 
-from msi_lazy.graph.blocks import StageWork, merge_block, pick_level, read_back_block, read_block
+from msi_lazy.graph.blocks import StageWork, pick_level, read_block
+from msi_lazy.graph.emit import EmittedStage, emit_stage
 from msi_lazy.graph.fuse import FusedGraph
-from msi_lazy.graph.fused_task import BlockPosition, External, Listed, Slot, Template, make_template, run_fused
-from msi_lazy.graph.merge import MergeLayer, touched_blocks
-from msi_lazy.graph.stream import LevelStore, StreamedStage, stream_run
-from msi_lazy.plan.memory import finer_window
+from msi_lazy.graph.merge import MergeLayer
+from msi_lazy.graph.remaining import remaining_blocks
 from msi_lazy.plan.runs import run_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import dask.array as da
+    from dask.task_spec import GraphNode
     from dask.typing import Key
 
+    from msi_lazy.graph.marks import BlockMarks
+    from msi_lazy.graph.stream import LevelStore
     from msi_lazy.plan.stages import StagePlan
 
-__all__ = ["can_emit", "emit_blocks"]
+__all__ = ["BlockGeometry", "block_geometry", "can_emit", "emit_blocks", "picked_stage"]
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,45 @@ class _StageLayer:
     source: str
     """Task that holds what the first stage reads; empty for later ones."""
 
+    @property
+    def made(self) -> StagePlan:
+        """The stage in the blocks that its tasks make: in runs, where it is read so."""
+        run = self.work.reading.run if self.source else 1
+        return run_stage(self.work.stage, run) if run > 1 else self.work.stage
+
 
 def can_emit(arrays: Sequence[da.Array]) -> bool:
     """Whether :func:`emit_blocks` knows how to make ``arrays``."""
     return _find_stages(arrays) is not None
 
 
+@dataclass(frozen=True)
+class BlockGeometry:
+    """Blocks that are marked one by one when levels are stored: those of a stage, or of a level."""
+
+    counts: tuple[int, ...]
+    """Blocks along each dimension."""
+    levels: tuple[int, ...]
+    """Levels that a block stores its part of."""
+    lengths: tuple[tuple[int, ...], ...]
+    """Of the blocks along each dimension, on the first of these."""
+
+
+def block_geometry(arrays: Sequence[da.Array]) -> list[BlockGeometry]:
+    """What is marked when ``arrays`` are stored: the blocks of each stage, or of each array."""
+    layers = _find_stages(arrays)
+    if layers is None:
+        return [BlockGeometry(array.numblocks, (level,), array.chunks) for level, array in enumerate(arrays)]
+    stages = [layer.made for layer in layers]
+    return [BlockGeometry(stage.counts, stage.written, stage.block_chunks(stage.first)) for stage in stages]
+
+
 def emit_blocks(
-    arrays: Sequence[da.Array], stores: Sequence[LevelStore], token: str, read_back: Sequence[bool] = ()
+    arrays: Sequence[da.Array],
+    stores: Sequence[LevelStore],
+    token: str,
+    read_back: Sequence[bool] = (),
+    marks: BlockMarks | None = None,
 ) -> FusedGraph | None:
     """Tasks that store every level of an unedited tree; ``None`` if the tree is not, or is read otherwise.
 
@@ -63,107 +93,30 @@ def emit_blocks(
         Made part of every key.
     read_back
         Per stage, whether it reads what the stage before stored in place of waiting for its shares.
+    marks
+        How blocks are marked, and which are stored already, if they are marked.
     """
     layers = _find_stages(arrays)
     if layers is None:
         return None
+    again = [*read_back, *(False for _ in range(len(layers) + 1 - len(read_back)))]
+    handed_on = [not back for back in again[1 : len(layers) + 1]]
+    works, stages = [layer.work for layer in layers], [layer.made for layer in layers]
+    grids = marks.grids if marks is not None else (None,) * len(layers)
+    done = [grid.among(marks.done) if marks is not None and grid is not None else frozenset() for grid in grids]
+    remaining = remaining_blocks(works, stages, done, handed_on, marks is None or marks.lossless)
     source = layers[0].source
     tasks: dict[Key, GraphNode] = {source: arrays[0].dask.layers[source][source]}
-    again = [*read_back, *(False for _ in range(len(layers) + 1 - len(read_back)))]
-    below: _Below | None = None
-    for number, layer in enumerate(layers):
+    below: EmittedStage | None = None
+    for layer, stage, hand_on, grid, left in zip(layers, stages, handed_on, grids, remaining, strict=True):
+        written = tuple(stores[level] for level in stage.written)
+        ledger = marks.ledger if marks is not None else None
         name = f"{layer.name}-{token}"
-        made, hand_on = layer.work.stage, not again[number + 1]
-        if below is None and layer.work.reading.run > 1:
-            made = run_stage(made, layer.work.reading.run)
-            tasks |= _run_tasks(name, layer, made, stores, hand_on=hand_on)
-        else:
-            tasks |= _stage_tasks(name, layer, below, stores, hand_on=hand_on)
-        below = _Below(name, made, not hand_on)
-    sinks = tuple((name, *index) for index in np.ndindex(*made.counts))
-    return FusedGraph(tasks, sinks)
-
-
-def _run_tasks(
-    name: str, layer: _StageLayer, runs: StagePlan, stores: Sequence[LevelStore], *, hand_on: bool
-) -> dict[Key, GraphNode]:
-    """One task per run of blocks of the first stage."""
-    work = layer.work
-    written = tuple(stores[level] for level in work.stage.written)
-    streamed = StreamedStage(work, work.reading.run, written, hand_on)
-    inputs = [TaskRef(layer.source), *(TaskRef(store.target) for store in written)]
-    keys = ((name, *index) for index in np.ndindex(*runs.counts))
-    return {key: Task(key, stream_run, streamed, key[1:], *inputs) for key in keys}
-
-
-@dataclass(frozen=True)
-class _Below:
-    """The stage before one."""
-
-    name: str
-    """Of its tasks."""
-    stage: StagePlan
-    """What its tasks own."""
-    read_back: bool
-    """Whether what it stored is read back, in place of its shares."""
-
-
-def _stage_tasks(
-    name: str, layer: _StageLayer, below: _Below | None, stores: Sequence[LevelStore], *, hand_on: bool
-) -> dict[Key, GraphNode]:
-    """One task per block of a stage; blocks that wait for as many others have one template.
-
-    ``hand_on`` says whether the tasks give their share; else what they stored is read back.
-    """
-    stage = layer.work.stage
-    targets = [TaskRef(stores[level].target) for level in stage.written]
-    templates: dict[int, Template] = {}
-    tasks: dict[Key, GraphNode] = {}
-    inputs = [TaskRef(layer.source)]
-    for index in np.ndindex(*stage.counts):
-        if below is not None:
-            stored = [TaskRef(stores[below.stage.written[-1]].target)] if below.read_back else []
-            waited = (TaskRef((below.name, *at)) for at in _waited_for(layer.work, below, index))
-            inputs = [*stored, *waited]
-        if len(inputs) not in templates:
-            templates[len(inputs)] = _template(layer.work, below, len(inputs), stores, hand_on)
-        key = (name, *index)
-        tasks[key] = Task(key, run_fused, templates[len(inputs)], index, *inputs, *targets)
-    return tasks
-
-
-def _waited_for(work: StageWork, below: _Below, index: tuple[int, ...]) -> Iterable[tuple[int, ...]]:
-    """Blocks of the stage before whose share, or whose stored samples, block ``index`` is made from."""
-    if not below.read_back:
-        return touched_blocks(work, below.stage, index)
-    finer = finer_window(below.stage, work.stage.first, work.stage.needed(index)[0])
-    return product(*below.stage.touching(below.stage.written[-1], finer))
-
-
-def _template(
-    work: StageWork, below: _Below | None, inputs: int, stores: Sequence[LevelStore], hand_on: bool
-) -> Template:
-    """Steps of one block: read or merge, then pick and store each level, then pick the share."""
-    calls: list[tuple[Any, tuple[Any, ...], tuple[tuple[str, Any], ...]]]
-    if below is None:
-        calls = [(read_block, (External(0), BlockPosition.INDEX), (("work", work),))]
-    else:
-        options = (("work", work), ("before", below.stage))
-        externals = tuple(map(External, range(inputs)))
-        if below.read_back:
-            given = (externals[0], Listed(externals[1:]), BlockPosition.INDEX)
-            calls = [(read_back_block, given, options)]
-        else:
-            calls = [(merge_block, (Listed(externals), BlockPosition.INDEX), options)]
-    for position, level in enumerate(work.stage.written):
-        store = stores[level]
-        calls.append((pick_level, (Slot(0),), (("position", position),)))
-        stored = (Slot(len(calls) - 1), External(inputs + position), BlockPosition.INDEX)
-        calls.append((store.store, stored, tuple(store.options.items())))
-    if work.stage.share is None or not hand_on:
-        return make_template(calls, ())
-    calls.append((pick_level, (Slot(0),), (("position", len(work.stage.written)),)))
-    return make_template(calls, (len(calls) - 1,))
+        emitted = EmittedStage(name, layer.work, layer.source, stage, hand_on, written, left, ledger, grid)
+        tasks |= emit_stage(emitted, below)
+        below = emitted
+    awaited = {key for task in tasks.values() for key in task.dependencies}
+    return FusedGraph(tasks, tuple(key for key in tasks if key not in awaited and key != source))
 
 
 def _find_stages(arrays: Sequence[da.Array]) -> list[_StageLayer] | None:
@@ -172,7 +125,7 @@ def _find_stages(arrays: Sequence[da.Array]) -> list[_StageLayer] | None:
     for level, array in enumerate(arrays):
         layers = array.dask.layers
         pick = layers.get(array.name)
-        name = _picked_stage(pick)
+        name = picked_stage(pick)
         stage_layer = layers.get(name)
         if stage_layer is None or not isinstance(pick, Blockwise):
             return None
@@ -189,7 +142,7 @@ def _find_stages(arrays: Sequence[da.Array]) -> list[_StageLayer] | None:
     return found if complete else None
 
 
-def _picked_stage(layer: Any) -> str:
+def picked_stage(layer: Any) -> str:
     """Name of the stage that a layer picks a level of; empty if that is not what it does."""
     if isinstance(layer, Blockwise) and layer.task.func is pick_level:
         return str(layer.indices[0][0])
@@ -201,6 +154,6 @@ def _read_stage(name: str, layer: Any, layers: Mapping[str, Any], before: Sequen
     if isinstance(layer, Blockwise) and layer.task.func is read_block and not before:
         source = layer.indices[0][0]
         return _StageLayer(name, layer.task.kwargs["work"], str(getattr(source, "key", source)))
-    if isinstance(layer, MergeLayer) and before and _picked_stage(layers.get(layer.shares)) == before[-1].name:
+    if isinstance(layer, MergeLayer) and before and picked_stage(layers.get(layer.shares)) == before[-1].name:
         return _StageLayer(name, layer.work, "")
     return None

@@ -13,13 +13,13 @@ from dask.blockwise import Blockwise
 from dask.task_spec import DataNode, GraphNode, Task
 
 from msi_lazy.graph.locations import Location, locate
-from msi_lazy.graph.source import MemmapFile, WindowSource
+from msi_lazy.graph.source import ChunkReader, MemmapFile, WindowSource
 from msi_lazy.graph.views import CroppedArray
 
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["origins"]
+__all__ = ["held_values", "innermost_array", "origin_of", "origins"]
 
 
 def origins(arrays: Sequence[da.Array]) -> list[Location]:
@@ -30,15 +30,15 @@ def origins(arrays: Sequence[da.Array]) -> list[Location]:
         for layer in array.dask.layers.values():
             if id(layer) not in seen:
                 seen.add(id(layer))
-                for value in _held_values(layer):
-                    location = None if id(value) in seen else _origin(value)
+                for value in held_values(layer):
+                    location = None if id(value) in seen else origin_of(value)
                     seen.add(id(value))
                     if location is not None:
                         found[location] = None
     return list(found)
 
 
-def _held_values(layer: Any) -> Iterator[Any]:
+def held_values(layer: Any) -> Iterator[Any]:
     """Everything that a layer's tasks hold."""
     if isinstance(layer, Blockwise):
         yield from _held_by(layer.task)
@@ -64,10 +64,10 @@ def _held_by(value: Any, depth: int = 0) -> Iterator[Any]:
         yield value
 
 
-def _origin(value: Any) -> Location | None:
+def origin_of(value: Any) -> Location | None:
     """Where an array-like reads from, if it says so."""
-    if isinstance(value, (CroppedArray, WindowSource)):
-        return _origin(value.array)
+    if isinstance(value, (ChunkReader, CroppedArray, WindowSource)):
+        return origin_of(value.array)
     if isinstance(value, MemmapFile):
         return locate(Path(value.filename))
     if isinstance(value, xr.Variable):
@@ -75,7 +75,7 @@ def _origin(value: Any) -> Location | None:
         if isinstance(source, str):
             return locate(source)
         value = value._data  # the lazy backend array; ``data`` would load it
-    value = _innermost(value)
+    value = innermost_array(value)
     if isinstance(value, zarr.Array):
         return locate(value)
     while isinstance(value, np.ndarray):
@@ -86,7 +86,7 @@ def _origin(value: Any) -> Location | None:
     return locate(Path(filename)) if isinstance(filename, str) else None
 
 
-def _innermost(value: Any) -> Any:
+def innermost_array(value: Any) -> Any:
     """Unwrap xarray's indexing adapters, which have no public way in."""
     while type(value).__module__.startswith("xarray.") and hasattr(value, "array"):
         value = value.array

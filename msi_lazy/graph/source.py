@@ -17,13 +17,23 @@ import xarray as xr
 import zarr
 from dask.array.core import getter, normalize_chunks
 
+from msi_lazy.graph.faults import naming_samples
 from msi_lazy.graph.pipeline import reopen_array
 from msi_lazy.graph.views import CroppedArray, find_view
 
 if TYPE_CHECKING:
     from msi_lazy.plan.windows import Window
 
-__all__ = ["DaskSource", "MemmapFile", "WindowSource", "as_dask_source", "find_source", "is_in_memory", "lazy_array"]
+__all__ = [
+    "ChunkReader",
+    "DaskSource",
+    "MemmapFile",
+    "WindowSource",
+    "as_dask_source",
+    "find_source",
+    "is_in_memory",
+    "lazy_array",
+]
 
 Chunks = tuple[tuple[int, ...], ...]
 
@@ -44,9 +54,10 @@ class WindowSource:
     def read(self, window: Window) -> np.ndarray[Any, Any]:
         """Samples of ``window``."""
         slices = tuple(slice(interval.start, interval.stop) for interval in window)
-        if isinstance(self.array, xr.Variable):
-            return np.asarray(self.array[slices].values)
-        return np.asarray(getter(self.array, slices, lock=self.lock))
+        with naming_samples("reading the source", slices):
+            if isinstance(self.array, xr.Variable):
+                return np.asarray(self.array[slices].values)
+            return np.asarray(getter(self.array, slices, lock=self.lock))
 
 
 @dataclass(frozen=True)
@@ -76,11 +87,41 @@ class MemmapFile:
             mapped = mapped.base
         if not isinstance(mapped, np.memmap) or mapped.filename is None or not isinstance(mapped.base, mmap):
             return None
+        if mapped.mode == "c":  # what was changed is in memory only
+            return None
         same = (array.shape, array.dtype, array.strides) == (mapped.shape, mapped.dtype, mapped.strides)
         if not same or array.ctypes.data != mapped.ctypes.data:
             return None
         order: Literal["C", "F"] = "C" if mapped.flags.c_contiguous else "F"
         return cls(str(mapped.filename), mapped.shape, mapped.dtype, mapped.offset, order)
+
+
+@dataclass(frozen=True)
+class ChunkReader:
+    """A sliceable array for Dask to read chunk by chunk, which says which samples could not be read."""
+
+    array: Any
+    """What is sliced."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return tuple(self.array.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Its number of dimensions."""
+        return len(self.array.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Its dtype."""
+        found: np.dtype[Any] = self.array.dtype
+        return found
+
+    def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:
+        with naming_samples("reading the source", key):
+            return np.asarray(self.array[key])
 
 
 @dataclass(frozen=True)
@@ -127,7 +168,9 @@ def as_dask_source(image: xr.DataArray, source: WindowSource) -> DaskSource:
         return DaskSource(image.chunk(dict(zip(image.dims, source.chunks or image.shape, strict=True))).data)
     if isinstance(source.array, CroppedArray):
         return DaskSource(image.data)
-    return DaskSource(da.from_array(source.array, chunks=source.chunks, lock=source.lock))
+    # Dask's own name for it would differ from process to process, by what the codec pipeline is made of
+    name = f"pyramid-chunks-{source.token}"
+    return DaskSource(da.from_array(ChunkReader(source.array), chunks=source.chunks, lock=source.lock, name=name))
 
 
 def lazy_array(image: xr.DataArray) -> da.Array:

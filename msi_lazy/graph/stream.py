@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msi_lazy.graph.blocks import reduce_block
+from msi_lazy.graph.faults import naming_block
+from msi_lazy.graph.marks import mark_block
 from msi_lazy.plan.runs import new_reads, run_axis, run_positions, run_stage
 from msi_lazy.plan.windows import relative_slices
 
@@ -17,9 +19,10 @@ if TYPE_CHECKING:
     from dask.typing import Key
 
     from msi_lazy.graph.blocks import StageWork
+    from msi_lazy.graph.marks import BlockGrid, Ledger
     from msi_lazy.graph.source import WindowSource
 
-__all__ = ["LevelStore", "StreamedStage", "stream_run"]
+__all__ = ["LevelStore", "StreamedStage", "skip_block", "stream_run"]
 
 Array = np.ndarray[Any, Any]
 Index = tuple[int, ...]
@@ -49,10 +52,18 @@ class StreamedStage:
     """How each of its levels is stored."""
     hand_on: bool
     """Whether the task returns its share."""
+    grid: BlockGrid | None = None
+    """Its runs as they are marked once they are stored; ``None`` if they are not."""
 
 
-def stream_run(streamed: StreamedStage, index: Index, source: WindowSource, *targets: Any) -> Array | None:
-    """Read, make and store the blocks of run ``index``; return their shares, joined."""
+def skip_block(block: Array, target: Any, index: Index, **_options: Any) -> None:
+    """Leave a block as it is in the store."""
+
+
+def stream_run(
+    streamed: StreamedStage, index: Index, source: WindowSource, ledger: Ledger | None, *targets: Any
+) -> Array | None:
+    """Read, make, store and mark the blocks of run ``index``; return their shares, joined."""
     axis = run_axis(streamed.work.stage) or 0
     share: Array | None = None
     runs = run_stage(streamed.work.stage, streamed.run)
@@ -67,6 +78,8 @@ def stream_run(streamed: StreamedStage, index: Index, source: WindowSource, *tar
                 share = np.empty(tuple(interval.length for interval in whole), levels[-1].dtype)
             share[relative_slices(streamed.work.stage.owned(streamed.work.stage.share, block), whole)] = levels[-1]
         del levels
+    if ledger is not None and streamed.grid is not None:
+        mark_block(ledger, index, grid=streamed.grid)
     return share
 
 
@@ -82,7 +95,8 @@ def _windows(streamed: StreamedStage, index: Index, source: WindowSource, axis: 
     for number, (block, window, read) in enumerate(zip(blocks, needed, new_reads(along, lengths), strict=True)):
         parts = [] if kept is None else [kept]
         if read.length:
-            parts.append(source.read((*window[:axis], read, *window[axis + 1 :])))
+            with naming_block(stage, block):
+                parts.append(source.read((*window[:axis], read, *window[axis + 1 :])))
         held = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
         parts, kept = [], None
         yield block, _cut(held, axis, 0, window[axis].length)

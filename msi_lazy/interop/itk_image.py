@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from msi_lazy.api import to_multiscale
 from msi_lazy.image import to_spatial_image
+from msi_lazy.store.arguments import check_switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -143,6 +144,7 @@ def itk_image_to_multiscale(
         head = itk.imread("head.nrrd")
         tree = itk_image_to_multiscale(head, [2, 4], anatomical_axes=True, method="gaussian")
     """
+    check_switch("anatomical_axes", anatomical_axes)
     grid, image = _read_itk_image(image)
     ndim = len(grid.spacing)
     if anatomical_axes and ndim != 3:
@@ -159,7 +161,7 @@ def itk_image_to_multiscale(
         dims=(*dims[::-1], "c")[: grid.pixels.ndim],
         scale=dict(zip(dims, grid.spacing.tolist(), strict=True)),
         translation=dict(zip(dims, grid.origin.tolist(), strict=True)),
-        name=name or _object_name(image),
+        name=_object_name(image) if name is None else name,
         axis_names=names,
         axis_units=units,
     )

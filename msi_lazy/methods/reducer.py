@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["WindowFunction", "name_of_function"]
+__all__ = ["WindowFunction", "check_function", "name_of_function"]
 
 Array = np.ndarray[Any, Any]
 
@@ -81,6 +82,26 @@ class WindowFunction:
                 f"{call} returned shape {result.shape}; it must return {out_shape}, one sample for each window"
             )
         return _as_dtype(result, array.dtype, call)
+
+
+def check_function(function: Any) -> None:
+    """Refuse what cannot be called as ``f(array, factors)``, as far as Python can tell beforehand.
+
+    Raises
+    ------
+    TypeError
+        Says what it was.
+    """
+    if not callable(function):
+        raise TypeError(f"a method is made of a function f(array, factors), not of {function!r}")
+    try:
+        called = signature(function)
+    except (TypeError, ValueError):  # some that are compiled do not say
+        return
+    try:
+        called.bind(None, ())
+    except TypeError as error:
+        raise TypeError(f"{function!r} cannot be called as f(array, factors): {error}") from None
 
 
 def name_of_function(function: Callable[..., Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from msi_lazy.methods.reducer import WindowFunction, name_of_function
+from msi_lazy.methods.reducer import WindowFunction, check_function, name_of_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["Method", "WindowKernel", "no_radius"]
+
+
+_CHOICES = {
+    "position": ("centre", "corner"),
+    "edge": ("replicate", "reflect"),
+    "float16_through": ("float16", "float32", "float64"),
+}
 
 
 class WindowKernel(Protocol):
@@ -73,6 +80,27 @@ class Method:
     float16_through: Literal["float16", "float32", "float64"] = "float32"
     """Float that half precision is computed in (numba has none); float64 where it rounds."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"the name of a method must be a text, not {self.name!r}")
+        if not self.name:
+            raise ValueError("a method's name must not be empty, and to register it in lower case and none of msi's")
+        for field in ("kernel", "radius"):
+            if not callable(getattr(self, field)):
+                raise TypeError(f"{field} of method {self.name!r} must be a function, not {getattr(self, field)!r}")
+        for field in ("description", "kinds"):
+            if not isinstance(getattr(self, field), str):
+                raise TypeError(f"{field} of method {self.name!r} must be a text, not {getattr(self, field)!r}")
+        for field in ("keeps_values", "chains", "labels", "takes_nodata"):
+            if not isinstance(getattr(self, field), bool):
+                raise TypeError(f"{field} of method {self.name!r} must be True or False, not {getattr(self, field)!r}")
+        for field, allowed in _CHOICES.items():
+            if getattr(self, field) not in allowed:
+                raise ValueError(
+                    f"{field} of method {self.name!r} must be one of {', '.join(map(repr, allowed))}, "
+                    f"not {getattr(self, field)!r}"
+                )
+
     @classmethod
     def from_function(
         cls,
@@ -110,10 +138,11 @@ class Method:
         >>> row.kernel(np.arange(10.0), (2,), (4,))
         array([1., 3., 5., 7.])
         """
+        check_function(function)
         if not callable(radius):
             raise TypeError(f"radius is a function of the factor, such as lambda factor: 2, not {radius!r}")
         return cls(
-            name or name_of_function(function),
+            name_of_function(function) if name is None else name,
             WindowFunction(function, radius),
             f"the function {name_of_function(function)}",
             keeps_values=keeps_values,

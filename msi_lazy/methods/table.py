@@ -23,6 +23,7 @@ __all__ = [
     "check_nodata",
     "describe_method",
     "is_for_labels",
+    "is_of_library",
     "method_names",
     "register_method",
     "resolve_method",
@@ -125,7 +126,7 @@ def register_method(method: Method) -> Method:
     TypeError
         Not a row.
     ValueError
-        Another method has this name.
+        No name in lower case, or another method has this name.
 
     Notes
     -----
@@ -134,7 +135,7 @@ def register_method(method: Method) -> Method:
     if not isinstance(method, Method):
         raise TypeError(f"register_method takes a Method, such as Method.from_function(f) gives, not {method!r}")
     _check_name(method)
-    if not method.name or method.name != method.name.lower() or method.name in {member.value for member in Methods}:
+    if method.name != method.name.lower() or method.name in {member.value for member in Methods}:
         raise ValueError(f"a method's name must be in lower case and none of msi's, not {method.name!r}")
     return _TABLE.setdefault(method.name, method)
 
@@ -160,6 +161,11 @@ def describe_method(name: str) -> tuple[str, str]:
     """
     row = _TABLE.get(name)
     return (f"msi_lazy.{name}" if name in _LIBRARY else name), (row.description if row else "") or name
+
+
+def is_of_library(method: Method) -> bool:
+    """Whether a method is one of the library's own, and not one by the same name."""
+    return _LIBRARY.get(method.name) == method
 
 
 def is_for_labels(name: str, dtype: np.dtype[Any]) -> bool:

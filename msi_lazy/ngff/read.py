@@ -76,9 +76,9 @@ def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
     try:
         multiscale = multiscales[0]
         version = str(holder.get("version") or multiscale.get("version") or "0.4")
-        dims = tuple(str(axis["name"]) for axis in multiscale["axes"])
-        kinds = tuple(axis.get("type") for axis in multiscale["axes"])
-        units = tuple(axis.get("unit") or None for axis in multiscale["axes"])
+        dims = _parse_dims(multiscale["axes"])
+        kinds = tuple(_text(axis.get("type")) for axis in multiscale["axes"])
+        units = tuple(_text(axis.get("unit")) for axis in multiscale["axes"])
         outer = parse_transforms(multiscale.get("coordinateTransformations"), len(dims))
         levels = tuple(_parse_level(dataset, outer, len(dims)) for dataset in multiscale["datasets"])
     except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -87,18 +87,31 @@ def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
         raise ValueError(f"the image is OME-Zarr {version}; versions 0.4 and 0.5 can be read")
     if not levels:
         raise ValueError("the OME-Zarr attributes of the group list no datasets")
-    name, method, metadata = (multiscale.get(key) for key in ("name", "type", "metadata"))
+    metadata = multiscale.get("metadata")
     return StoredImage(
         version=version,
-        name=str(name) if name else None,
+        name=_text(multiscale.get("name")),
         dims=dims,
         kinds=kinds,
         units=units,
         levels=levels,
-        method=str(method) if method else None,
+        method=_text(multiscale.get("type")),
         metadata=metadata if isinstance(metadata, Mapping) else {},
         channels=_channel_names(holder.get("omero")),
     )
+
+
+def _parse_dims(axes: Any) -> tuple[str, ...]:
+    """Names of the axes; they become names of dimensions."""
+    dims = tuple(axis["name"] for axis in axes)
+    if not all(isinstance(dim, str) and dim and "/" not in dim for dim in dims) or len(set(dims)) < len(dims):
+        raise ValueError(f"the axes of the image are called {dims}; they need different names, without '/'")
+    return dims
+
+
+def _text(value: Any) -> str | None:
+    """A text that is not empty; anything else says nothing."""
+    return value if isinstance(value, str) and value else None
 
 
 def _channel_names(omero: Any) -> tuple[str, ...]:
@@ -112,13 +125,16 @@ def _channel_names(omero: Any) -> tuple[str, ...]:
 
 
 def _parse_level(dataset: Mapping[str, Any], outer: tuple[Any, Any], ndim: int) -> StoredLevel:
+    path = dataset["path"]
+    if not isinstance(path, str):
+        raise ValueError(f"the OME-Zarr attributes of the group are malformed: a dataset has the path {path!r}")
     scale, translation = parse_transforms(dataset.get("coordinateTransformations"), ndim)
-    # the image-wide transformation applies after the level's own
-    return StoredLevel(
-        path=str(dataset["path"]),
-        scale=tuple((scale * outer[0]).tolist()),
-        translation=tuple((translation * outer[0] + outer[1]).tolist()),
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        # the image-wide transformation applies after the level's own
+        scale, translation = scale * outer[0], translation * outer[0] + outer[1]
+    if not (np.isfinite([scale, translation]).all() and (scale > 0).all()):
+        raise ValueError(f"the coordinate transformations of dataset {path!r} lead beyond what numbers can hold")
+    return StoredLevel(path, tuple(scale.tolist()), tuple(translation.tolist()))
 
 
 def parse_transforms(transforms: Any, ndim: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -130,13 +146,17 @@ def parse_transforms(transforms: Any, ndim: int) -> tuple[np.ndarray[Any, Any], 
             continue
         if kind not in ("scale", "translation") or kind not in transform:
             raise ValueError(f"coordinate transformation {dict(transform)} cannot be read: scale and translation can")
-        values = np.asarray(transform[kind], dtype=float)
+        try:
+            values = np.asarray(transform[kind], dtype=float)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"coordinate transformation {dict(transform)} cannot be read: numbers can") from None
         if values.shape != (ndim,) or not np.isfinite(values).all():
             raise ValueError(f"coordinate transformation {dict(transform)} does not fit {ndim} axes")
         if kind == "scale" and (values <= 0).any():
             raise ValueError(f"coordinate transformation {dict(transform)}: a scale must be positive")
-        if kind == "scale":
-            scale, translation = scale * values, translation * values
-        else:
-            translation = translation + values
+        with np.errstate(over="ignore", invalid="ignore"):
+            if kind == "scale":
+                scale, translation = scale * values, translation * values
+            else:
+                translation = translation + values
     return scale, translation

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["auto_factors", "parse_boundary", "parse_bytes_of", "parse_chunks", "parse_factors"]
 
+_TEXTS = (str, bytes, bytearray, memoryview)
+"""Sequences that are no sequences of numbers, whatever Python says."""
 _DEFAULT_CHUNK_EDGE = {1: 65536, 2: 256, 3: 64}
 """Chunk edge along each spatial dimension, by how many of them there are."""
 
@@ -32,7 +34,7 @@ def parse_factors(scale_factors: Any, axes: Sequence[Axis], boundary: Boundary) 
         An unknown dimension, a factor below 1, one that exceeds the level it is applied to, or,
         with ``boundary="exact"``, one that does not divide it.
     """
-    if isinstance(scale_factors, str) or not isinstance(scale_factors, Sequence):
+    if isinstance(scale_factors, _TEXTS) or not isinstance(scale_factors, Sequence):
         raise TypeError(
             f"scale_factors must be 'auto' or a sequence such as [2, 4] or [{{'y': 2, 'x': 2}}], not {scale_factors!r}"
         )
@@ -147,7 +149,7 @@ def parse_chunks(chunks: Any, axes: Sequence[Axis]) -> tuple[int, ...]:
         if unknown:
             raise ValueError(f"chunks name the dimension {unknown[0]!r}, but the image has {tuple(values)}")
         values.update(chunks)
-    elif isinstance(chunks, Sequence) and not isinstance(chunks, str):
+    elif isinstance(chunks, Sequence) and not isinstance(chunks, _TEXTS):
         if len(chunks) != len(axes):
             raise ValueError(f"chunks {tuple(chunks)} have {len(chunks)} entries, but the image has {tuple(values)}")
         values = dict(zip(values, chunks, strict=True))
@@ -178,6 +180,8 @@ def parse_bytes_of(argument: str, value: Any) -> int:
     message = f"{argument} must be a number of bytes or a text such as '64 MiB', not {value!r}"
     if isinstance(value, bool) or not isinstance(value, (Integral, str)):
         raise TypeError(message)
+    if isinstance(value, str) and not any(map(str.isdigit, value)):
+        raise ValueError(message)  # which Dask takes for one
     try:
         parsed = int(parse_bytes(value)) if isinstance(value, str) else int(value)
     except (ValueError, OverflowError):

@@ -13,12 +13,12 @@ from msi_lazy.errors import StoreExistsError
 from msi_lazy.graph.pipeline import open_array
 from msi_lazy.graph.source import lazy_array
 from msi_lazy.ngff.append import appended_attributes
-from msi_lazy.store.compute import crosses_processes, run
-from msi_lazy.store.graph import LevelArrays, write_graph
+from msi_lazy.store.compute import check_processes, compute
+from msi_lazy.store.graph import LevelArrays, align_blocks, write_graph
 from msi_lazy.store.hierarchy import write_coordinates
 from msi_lazy.store.layout import array_settings
 from msi_lazy.store.projection import project_write
-from msi_lazy.store.target import Target, as_store, find_target, is_in_memory, write_attributes
+from msi_lazy.store.target import Target, as_store, find_target, write_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,8 +65,7 @@ def write_levels(extension: Extension, store: Any, options: WriteOptions) -> Del
     if options.mode not in ("w-", "w"):
         raise ValueError(f"mode must be 'w-' (refuse what exists) or 'w' (overwrite it), not {options.mode!r}")
     target = find_target(store, options.group, options.storage_options)
-    if is_in_memory(store) and crosses_processes():
-        raise ValueError("a store in memory cannot be written by worker processes; use a path")
+    check_processes(store)
     _check_labels(target, len(extension.listed) + len(extension.paths))
     arrays = [lazy_array(image) for image in part.images]
     (read_back,) = project_write([part], [arrays], options.memory_limit, [False])
@@ -77,14 +76,9 @@ def write_levels(extension: Extension, store: Any, options: WriteOptions) -> Del
     _create(Target(MemoryStore(), "", target.zarr_format), extension, layouts)  # what cannot be stored fails here
     _create(target, extension, layouts)
     made = [open_array(target.store, target.below(path)) for path in extension.paths]
-    delayed = write_graph(
-        [LevelArrays(arrays, [existing, *made], read_back, kept=1)],
-        [_ListLevels(target, part.plan, tuple(extension.paths))],
-    )
-    if not options.compute:
-        return delayed
-    run(delayed, options.progress)
-    return None
+    aligned = [arrays[0], *align_blocks(arrays[1:], [array.shards or array.chunks for array in made])]
+    images = [LevelArrays(aligned, [existing, *made], read_back, kept=1)]
+    return compute(write_graph(images, [_ListLevels(target, part.plan, tuple(extension.paths))]), options)
 
 
 def _layout(extension: Extension, number: int, existing: zarr.Array[Any], target: Target) -> dict[str, Any]:

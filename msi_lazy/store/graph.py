@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
+from math import prod
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from dask.blockwise import BlockIndex, blockwise
-from dask.delayed import Delayed
-from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
+from dask.task_spec import DataNode, GraphNode
 
-from msi_lazy.graph.direct import emit_blocks
-from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
-from msi_lazy.graph.materialize import materialize
+from msi_lazy.graph.direct import block_geometry, emit_blocks
+from msi_lazy.graph.faults import naming_samples
+from msi_lazy.graph.levels import fuse_levels
+from msi_lazy.graph.marks import BlockMarks, number_blocks
 from msi_lazy.graph.pipeline import runs_in_rust
-from msi_lazy.graph.stages import is_stage_task
-from msi_lazy.graph.stream import LevelStore
+from msi_lazy.graph.stream import LevelStore, skip_block
 from msi_lazy.plan.blocks import aligned_blocks
-from msi_lazy.plan.pyramid import FINISH_FAN_IN
+from msi_lazy.store.gather import as_delayed, gather
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import dask.array as da
     import numpy as np
     import zarr
+    from dask.delayed import Delayed
     from dask.typing import Key
 
-__all__ = ["LevelArrays", "skip_block", "store_block", "write_graph"]
+    from msi_lazy.graph.marks import Ledger
+
+__all__ = ["LevelArrays", "align_blocks", "store_block", "write_graph"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class LevelArrays:
     """Stored array of each level."""
     read_back: Sequence[bool] = ()
     """Which stages read what the one before stored, in place of its shares."""
+    lossless: bool = True
+    """Whether the codecs are known to give back what they are given."""
     kept: int = 0
     """Levels from the finest that are in the store already and are not written again."""
 
@@ -69,11 +72,9 @@ def store_block(
     if probe and _none_is_empty(block, target):
         target = target.with_config({"write_empty_chunks": True})
     corner = (begins[position] for begins, position in zip(starts, index, strict=True))
-    target[tuple(slice(start, start + n) for start, n in zip(corner, block.shape, strict=True))] = block
-
-
-def skip_block(block: np.ndarray[Any, Any], target: zarr.Array[Any], index: tuple[int, ...], **_options: Any) -> None:
-    """Leave a block as it is in the store."""
+    window = tuple(slice(start, start + n) for start, n in zip(corner, block.shape, strict=True))
+    with naming_samples(f"storing block {index} of {target.path!r}", window):
+        target[window] = block
 
 
 def _none_is_empty(block: np.ndarray[Any, Any], target: zarr.Array[Any]) -> bool:
@@ -83,33 +84,60 @@ def _none_is_empty(block: np.ndarray[Any, Any], target: zarr.Array[Any]) -> bool
     return bool(((corners != fill) & (corners == corners)).all())
 
 
-def write_graph(images: Sequence[LevelArrays], completions: Sequence[Callable[[], None]]) -> Delayed:
+def align_blocks(arrays: Sequence[da.Array], units: Sequence[tuple[int, ...]]) -> list[da.Array]:
+    """``arrays`` in blocks of whole write units of their level, so that no two tasks write one chunk or shard."""
+    aligned = []
+    for array, unit in zip(arrays, units, strict=True):
+        blocks = aligned_blocks(array.chunks, unit)
+        aligned.append(array if blocks == array.chunks else array.rechunk(blocks))
+    return aligned
+
+
+def write_graph(
+    images: Sequence[LevelArrays],
+    completions: Sequence[Callable[[], None]],
+    ledger: Ledger | None = None,
+    done: frozenset[int] = frozenset(),
+) -> Delayed:
     """Build the graph that stores all levels of ``images``, and then runs ``completions`` in order.
 
     Keys carry a fresh token, as the same key under a held future would run nothing.
+
+    Parameters
+    ----------
+    images
+        What is stored.  Blocks of each level are whole write units: see :func:`align_blocks`.
+    completions
+        What ends the write.
+    ledger
+        Where blocks are marked that are stored, if they are.
+    done
+        Numbers of the blocks that are stored already.
     """
+    name = f"pyramid-write-{uuid4().hex}"
     graph: dict[Key, GraphNode] = {}
     sinks: list[Key] = []
+    noted = f"pyramid-ledger-{name}"
+    if ledger is not None:
+        graph[noted] = DataNode(noted, ledger)
+    first = 0
     for image in images:
-        tasks, ends = _store_levels(image)
+        grids = number_blocks([grid.counts for grid in block_geometry(image.arrays)], first)
+        first = grids[-1].first + prod(grids[-1].counts)
+        marks = BlockMarks(noted, grids, done, image.lossless) if ledger is not None else None
+        tasks, ends = _store_levels(image, marks)
         graph |= tasks
         sinks.extend(ends)
-    name = f"pyramid-write-{uuid4().hex}"
-    graph |= _finish(name, sinks, completions)
-    return Delayed(name, HighLevelGraph.from_collections(name, graph))
+    graph |= gather(name, sinks, _wait, _complete, tuple(completions))
+    return as_delayed(graph, name)
 
 
-def _store_levels(image: LevelArrays) -> tuple[dict[Key, GraphNode], Sequence[Key]]:
+def _store_levels(image: LevelArrays, marks: BlockMarks | None) -> tuple[dict[Key, GraphNode], Sequence[Key]]:
     """Tasks that store one image, and those of them that nothing waits for."""
     token = uuid4().hex
-    # levels that are kept are not written, so their blocks may lie as they will
-    arrays = [
-        array if number < image.kept else _aligned(array, stored)
-        for number, (array, stored) in enumerate(zip(image.arrays, image.targets, strict=True))
-    ]
     opened: dict[Key, GraphNode] = {}
     stores = []
-    for number, (array, stored) in enumerate(zip(arrays, image.targets, strict=True)):
+    for number, (array, stored) in enumerate(zip(image.arrays, image.targets, strict=True)):
         key = f"pyramid-target{number}-{token}"
         opened[key] = DataNode(key, stored)
         starts = tuple(tuple(accumulate(lengths[:-1], initial=0)) for lengths in array.chunks)
@@ -117,50 +145,10 @@ def _store_levels(image: LevelArrays) -> tuple[dict[Key, GraphNode], Sequence[Ke
         stores.append(
             LevelStore(skip_block if number < image.kept else store_block, key, {"starts": starts, "probe": probe})
         )
-    fused = emit_blocks(arrays, stores, token, image.read_back) or _fuse(arrays, stores, opened, token)
+    fused = emit_blocks(image.arrays, stores, token, image.read_back, marks)
+    if fused is None:
+        fused = fuse_levels(image.arrays, stores, opened, token, marks)
     return opened | fused.tasks, fused.sinks
-
-
-def _fuse(
-    arrays: Sequence[da.Array], stores: Sequence[LevelStore], opened: Mapping[Key, GraphNode], token: str
-) -> FusedGraph:
-    """Fused tasks of any arrays, from their whole graph."""
-    layers: dict[str, Any] = {"pyramid-targets": MaterializedLayer(dict(opened))}
-    dependencies: dict[str, set[str]] = {"pyramid-targets": set()}
-    wanted: list[Key] = []
-    for number, (array, store) in enumerate(zip(arrays, stores, strict=True)):
-        name, dims = f"pyramid-store{number}-{token}", tuple(range(array.ndim))
-        pairs = (array.name, dims, TaskRef(store.target), None, BlockIndex(array.numblocks), dims)
-        numblocks = {array.name: array.numblocks}
-        layer = blockwise(store.store, name, dims, *pairs, numblocks=numblocks, **store.options)
-        layers |= {**array.dask.layers, name: layer}
-        dependencies |= {**array.dask.dependencies, name: {array.name, "pyramid-targets"}}
-        wanted.extend(layer.get_output_keys())
-    return fuse_blocks(materialize(HighLevelGraph(layers, dependencies)), wanted, is_stage_task, token)
-
-
-def _aligned(array: da.Array, stored: zarr.Array[Any]) -> da.Array:
-    """``array`` in blocks of whole write units of ``stored``, so that no two tasks write one chunk."""
-    blocks = aligned_blocks(array.chunks, stored.shards or stored.chunks)
-    if blocks == array.chunks:
-        return array
-    rechunked: da.Array = array.rechunk(blocks)
-    return rechunked
-
-
-def _finish(key: str, sinks: Sequence[Key], completions: Sequence[Callable[[], None]]) -> dict[Key, GraphNode]:
-    """A small tree of tasks that waits for all of ``sinks``, then runs ``completions``."""
-    tasks: dict[Key, GraphNode] = {}
-    waiting = list(sinks)
-    while len(waiting) > FINISH_FAN_IN:
-        groups = [waiting[i : i + FINISH_FAN_IN] for i in range(0, len(waiting), FINISH_FAN_IN)]
-        waiting = []
-        for group in groups:
-            name = (f"pyramid-wait-{key}", len(tasks))
-            tasks[name] = Task(name, _wait, List(*map(TaskRef, group)))
-            waiting.append(name)
-    tasks[key] = Task(key, _complete, List(*map(TaskRef, waiting)), tuple(completions))
-    return tasks
 
 
 def _wait(_done: list[Any]) -> None:

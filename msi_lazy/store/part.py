@@ -37,6 +37,8 @@ class Part:
     """Codecs of all levels."""
     encoding: Mapping[str, Any] = field(default_factory=dict)
     """Settings per level, in the form of xarray's ``DataTree.to_zarr``."""
+    origin: Sequence[xr.DataArray] = ()
+    """The image of every scale before its dimensions were put in order, where they were."""
     measured: int | None = None
     """Dimension of the channels whose windows are measured when all is stored; ``None`` if none are."""
 
@@ -52,6 +54,9 @@ class WriteOptions:
     progress: bool = False
     storage_options: Mapping[str, Any] | None = None
     memory_limit: int | str | None = None
+    resume: bool = False
+    source_id: str | None = None
+    retries: int = 0
 
 
 def clean_group(group: str) -> str:

@@ -1,10 +1,11 @@
-"""The target of a write: whether it may be created, its groups and arrays, its attributes."""
+"""The target of a write: its groups and arrays, its attributes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,41 +15,38 @@ from typing import TYPE_CHECKING, Any, Literal
 import zarr
 from zarr.core.sync import sync
 from zarr.errors import ZarrUserWarning
-from zarr.storage import LocalStore, MemoryStore, StorePath, ZipStore
+from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from msi_lazy.errors import StoreExistsError
-from msi_lazy.graph.locations import Location, locate
+from msi_lazy.graph.locations import locate
 from msi_lazy.graph.pipeline import open_array
 from msi_lazy.ngff.write import array_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from zarr.abc.store import Store
     from zarr.core.buffer import Buffer
 
 __all__ = [
+    "ZARR_DOCUMENTS",
     "Mode",
     "Target",
     "as_store",
-    "check_parents",
-    "check_target",
     "consolidate",
     "consolidate_above",
     "find_target",
-    "holds_zarr",
     "is_in_memory",
     "open_target",
+    "quietly",
     "store_contents",
     "write_attributes",
 ]
 
 Mode = Literal["w-", "w"]
 ZarrFormat = Literal[2, 3]
-_ZARR_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-_VERSIONS = {2: "0.4", 3: "0.5"}
-"""OME-Zarr version that each Zarr version is written for."""
-_CONSOLIDATING = Lock()
+ZARR_DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
+_SILENCING = Lock()
 """Held while a warning is silenced: threads that did it together would leave it so."""
 
 
@@ -86,120 +84,35 @@ def as_store(store: Any) -> Any:
     return store.store_path if isinstance(store, zarr.Group) else store
 
 
-def check_target(
-    store: Any, group: str, mode: Mode, sources: Sequence[Location], options: Mapping[str, Any] | None
-) -> None:
-    """Refuse a target that must not be written, before anything is created or deleted.
-
-    Raises
-    ------
-    ValueError
-        The mode is unknown, or the target holds the image being read, or is part of it, or is a
-        directory that no Zarr library made.
-    StoreExistsError
-        The target exists and ``mode`` is ``"w-"``.
-    """
-    if mode not in ("w-", "w"):
-        raise ValueError(f"mode must be 'w-' (refuse an existing target) or 'w' (overwrite it), not {mode!r}")
-    if isinstance(store, ZipStore) or (isinstance(store, (str, Path)) and str(store).endswith(".zip")):
-        raise ValueError("a zip file cannot be written in parallel: write a directory, and zip it without compression")
-    target = locate(store, group)
-    for source in sources:
-        if source.overlaps(target):
-            raise ValueError(
-                f"the target {target} and the image being read, {source}, overlap: writing would destroy the source; "
-                f"write to another path"
-            )
-    directory = target.directory
-    if directory is None:
-        if mode == "w-" and holds_zarr(store, options, group):
-            raise StoreExistsError(f"the store {target} holds data already; pass mode='w' to overwrite it")
-        return
-    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
-        return
-    if mode == "w-":
-        raise StoreExistsError(f"{directory} exists already; pass mode='w' to overwrite it, or another path")
-    if not directory.is_dir() or not any((directory / marker).exists() for marker in _ZARR_MARKERS):
-        raise ValueError(f"{directory} is not a Zarr hierarchy, so it is not overwritten; remove it yourself")
-
-
-def check_parents(store: Any, group: str, zarr_format: ZarrFormat, options: Mapping[str, Any] | None) -> None:
-    """Refuse to put an image below what is no group for it.
-
-    Raises
-    ------
-    ValueError
-        A directory of other files, an array, a group of another Zarr version, or an image.
-    """
-    parts = group.split("/") if group else []
-    if parts[:1] == ["OME"]:
-        raise ValueError("group 'OME' is where a store lists its images; give another one")
-    for depth in range(len(parts)):
-        above = "/".join(parts[:depth])
-        where = locate(store, above)
-        try:
-            found = zarr.open(store, path=above or None, mode="r", storage_options=dict(options) if options else None)
-        except (FileNotFoundError, KeyError):
-            directory = where.directory
-            if directory is not None and directory.exists() and any(directory.iterdir()):
-                raise ValueError(
-                    f"{directory} is not a Zarr hierarchy, so nothing is put into it; choose another place"
-                ) from None
-            continue
-        if isinstance(found, zarr.Array):
-            raise ValueError(f"{where} is a Zarr array, so no image can be put into it; choose another place")
-        if found.metadata.zarr_format != zarr_format:
-            raise ValueError(
-                f"{where} is Zarr v{found.metadata.zarr_format}, which OME-Zarr {_VERSIONS[zarr_format]} cannot be put "
-                f"into; write version={_VERSIONS[5 - zarr_format]!r}, or choose another place"
-            )
-        if _is_image(found):
-            raise ValueError(
-                f"{where} is an image itself, and others do not belong into it; write labels with write_labels, or "
-                f"choose another place"
-            )
-
-
-def _is_image(group: zarr.Group) -> bool:
-    attributes: dict[str, Any] = group.attrs.asdict()
-    ome = attributes.get("ome")
-    return "multiscales" in attributes or (isinstance(ome, dict) and "multiscales" in ome)
-
-
-def holds_zarr(store: Any, options: Mapping[str, Any] | None, group: str = "") -> bool:
-    """Whether there is a Zarr group or array at ``group`` in ``store``."""
-    try:
-        zarr.open(store, path=group or None, mode="r", storage_options=dict(options) if options else None)
-    except (FileNotFoundError, KeyError):
-        return False
-    return True
-
-
 def open_target(
-    store: Any, group: str, mode: Mode, zarr_format: ZarrFormat, options: Mapping[str, Any] | None
+    store: Any, group: str, zarr_format: ZarrFormat, options: Mapping[str, Any] | None, *, exists: bool
 ) -> Target:
-    """Create the image's group; what was there is deleted, if it is Zarr's and ``mode`` is ``"w"``.
-
-    The groups above it are created if they are missing; nothing else in them is touched.
+    """Open the image's group, to be written in; it is created, and so are those above it, where they are missing.
 
     A local path is made absolute, so that it means the same wherever the blocks are written.
+
+    Parameters
+    ----------
+    exists
+        Whether something of ours or of Zarr's is known to be there; else whatever is there is refused.
     """
     directory = locate(store).directory
     if directory is not None and isinstance(store, (str, Path, LocalStore)):
         store = LocalStore(os.fspath(directory))
         options = None
-    # zarr's own "w" would empty a prefix that holds something else, too
-    effective: Mode = "w" if mode == "w" and holds_zarr(store, options, group) else "w-"
     settings: dict[str, Any] = {"zarr_format": zarr_format, "storage_options": dict(options) if options else None}
     parts = group.split("/") if group else []
     try:
         for depth in range(len(parts)):
             zarr.open_group(store, path="/".join(parts[:depth]) or None, mode="a", **settings)
-        made = zarr.open_group(store, path=group or None, mode=effective, **settings)
+        made = zarr.open_group(store, path=group or None, mode="a" if exists else "w-", **settings)
     except FileExistsError:
         raise StoreExistsError(
             f"{locate(store, group)} holds something that is no Zarr hierarchy; choose another place"
         ) from None
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        fault = f"{locate(store, group)} cannot be created ({error.strerror or error})"
+        raise type(error)(error.errno, f"{fault}; choose a place that can be written") from error
     return Target(made.store, made.path, zarr_format)
 
 
@@ -235,7 +148,7 @@ def store_contents(target: Target, contents: Mapping[str, Buffer]) -> None:
 
 def _rank(key: str) -> tuple[bool, int]:
     """Metadata from the root down, then the rest."""
-    is_metadata = key.rpartition("/")[2] in _ZARR_MARKERS
+    is_metadata = key.rpartition("/")[2] in ZARR_DOCUMENTS
     return not is_metadata, key.count("/") if is_metadata else 0
 
 
@@ -246,6 +159,14 @@ def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
     consolidate(target)
 
 
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without zarr's warnings, of what it takes for strange in a store."""
+    with _SILENCING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        yield
+
+
 def consolidate(target: Target) -> None:
     """Consolidate the metadata of all nodes, as xarray does.
 
@@ -254,8 +175,7 @@ def consolidate(target: Target) -> None:
     """
     if not target.store.supports_consolidated_metadata:
         return
-    with _CONSOLIDATING, warnings.catch_warnings():  # not in Zarr v3's specification, but xarray asks for it
-        warnings.simplefilter("ignore", ZarrUserWarning)
+    with quietly():  # not in Zarr v3's specification, but xarray asks for it
         zarr.consolidate_metadata(target.store, path=target.path or None, zarr_format=target.zarr_format)
 
 

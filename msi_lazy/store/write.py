@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version as package_version
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.errors import StoreExistsError
-from msi_lazy.graph.direct import can_emit
+from msi_lazy.graph.direct import block_geometry, can_emit
 from msi_lazy.graph.origins import origins
 from msi_lazy.graph.pipeline import is_lossless
 from msi_lazy.graph.source import is_in_memory as is_loaded
 from msi_lazy.graph.source import lazy_array
 from msi_lazy.ngff.write import VERSIONS, array_path, check_holdable
+from msi_lazy.store.begin import begin_write
+from msi_lazy.store.checks import check_parents, check_target, holds_zarr
 from msi_lazy.store.completion import Completion, ListImage, ListLabels
-from msi_lazy.store.compute import crosses_processes, run
-from msi_lazy.store.graph import LevelArrays, write_graph
+from msi_lazy.store.compute import check_processes, compute
+from msi_lazy.store.fingerprint import fingerprint_part
+from msi_lazy.store.graph import LevelArrays, align_blocks, write_graph
 from msi_lazy.store.hierarchy import (
     asked_settings,
     check_encoding,
@@ -22,17 +27,10 @@ from msi_lazy.store.hierarchy import (
     create_hierarchy,
     loaded_coordinates,
 )
+from msi_lazy.store.layout import write_unit
+from msi_lazy.store.ledger import empty_group
 from msi_lazy.store.projection import project_write
-from msi_lazy.store.target import (
-    Target,
-    as_store,
-    check_parents,
-    check_target,
-    find_target,
-    holds_zarr,
-    is_in_memory,
-    open_target,
-)
+from msi_lazy.store.target import Target, as_store, find_target, open_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,30 +46,43 @@ if TYPE_CHECKING:
 
 __all__ = ["write_image", "write_labels_into"]
 
+_RESUMABLE = "what is stored so far is kept: to_zarr(..., resume=True) goes on from there"
+
 
 def write_image(parts: Sequence[Part], store: Any, options: WriteOptions) -> Delayed | None:
     """Write an image, the first of ``parts``, and the label images below it; see :func:`msi_lazy.to_zarr`."""
     if options.version not in VERSIONS:
         raise ValueError(f"version must be one of {', '.join(map(repr, VERSIONS))}, not {options.version!r}")
     store = as_store(store)
+    names = tuple(part.path.rpartition("/")[2] for part in parts[1:])
+    parts = [parts[0], *sorted(parts[1:], key=lambda part: part.path)]  # blocks are numbered in this order
     for part in parts:
         _check_part(part)
     arrays = [[lazy_array(image) for image in part.images] for part in parts]
     read = [array for levels in arrays for array in levels]
     read += [lazy_array(variable) for part in parts for variable in _lazy_variables(part.tree, part.plan)]
-    check_parents(store, options.group, _zarr_format(options.version), options.storage_options)
-    check_target(store, options.group, options.mode, origins(read), options.storage_options)
-    _check_processes(store)
-    prepared = _prepare(parts, arrays, _zarr_format(options.version), options)
-    target = open_target(store, options.group, options.mode, _zarr_format(options.version), options.storage_options)
+    zarr_format = _zarr_format(options.version)
+    check_parents(store, options.group, zarr_format, options.storage_options)
+    check_target(store, options.group, options.mode, origins(read), options.storage_options, options.resume)
+    check_processes(store)
+    prepared = _prepare(parts, arrays, zarr_format, options)
+    images = {
+        image.part.path: fingerprint_part(image.part, image.arrays, image.contents, options.source_id)
+        for image in prepared
+    }
+    fingerprint = {"msi_lazy": package_version("msi-lazy"), "images": images}
+    blocks = sum(prod(grid.counts) for image in prepared for grid in block_geometry(image.arrays))
+    begun = begin_write(store, options, zarr_format, fingerprint, blocks)
+    target = begun.target
     completions: list[Callable[[], None]] = []
-    names = tuple(part.path.rpartition("/")[2] for part in parts[1:])
     if names:
         completions = [*(_completion(part, _below(target, part.path)) for part in parts[1:]), ListLabels(target, names)]
     completions.append(_completion(parts[0], target))
     if options.group:
         completions.append(ListImage(*_root_of(target, options.group)))
-    return _write(prepared, target, completions, options)
+    completions += [*begun.completions, begun.ledger.remove]
+    created = [_create(image, target) for image in prepared]
+    return compute(write_graph(created, completions, begun.ledger, begun.done), options, _RESUMABLE)
 
 
 def write_labels_into(part: Part, store: Any, options: WriteOptions) -> Delayed | None:
@@ -91,11 +102,14 @@ def write_labels_into(part: Part, store: Any, options: WriteOptions) -> Delayed 
     if exists and options.mode == "w-":
         raise StoreExistsError(f"the store holds {where!r} already; pass mode='w' to overwrite it")
     check_target(store, where, options.mode, origins([*arrays, *others]), options.storage_options)
-    _check_processes(store)
-    prepared = _prepare([part], [arrays], _zarr_format(options.version), options)
-    open_target(store, where, options.mode, image.zarr_format, options.storage_options)
+    check_processes(store)
+    (prepared,) = _prepare([part], [arrays], _zarr_format(options.version), options)
+    label = open_target(store, where, image.zarr_format, options.storage_options, exists=exists)
+    if exists:
+        empty_group(label)
     name = part.path.rpartition("/")[2]
-    return _write(prepared, image, [_completion(part, _below(image, part.path)), ListLabels(image, (name,))], options)
+    completions: list[Callable[[], None]] = [_completion(part, _below(image, part.path)), ListLabels(image, (name,))]
+    return compute(write_graph([_create(prepared, image)], completions), options)
 
 
 @dataclass(frozen=True)
@@ -107,45 +121,39 @@ class _Prepared:
     arrays: Sequence[da.Array]
     contents: Mapping[str, Buffer]
     read_back: Sequence[bool]
+    lossless: bool
 
 
 def _prepare(
     parts: Sequence[Part], arrays: Sequence[Sequence[da.Array]], zarr_format: ZarrFormat, options: WriteOptions
 ) -> list[_Prepared]:
-    lossless = [
-        can_emit(levels) and not part.encoding and (part.compressors == "auto" or is_lossless(part.compressors))
-        for part, levels in zip(parts, arrays, strict=True)
-    ]
-    read_back = project_write(parts, arrays, options.memory_limit, lossless)
+    lossless = [not part.encoding and (part.compressors == "auto" or is_lossless(part.compressors)) for part in parts]
+    may = [same and can_emit(levels) for same, levels in zip(lossless, arrays, strict=True)]
+    read_back = project_write(parts, arrays, options.memory_limit, may)
     prepared = []
-    for part, levels, again in zip(parts, arrays, read_back, strict=True):
+    for part, levels, again, same in zip(parts, arrays, read_back, lossless, strict=True):
         tree = loaded_coordinates(part.tree)
-        prepared.append(_Prepared(part, tree, levels, compose_hierarchy(part, tree, zarr_format), again))
+        contents = compose_hierarchy(part, tree, zarr_format)
+        prepared.append(_Prepared(part, tree, _aligned(part, levels), contents, again, same))
     return prepared
 
 
-def _write(
-    prepared: Sequence[_Prepared], target: Target, completions: Sequence[Callable[[], None]], options: WriteOptions
-) -> Delayed | None:
-    """Create what is prepared below ``target``, and store it."""
-    images = []
-    for image in prepared:
-        below = _below(target, image.part.path)
-        create_hierarchy(below, image.tree, image.part.plan, image.contents)
-        targets = [
-            below.open_level(
-                level.number,
-                image.part.plan.name,
-                asked_settings(image.part.encoding, level, image.part.plan).get("write_empty_chunks", False),
-            )
-            for level in image.part.plan.levels
-        ]
-        images.append(LevelArrays(image.arrays, targets, image.read_back))
-    delayed = write_graph(images, completions)
-    if not options.compute:
-        return delayed
-    run(delayed, options.progress)
-    return None
+def _aligned(part: Part, arrays: Sequence[da.Array]) -> list[da.Array]:
+    """Every level in blocks of whole chunks or shards."""
+    asked = (asked_settings(part.encoding, level, part.plan) for level in part.plan.levels)
+    pairs = zip(part.plan.levels, asked, strict=True)
+    return align_blocks(arrays, [write_unit(level, part.plan, part.shards, settings) for level, settings in pairs])
+
+
+def _create(image: _Prepared, target: Target) -> LevelArrays:
+    """Create what is prepared below ``target``."""
+    plan, below = image.part.plan, _below(target, image.part.path)
+    create_hierarchy(below, image.tree, plan, image.contents)
+    targets = []
+    for level in plan.levels:
+        settings = asked_settings(image.part.encoding, level, plan)
+        targets.append(below.open_level(level.number, plan.name, settings.get("write_empty_chunks", False)))
+    return LevelArrays(image.arrays, targets, image.read_back, image.lossless)
 
 
 def _zarr_format(version: str) -> ZarrFormat:
@@ -167,11 +175,6 @@ def _completion(part: Part, target: Target) -> Completion:
         return Completion(target, part.attributes)
     coarsest = array_path(part.plan.levels[-1].number, part.plan.name)
     return Completion(target, part.attributes, coarsest, part.measured)
-
-
-def _check_processes(store: Any) -> None:
-    if is_in_memory(store) and crosses_processes():
-        raise ValueError("a store in memory cannot be written by worker processes; write to a path")
 
 
 def _check_part(part: Part) -> None:

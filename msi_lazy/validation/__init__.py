@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msi_lazy.store.arguments import check_store
 from msi_lazy.validation.checks import Checks
 from msi_lazy.validation.chunks import DECODE, Decode
 from msi_lazy.validation.hierarchy import check_hierarchy
@@ -62,6 +63,7 @@ def validate(
     """
     if decode not in DECODE:
         raise ValueError(f"decode must be one of {', '.join(map(repr, DECODE))}, not {decode!r}")
+    check_store(store, storage_options)
     checks = Checks()
     try:
         group = open_root(store, storage_options)

@@ -8,6 +8,7 @@ import zarr
 from zarr.errors import ContainsArrayError
 
 from msi_lazy.graph.pipeline import reopen_array
+from msi_lazy.store.codecs import refuse_pickles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,7 +113,9 @@ def _open_group(store: Any, path: str, zarr_format: Literal[2, 3]) -> zarr.Group
 
 
 def _open_array(store: Any, path: str, zarr_format: Literal[2, 3]) -> zarr.Array[Any]:
-    return reopen_array(zarr.open_array(store, path=path, mode="r", zarr_format=zarr_format))
+    array = zarr.open_array(store, path=path, mode="r", zarr_format=zarr_format)
+    refuse_pickles(array)
+    return reopen_array(array)
 
 
 def _reach(store: Any, options: dict[str, Any] | None) -> None:

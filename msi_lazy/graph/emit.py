@@ -1,0 +1,166 @@
+"""The fused tasks of one stage, written down from its plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from dask.task_spec import GraphNode, Task, TaskRef
+
+from msi_lazy.graph.blocks import StageWork, merge_block, pick_level, read_back_block, read_block, restore_share
+from msi_lazy.graph.faults import block_text
+from msi_lazy.graph.fused_task import BlockPosition, External, Listed, Slot, Template, make_template, run_fused
+from msi_lazy.graph.marks import BlockGrid, mark_block
+from msi_lazy.graph.merge import touched_blocks
+from msi_lazy.graph.stream import LevelStore, StreamedStage, skip_block, stream_run
+from msi_lazy.plan.memory import finer_window
+from msi_lazy.plan.runs import run_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Set
+
+    from dask.typing import Key
+
+    from msi_lazy.graph.remaining import RemainingBlocks
+    from msi_lazy.plan.stages import StagePlan
+
+__all__ = ["EmittedStage", "emit_stage", "task_text"]
+
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class EmittedStage:
+    """A stage as its tasks make it."""
+
+    name: str
+    """Of its tasks."""
+    work: StageWork
+    """The stage, block by block."""
+    source: str
+    """Task that holds what the first stage reads; empty for later ones."""
+    stage: StagePlan
+    """What its tasks own: blocks, or runs of them."""
+    hand_on: bool
+    """Whether its tasks return their share; else the next stage reads back what they stored."""
+    stores: tuple[LevelStore, ...]
+    """How each level that it writes is stored."""
+    remaining: RemainingBlocks
+    """Which of its blocks have a task."""
+    ledger: Key | None = None
+    """Task that holds the ledger, if blocks are marked."""
+    grid: BlockGrid | None = None
+    """Its blocks as they are marked."""
+
+    @property
+    def in_runs(self) -> bool:
+        """Whether a task makes several blocks, one after another."""
+        return self.stage is not self.work.stage
+
+    def key(self, index: Index) -> Key:
+        """Key of the task of a block."""
+        key: Key = (self.name, *index)
+        return key
+
+    def made_again(self) -> EmittedStage:
+        """The same, but nothing is stored or marked."""
+        skipped = tuple(replace(store, store=skip_block) for store in self.stores)
+        return replace(self, stores=skipped, ledger=None, grid=None)
+
+
+def emit_stage(emitted: EmittedStage, below: EmittedStage | None) -> dict[Key, GraphNode]:
+    """One task for each block, or run of blocks, that remains to be made; ``below`` is the stage before."""
+    remaining = emitted.remaining
+    make = _run_tasks if emitted.in_runs else _block_tasks
+    tasks = make(emitted, below, sorted(remaining.stored))
+    tasks |= make(emitted.made_again(), below, sorted(remaining.again))
+    if remaining.restored:
+        tasks |= _restoring_tasks(emitted, remaining.restored)
+    return tasks
+
+
+def _run_tasks(emitted: EmittedStage, _below: EmittedStage | None, indices: Iterable[Index]) -> dict[Key, GraphNode]:
+    """One task per run of blocks of the first stage."""
+    work = emitted.work
+    streamed = StreamedStage(work, work.reading.run, emitted.stores, emitted.hand_on, emitted.grid)
+    ledger = None if emitted.ledger is None else TaskRef(emitted.ledger)
+    inputs = [TaskRef(emitted.source), ledger, *(TaskRef(store.target) for store in emitted.stores)]
+    keyed = ((emitted.key(index), index) for index in indices)
+    return {key: Task(key, stream_run, streamed, index, *inputs) for key, index in keyed}
+
+
+def _block_tasks(emitted: EmittedStage, below: EmittedStage | None, indices: Iterable[Index]) -> dict[Key, GraphNode]:
+    """One task per block of a stage; blocks that wait for as many others have one template."""
+    targets = [TaskRef(store.target) for store in emitted.stores]
+    if emitted.ledger is not None:
+        targets.append(TaskRef(emitted.ledger))
+    templates: dict[int, Template] = {}
+    tasks: dict[Key, GraphNode] = {}
+    for index in indices:
+        inputs = [TaskRef(emitted.source)] if below is None else _inputs(emitted.work, below, index)
+        if len(inputs) not in templates:
+            templates[len(inputs)] = _template(emitted, below, len(inputs))
+        key = emitted.key(index)
+        tasks[key] = Task(key, run_fused, templates[len(inputs)], index, *inputs, *targets)
+    return tasks
+
+
+def _restoring_tasks(emitted: EmittedStage, indices: Set[Index]) -> dict[Key, GraphNode]:
+    """One task for each block whose share is made from what is stored."""
+    options = (("work", emitted.work), ("stage", emitted.stage))
+    template = make_template([(restore_share, (External(0), BlockPosition.INDEX), options)], (0,))
+    stored = TaskRef(emitted.stores[-1].target)
+    keyed = ((emitted.key(index), index) for index in sorted(indices))
+    return {key: Task(key, run_fused, template, index, stored) for key, index in keyed}
+
+
+def _inputs(work: StageWork, below: EmittedStage, index: Index) -> list[TaskRef]:
+    """What block ``index`` of a later stage waits for: shares, or what is stored and the tasks that store it."""
+    if below.hand_on:
+        return [TaskRef(below.key(at)) for at in touched_blocks(work, below.stage, index)]
+    level = below.stage.written[-1]
+    finer = finer_window(below.stage, work.stage.first, work.stage.needed(index)[0])
+    touched = product(*below.stage.touching(level, finer))
+    waited = (TaskRef(below.key(at)) for at in touched if at in below.remaining.made)
+    return [TaskRef(below.stores[-1].target), *waited]
+
+
+def _template(emitted: EmittedStage, below: EmittedStage | None, inputs: int) -> Template:
+    """Steps of one block: read or merge, then pick and store each level, mark the block, then pick the share."""
+    calls: list[tuple[Any, tuple[Any, ...], tuple[tuple[str, Any], ...]]]
+    stage = emitted.work.stage
+    if below is None:
+        calls = [(read_block, (External(0), BlockPosition.INDEX), (("work", emitted.work),))]
+    else:
+        options = (("work", emitted.work), ("before", below.stage))
+        externals = tuple(map(External, range(inputs)))
+        if below.hand_on:
+            calls = [(merge_block, (Listed(externals), BlockPosition.INDEX), options)]
+        else:
+            calls = [(read_back_block, (externals[0], Listed(externals[1:]), BlockPosition.INDEX), options)]
+    for position, store in enumerate(emitted.stores):
+        calls.append((pick_level, (Slot(0),), (("position", position),)))
+        stored = (Slot(len(calls) - 1), External(inputs + position), BlockPosition.INDEX)
+        calls.append((store.store, stored, tuple(store.options.items())))
+    if emitted.grid is not None:
+        ledger = External(inputs + len(emitted.stores))
+        calls.append((mark_block, (ledger, BlockPosition.INDEX), (("grid", emitted.grid),)))
+    if stage.share is None or not emitted.hand_on:
+        return make_template(calls, ())
+    calls.append((pick_level, (Slot(0),), (("position", len(stage.written)),)))
+    return make_template(calls, (len(calls) - 1,))
+
+
+def task_text(task: Any) -> str:
+    """Which block a task makes, in words; its key, if it is no block."""
+    first, *rest = getattr(task, "args", ()) or (None,)
+    if isinstance(first, StreamedStage):
+        stage = run_stage(first.work.stage, first.run)
+        return block_text(stage, rest[0])
+    if isinstance(first, Template):
+        found = (value for step in first.steps for name, value in step.kwargs if name == "work")
+        work = next(found, None)
+        if work is not None:
+            return block_text(work.stage, rest[0])
+    return str(getattr(task, "key", task))

@@ -1,0 +1,99 @@
+"""Marks of blocks that are stored: what lets a write that died go on.
+
+The blocks of an image are numbered through, grid after grid.  A grid is a stage where the tasks come straight from
+the plan, and a level where they do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+from math import prod
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dask.typing import Key
+
+__all__ = ["BlockGrid", "BlockMarks", "Ledger", "mark_block", "number_blocks"]
+
+Index = tuple[int, ...]
+
+
+class Ledger(Protocol):
+    """Where marks are kept; must pickle, as tasks hold it."""
+
+    def mark(self, number: int) -> None:
+        """Note that all chunks of block ``number`` are stored."""
+        ...
+
+
+@dataclass(frozen=True)
+class BlockGrid:
+    """Blocks that are numbered in C order, from ``first`` on."""
+
+    first: int
+    """Number of the first block."""
+    counts: tuple[int, ...]
+    """Blocks along each dimension."""
+
+    def number(self, index: Index) -> int:
+        """Number of the block at ``index``.
+
+        Examples
+        --------
+        >>> BlockGrid(10, (2, 3)).number((1, 2))
+        15
+        """
+        return self.first + int(np.ravel_multi_index(index, self.counts))
+
+    def among(self, numbers: frozenset[int]) -> frozenset[Index]:
+        """Indices of the blocks whose number is one of ``numbers``.
+
+        Examples
+        --------
+        >>> sorted(BlockGrid(10, (2, 3)).among(frozenset({3, 10, 15, 16})))
+        [(0, 0), (1, 2)]
+        """
+        mine = [number - self.first for number in numbers if 0 <= number - self.first < prod(self.counts)]
+        if not mine:
+            return frozenset()
+        return frozenset(zip(*(along.tolist() for along in np.unravel_index(mine, self.counts)), strict=True))
+
+
+@dataclass(frozen=True)
+class BlockMarks:
+    """How the blocks of one image are marked once they are stored, and which of them were before."""
+
+    ledger: Key
+    """Task that holds the :class:`Ledger`."""
+    grids: tuple[BlockGrid, ...]
+    """The blocks, as :func:`msi_lazy.graph.direct.block_geometry` tells them."""
+    done: frozenset[int] = frozenset()
+    """Numbers of the blocks that need not be stored again."""
+    lossless: bool = True
+    """Whether what is read back from the store is what was written."""
+
+
+def mark_block(ledger: Ledger, index: Index, *, grid: BlockGrid) -> None:
+    """Mark a block: the last thing that is done to it."""
+    try:
+        ledger.mark(grid.number(index))
+    except Exception as error:
+        error.add_note(f"while marking block {index} as stored")
+        raise
+
+
+def number_blocks(counts: Sequence[Index], first: int = 0) -> tuple[BlockGrid, ...]:
+    """Grids of ``counts`` blocks along each dimension, numbered one after another from ``first``.
+
+    Examples
+    --------
+    >>> number_blocks([(2, 3), (1, 1)])
+    (BlockGrid(first=0, counts=(2, 3)), BlockGrid(first=6, counts=(1, 1)))
+    """
+    begins = accumulate(map(prod, counts), initial=first)
+    return tuple(BlockGrid(begin, tuple(count)) for begin, count in zip(begins, counts, strict=False))

@@ -1,0 +1,195 @@
+"""One level from the finer one, outside of any pyramid: which samples a part needs, and which parts a change reaches.
+
+::
+
+    level k      0 . . . s=====e . . n          factor 2, radius 1
+    changed      every output whose needed interval [a*f-r, a*f+f+r), clipped to [0, n), touches [s, e)
+    level k+1         . [a ... b) .
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING
+
+from msi_lazy.plan.windows import Interval, Window, needed_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Grid", "Step", "changed_interval", "choose_blocks", "intersect", "plan_blocks"]
+
+Extents = tuple[int, ...]
+Index = tuple[int, ...]
+
+
+def changed_interval(changed: Interval, factor: int, radius: int, extent: int) -> Interval:
+    """Samples of the coarser level, ``extent`` long, that are computed from any sample of ``changed``.
+
+    The forward direction of :func:`needed_interval`.  What an edge repeats or reflects lies within reach of the edge,
+    and so changes nothing here; samples that no window takes in change nothing at all.
+
+    Examples
+    --------
+    >>> changed_interval(Interval(3, 9), factor=2, radius=1, extent=50)
+    Interval(start=1, stop=5)
+    >>> changed_interval(Interval(6, 7), factor=2, radius=0, extent=3)  # left out by trim
+    Interval(start=3, stop=3)
+    """
+    if changed.length <= 0:
+        return Interval(0, 0)
+    start = max((changed.start - radius) // factor, 0)
+    stop = min(-((changed.stop + radius) // -factor), extent)
+    return Interval(min(start, extent), max(stop, min(start, extent)))
+
+
+def intersect(one: Window, other: Window) -> Window | None:
+    """What two windows share; ``None`` if that is nothing.
+
+    Examples
+    --------
+    >>> intersect((Interval(0, 4),), (Interval(2, 9),))
+    (Interval(start=2, stop=4),)
+    """
+    common = tuple(Interval(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return common if all(interval.length > 0 for interval in common) else None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A level cut into equal parts: what is written as a whole (chunks, shards), or blocks of those.
+
+    Examples
+    --------
+    >>> grid = Grid((100, 60), (32, 32))
+    >>> grid.counts, grid.count, grid.window((3, 1))
+    ((4, 2), 8, (Interval(start=96, stop=100), Interval(start=32, stop=60)))
+    >>> list(grid.touching((Interval(30, 33), Interval(0, 5))))
+    [(0, 0), (1, 0)]
+    """
+
+    extents: Extents
+    """Shape of the level."""
+    part: Extents
+    """Shape of a part; those at the end may be cut."""
+
+    @property
+    def counts(self) -> Index:
+        """Number of parts along each dimension."""
+        return tuple(-(-n // part) for n, part in zip(self.extents, self.part, strict=True))
+
+    @property
+    def count(self) -> int:
+        """Number of parts."""
+        return prod(self.counts)
+
+    @property
+    def whole(self) -> Window:
+        """All samples of the level."""
+        return tuple(Interval(0, n) for n in self.extents)
+
+    def index(self, number: int) -> Index:
+        """Index of a part, counted in C order."""
+        index = []
+        for count in reversed(self.counts):
+            number, position = divmod(number, count)
+            index.append(position)
+        return tuple(reversed(index))
+
+    def window(self, index: Index) -> Window:
+        """Samples of a part."""
+        terms = zip(index, self.part, self.extents, strict=True)
+        return tuple(Interval(i * part, min(i * part + part, n)) for i, part, n in terms)
+
+    def touching(self, window: Window) -> Iterator[Index]:
+        """Indices of the parts that have samples in ``window``, in C order."""
+        if any(interval.length <= 0 for interval in window):
+            return iter(())
+        sides = (range(w.start // part, -(-w.stop // part)) for w, part in zip(window, self.part, strict=True))
+        return product(*sides)
+
+    def rounded(self, window: Window) -> Window:
+        """Samples of all parts that ``window`` touches."""
+        terms = zip(window, self.part, self.extents, strict=True)
+        return tuple(Interval(w.start // part * part, min(-(w.stop // -part) * part, n)) for w, part, n in terms)
+
+
+@dataclass(frozen=True)
+class Step:
+    """How a level is made from the finer one."""
+
+    level: int
+    """Number of the level that is made."""
+    factors: Extents
+    """Factor along each dimension."""
+    radii: Extents
+    """Samples beyond its window, on either side, that a sample is made from."""
+    finer: Extents
+    """Shape of the finer level."""
+    units: Grid
+    """The level that is made, in what is written as a whole: shards, or chunks where there are none."""
+
+    @property
+    def extents(self) -> Extents:
+        """Shape of the level that is made."""
+        return self.units.extents
+
+    def needed(self, output: Window) -> Window:
+        """Samples of the finer level that ``output`` is made from."""
+        terms = zip(output, self.factors, self.radii, self.finer, strict=True)
+        return tuple(needed_interval(*term) for term in terms)
+
+    def covering(self, output: Window) -> Window:
+        """Samples that ``output`` needs, and those beyond the last window that no sample is made from."""
+        terms = zip(self.needed(output), output, self.extents, self.finer, strict=True)
+        return tuple(Interval(w.start, end if out.stop == n else w.stop) for w, out, n, end in terms)
+
+    def changed(self, window: Window) -> Window:
+        """Samples that change with those in ``window`` of the finer level."""
+        terms = zip(window, self.factors, self.radii, self.extents, strict=True)
+        return tuple(changed_interval(*term) for term in terms)
+
+
+def plan_blocks(step: Step, itemsize: int, block_bytes: float) -> Grid:
+    """Cut a level into blocks of whole units whose finer windows take at most ``block_bytes``; a unit may take more.
+
+    Blocks grow where they are thinnest, and first along the dimensions that are reduced, where they have halos.
+
+    Examples
+    --------
+    >>> step = Step(1, (2, 2, 2), (0, 0, 0), (1024, 1024, 1024), Grid((512, 512, 512), (64, 64, 64)))
+    >>> plan_blocks(step, itemsize=2, block_bytes=64 * 2**20).part
+    (128, 128, 256)
+    """
+    counts, block = step.units.counts, [1] * len(step.factors)  # in units
+
+    def finer_bytes(sizes: Sequence[int]) -> int:
+        lengths = zip(sizes, step.units.part, step.factors, step.radii, step.finer, strict=True)
+        return itemsize * prod(min(size * unit * f + 2 * r, n) for size, unit, f, r, n in lengths)
+
+    growing = set(range(len(block)))
+    while growing:
+        dim = min(growing, key=lambda d: (step.factors[d] == 1, block[d] * step.units.part[d] * step.factors[d], -d))
+        grown = [*block[:dim], min(2 * block[dim], counts[dim]), *block[dim + 1 :]]
+        if grown == block or finer_bytes(grown) > block_bytes:
+            growing.discard(dim)
+        else:
+            block = grown
+    return Grid(step.extents, tuple(size * unit for size, unit in zip(block, step.units.part, strict=True)))
+
+
+def choose_blocks(count: int, sample: float, seed: int) -> Sequence[int]:
+    """Numbers of the blocks to look at: a fraction of ``count``, at least one, or all of them.
+
+    Examples
+    --------
+    >>> choose_blocks(4, 1.0, seed=0), len(choose_blocks(1000, 0.01, seed=0))
+    (range(0, 4), 10)
+    """
+    wanted = max(round(sample * count), 1)
+    if wanted >= count:
+        return range(count)
+    return sorted(random.Random(seed).sample(range(count), wanted))

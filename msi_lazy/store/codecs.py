@@ -1,0 +1,42 @@
+"""What a stored array may be decoded with: nothing that could run code of whoever wrote the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import zarr
+
+__all__ = ["refuse_pickles"]
+
+
+def refuse_pickles(array: zarr.Array[Any]) -> None:
+    """Refuse an array whose chunks would be unpickled: a pickle can run anything.
+
+    Raises
+    ------
+    ValueError
+        Names the array.
+    """
+    metadata = array.metadata
+    if metadata.zarr_format == 3:
+        codecs: list[Any] = [codec.to_dict() for codec in metadata.codecs]
+    else:
+        codecs = [codec.get_config() for codec in (*(metadata.filters or ()), metadata.compressor) if codec is not None]
+    if any("pickle" in name for name in _names(codecs)):
+        raise ValueError(
+            f"the array {array.path!r} is stored as pickles, which can run any code when they are read, so it is not "
+            f"read; write it again with another codec"
+        )
+
+
+def _names(codecs: Any) -> Iterator[str]:
+    """Names of codecs, those inside of others too (a shard has its own)."""
+    if isinstance(codecs, dict):
+        yield from (str(codecs[key]) for key in ("id", "name") if key in codecs)
+        codecs = list(codecs.values())
+    if isinstance(codecs, (list, tuple)):
+        for codec in codecs:
+            yield from _names(codec)

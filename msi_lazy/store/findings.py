@@ -1,0 +1,146 @@
+"""What a verification found, as people and programs read it."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from msi_lazy.plan.windows import Window
+
+__all__ = ["BlockFinding", "CheckedLevel", "Kind", "VerifyReport"]
+
+Kind = Literal["differs", "missing", "unreadable", "unchecked"]
+_MEANINGS: dict[Kind, str] = {
+    "differs": "not what the level below gives",
+    "missing": "not in the store",
+    "unreadable": "cannot be decoded",
+    "unchecked": "cannot be checked: the level below cannot be read here",
+}
+_WIDTH = 110
+
+
+@dataclass(frozen=True)
+class BlockFinding:
+    """A block of a level that is not what it should be: a shard, or a chunk where there are none."""
+
+    level: int
+    """Number of the level."""
+    path: str
+    """Path of the level's array below the image."""
+    unit: tuple[int, ...]
+    """Which block of the level it is, counted along each dimension."""
+    key: str
+    """Its key below the path: the name of its file."""
+    window: Window
+    """Its samples: start and stop along each dimension."""
+    kind: Kind
+    """``"differs"`` from what the level below gives; ``"missing"`` from the store; ``"unreadable"``; or
+    ``"unchecked"``, as the level below cannot be read there."""
+    samples: int = 0
+    """How many of its samples are others than they should be; all, where none can be read."""
+    first: tuple[int, ...] | None = None
+    """The first of them in C order, as an index of the level; ``None`` where none can be read."""
+    follows: bool = False
+    """Whether it was compared with blocks of the level below that are faulty themselves: it may be sound."""
+    repaired: bool = False
+    """Whether it was written again, and now is what the level below gives."""
+    note: str = ""
+    """What the codec said, or why it was not repaired."""
+
+    def __str__(self) -> str:
+        text = f"{self.path}/{self.key}: {self.kind}, {_MEANINGS[self.kind]}"
+        if self.first is not None:
+            first = ", ".join(map(str, self.first))
+            text += f" ({_count(self.samples, 'sample')}, the first at [{first}])"
+        return f"{text}; {self.note}" if self.note else text
+
+
+@dataclass(frozen=True)
+class CheckedLevel:
+    """How much of a level was checked."""
+
+    level: int
+    """Number of the level."""
+    path: str
+    """Path of its array below the image."""
+    checked: int
+    """Chunks, or shards where there are any, that were looked at."""
+    total: int
+    """Those that it has."""
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What a verification found; printed, it is a list of faulty blocks, those first that others follow from.
+
+    Examples
+    --------
+    >>> from msi_lazy.plan.windows import Interval
+    >>> where = (Interval(0, 64), Interval(64, 128))
+    >>> fault = BlockFinding(1, "scale1/image", (0, 1), "c/0/1", where, "differs", samples=1, first=(0, 70))
+    >>> report = VerifyReport("cells.ome.zarr", (fault,), (CheckedLevel(1, "scale1/image", 8, 8),))
+    >>> report.ok
+    False
+    >>> print(report)
+    cells.ome.zarr: 1 faulty block
+    <BLANKLINE>
+    scale1/image/c/0/1: differs, not what the level below gives (1 sample, the first at [0, 70])
+    <BLANKLINE>
+    scale1/image: 8 of 8 blocks checked
+    """
+
+    store: str
+    """What was verified."""
+    findings: tuple[BlockFinding, ...]
+    """Faulty blocks, level by level."""
+    levels: tuple[CheckedLevel, ...]
+    """How much of each level was compared with the level below; of level 0, where it is alone, how much was decoded."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether no block is faulty, or all that were have been repaired."""
+        return all(finding.repaired for finding in self.findings)
+
+    @property
+    def roots(self) -> tuple[BlockFinding, ...]:
+        """Findings that do not follow from others."""
+        return tuple(finding for finding in self.findings if not finding.follows)
+
+    def __str__(self) -> str:
+        lines = [self._title(), ""]
+        for state, found in self._grouped():
+            lines.extend(_wrapped(f"{finding}{state}") for finding in found)
+        following = len(self.findings) - len(self.roots)
+        if following:
+            lines.append(f"{_count(following, 'block')} made from these cannot be told sound or faulty")
+        if self.findings:
+            lines.append("")
+        lines += [f"{level.path}: {level.checked} of {_count(level.total, 'block')} checked" for level in self.levels]
+        return "\n".join(lines)
+
+    def _grouped(self) -> tuple[tuple[str, list[BlockFinding]], ...]:
+        """Roots that remain, then what was repaired."""
+        remaining = [finding for finding in self.roots if not finding.repaired]
+        return ("", remaining), (" (repaired)", [finding for finding in self.findings if finding.repaired])
+
+    def _title(self) -> str:
+        repaired = sum(finding.repaired for finding in self.findings)
+        whole = all(level.checked == level.total for level in self.levels)
+        if not self.findings:
+            what = "no faulty block" if whole else "no faulty block among those checked"
+        else:
+            what = _count(len(self.roots), "faulty block")
+            what += f", {repaired} of them repaired" if repaired else ""
+        return f"{self.store}: {what}" if self.store else what
+
+
+def _wrapped(text: str) -> str:
+    """``text`` in lines, but no path broken."""
+    options = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "    "}
+    return textwrap.fill(text, _WIDTH, **options)  # type: ignore[arg-type]
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")

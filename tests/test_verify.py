@@ -1,0 +1,476 @@
+"""Stored levels against what the levels below give: every kind of damage is found, and only damage is repaired."""
+
+import shutil
+
+import dask
+import numpy as np
+import pytest
+import zarr
+from click.testing import CliRunner
+from distributed import Client, LocalCluster
+from zarr.codecs import ZstdCodec
+from zarr.storage import MemoryStore, ZipStore
+
+import msi_lazy as msi
+from msi_lazy.cli import main
+from msi_lazy.store import remake
+from tests.conftest import CountingStore
+from tests.killing import contents
+
+
+def samples(shape=(70, 90), dtype="u2"):
+    return np.random.default_rng(0).integers(1, 60000, shape).astype(dtype)
+
+
+def write(store, array=None, factors=(2, 2), method="mean", chunks=16, boundary="trim", nodata=None, **options):
+    options = {"compressors": None, **options}
+    image = msi.to_spatial_image(samples() if array is None else array)
+    msi.to_multiscale(image, list(factors), method, chunks, boundary, nodata).pyramid.to_zarr(store, **options)
+    return store
+
+
+def flip(file, position=10):
+    damaged = bytearray(file.read_bytes())
+    damaged[position] ^= 1
+    file.write_bytes(damaged)
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[:-5])
+
+
+def found(report):
+    """What was found, but for what hangs on it."""
+    return [(finding.path, finding.unit, finding.kind) for finding in report.roots]
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Several blocks in a level of a few chunks."""
+    monkeypatch.setattr(remake, "BLOCK_BYTES", 6000)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("method", ["mean", "nearest", "median", "gaussian", "label_gaussian", "dask_image_gaussian"])
+@pytest.mark.parametrize("boundary", ["trim", "pad"])
+def test_what_was_written_holds(version, method, boundary, tmp_path, small_blocks):
+    write(tmp_path / "a.zarr", factors=[2, 3], method=method, boundary=boundary, version=version)
+    report = msi.verify(tmp_path / "a.zarr")
+    assert report.ok
+    assert not report.findings
+    assert [(level.checked, level.total) for level in report.levels] in ([(9, 9), (1, 1)], [(9, 9), (4, 4)])
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "f2", "f4", "f8", "u8", ">u2", ">f4"])
+def test_any_dtype(dtype, tmp_path):
+    write(tmp_path / "a.zarr", samples().astype(dtype), method="mode", version="0.4")
+    assert msi.verify(tmp_path / "a.zarr").ok
+
+
+def test_up_to_five_dimensions_and_shards(tmp_path, small_blocks):
+    image = msi.to_spatial_image(samples((2, 3, 9, 30, 20)), dims=("t", "c", "z", "y", "x"))
+    tree = msi.to_multiscale(image, [{"y": 2, "x": 2}, 2], "gaussian", chunks=4)
+    tree.pyramid.to_zarr(tmp_path / "a.zarr", shards={"y": 8, "x": 8})
+    assert msi.verify(tmp_path / "a.zarr").ok
+    flip(tmp_path / "a.zarr/scale1/image/c/1/2/1/0/1")
+    assert found(msi.verify(tmp_path / "a.zarr"))[0][1:] in (
+        ((1, 2, 1, 0, 1), "differs"),
+        ((1, 2, 1, 0, 1), "unreadable"),
+    )
+    assert msi.verify(tmp_path / "a.zarr", repair=True).ok
+    assert not msi.verify(tmp_path / "a.zarr").findings
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_flipped_bit_is_found_and_repaired(version, tmp_path, small_blocks):
+    write(tmp_path / "a.zarr", version=version)
+    sound = contents(tmp_path / "a.zarr")
+    flip(tmp_path / "a.zarr/scale1/image" / ("c/1/2" if version == "0.5" else "1/2"), 2 * (16 * 3 + 5))
+    report = msi.verify(tmp_path / "a.zarr")
+    assert not report.ok
+    assert found(report) == [("scale1/image", (1, 2), "differs")]
+    (root,) = report.roots
+    assert (root.samples, root.first) == (1, (19, 37))
+    assert [(f.path, f.unit, f.follows) for f in report.findings[1:]] in ([], [("scale2/image", (0, 1), True)])
+    repaired = msi.verify(tmp_path / "a.zarr", repair=True)
+    assert repaired.ok
+    assert [finding.repaired for finding in repaired.findings] == [True]
+    assert contents(tmp_path / "a.zarr") == sound
+
+
+@pytest.mark.parametrize("compressors", [None, ZstdCodec(level=1, checksum=True)])
+@pytest.mark.parametrize(
+    ("shards", "chunk"), [(None, "0/0"), (None, "2/2"), (None, "0/2"), (32, "0/0"), (32, "1/1"), (32, "0/1")]
+)
+def test_what_cannot_be_decoded_is_found_and_repaired(compressors, shards, chunk, tmp_path, small_blocks):
+    write(tmp_path / "a.zarr", compressors=compressors, shards=shards, method="gaussian")
+    sound = contents(tmp_path / "a.zarr")
+    truncate(tmp_path / "a.zarr/scale1/image/c" / chunk)
+    unit = tuple(map(int, chunk.split("/")))
+    assert found(msi.verify(tmp_path / "a.zarr")) == [("scale1/image", unit, "unreadable")]
+    assert msi.verify(tmp_path / "a.zarr", repair=True).ok
+    assert contents(tmp_path / "a.zarr") == sound
+
+
+@pytest.mark.parametrize("dtype", ["u2", "f4"])
+def test_a_missing_chunk_is_found_and_repaired_with_what_it_spoilt_above(dtype, tmp_path, small_blocks):
+    write(tmp_path / "a.zarr", samples(dtype=dtype), factors=[2, 2, 2])
+    sound = contents(tmp_path / "a.zarr")
+    (tmp_path / "a.zarr/scale1/image/c/0/1").unlink()
+    assert found(msi.verify(tmp_path / "a.zarr")) == [("scale1/image", (0, 1), "missing")]
+    msi.update(tmp_path / "a.zarr", (60, 80))  # elsewhere: level 2 is made from what is there, and not from the gap
+    assert msi.verify(tmp_path / "a.zarr", repair=True).ok
+    assert contents(tmp_path / "a.zarr") == sound
+
+
+def test_a_level_from_another_run(tmp_path, small_blocks):
+    write(tmp_path / "a.zarr", factors=[2, 2, 2])
+    write(tmp_path / "b.zarr", samples()[::-1], factors=[2, 2, 2])
+    sound = contents(tmp_path / "a.zarr")
+    shutil.rmtree(tmp_path / "a.zarr/scale2")
+    shutil.copytree(tmp_path / "b.zarr/scale2", tmp_path / "a.zarr/scale2")
+    report = msi.verify(tmp_path / "a.zarr")
+    assert {f.path for f in report.roots} == {"scale2/image"}
+    assert len(report.roots) == 4  # all of its chunks
+    assert {f.path for f in report.findings if f.follows} == {"scale3/image"}
+    assert "follow" not in str(report)
+    assert "1 block made from these" in str(report)
+    assert not msi.verify(tmp_path / "a.zarr", sample=0.3).ok
+    repaired = msi.verify(tmp_path / "a.zarr", repair=True)
+    assert repaired.ok
+    assert {f.path for f in repaired.findings} == {"scale2/image"}
+    after = contents(tmp_path / "a.zarr")
+    assert {key: sound[key] for key in sound if "/c/" in str(key)} == {k: after[k] for k in after if "/c/" in str(k)}
+
+
+def test_what_cannot_be_read_is_a_fault_whatever_is_below(tmp_path, small_blocks):
+    write(tmp_path / "a.zarr")
+    flip(tmp_path / "a.zarr/scale1/image/c/0/0")
+    truncate(tmp_path / "a.zarr/scale2/image/c/0/0")
+    expected = [("scale1/image", (0, 0), "differs"), ("scale2/image", (0, 0), "unreadable")]
+    assert found(msi.verify(tmp_path / "a.zarr")) == expected
+
+
+def test_a_chunk_of_level_0_that_cannot_be_read(tmp_path, small_blocks):
+    write(tmp_path / "a.zarr", compressors=ZstdCodec(level=1, checksum=True))
+    truncate(tmp_path / "a.zarr/scale0/image/c/1/2")
+    truncate(tmp_path / "a.zarr/scale1/image/c/0/0")
+    damaged = contents(tmp_path / "a.zarr")
+    report = msi.verify(tmp_path / "a.zarr")
+    assert found(report) == [("scale0/image", (1, 2), "unreadable"), ("scale1/image", (0, 0), "unreadable")]
+    assert [(f.path, f.unit, f.kind) for f in report.findings if f.follows] == [
+        ("scale1/image", (0, 1), "unchecked"),
+        ("scale2/image", (0, 0), "unchecked"),
+    ]
+    after = msi.verify(tmp_path / "a.zarr", repair=True)
+    assert not after.ok
+    assert [f.unit for f in after.findings if f.repaired] == [(0, 0)]
+    assert "not repaired: the level below, scale0/image, cannot be read here" in after.findings[2].note
+    changed = {str(key) for key, value in contents(tmp_path / "a.zarr").items() if damaged[key] != value}
+    assert changed == {"scale1/image/c/0/0"}
+
+
+def test_nothing_is_made_from_what_level_0_lacks(tmp_path, small_blocks):
+    write(tmp_path / "a.zarr", factors=[2, 2, 2])
+    sound = contents(tmp_path / "a.zarr")
+    lost = tmp_path / "a.zarr/scale0/image/c/1/1"
+    lost.unlink()
+    for file in ("scale1/image/c/0/0", "scale2/image/c/0/0", "scale1/image/c/2/2"):
+        flip(tmp_path / "a.zarr" / file)
+    damaged = contents(tmp_path / "a.zarr")
+    report = msi.verify(tmp_path / "a.zarr", repair=True)
+    assert found(report)[0] == ("scale0/image", (1, 1), "missing")
+    assert [(f.path, f.unit) for f in report.findings if f.repaired] == [("scale1/image", (2, 2))]
+    assert "level 0" not in str(report.findings[0])
+    assert "restore it" in str(report)
+    changed = {str(key) for key, value in contents(tmp_path / "a.zarr").items() if damaged[key] != value}
+    assert changed == {"scale1/image/c/2/2"}
+    lost.write_bytes(sound[lost.relative_to(tmp_path / "a.zarr")])
+    assert msi.verify(tmp_path / "a.zarr", repair=True).ok
+    assert contents(tmp_path / "a.zarr") == sound
+
+
+def test_what_cannot_be_read_is_not_made_from_what_level_0_lacks(tmp_path):
+    write(tmp_path / "a.zarr")
+    (tmp_path / "a.zarr/scale0/image/c/1/1").unlink()
+    truncate(tmp_path / "a.zarr/scale1/image/c/0/0")
+    damaged = contents(tmp_path / "a.zarr")
+    report = msi.verify(tmp_path / "a.zarr", repair=True)
+    assert "not repaired: the level below, scale0/image, lacks c/1/1" in str(report)
+    assert [(f.path, f.kind) for f in report.findings] == [
+        ("scale1/image", "unreadable"),
+        ("scale2/image", "unchecked"),
+    ]
+    assert contents(tmp_path / "a.zarr") == damaged
+
+
+def test_chunks_that_are_empty_on_purpose_are_no_fault(tmp_path, small_blocks):
+    array = samples()
+    array[:, :40] = 0
+    write(tmp_path / "a.zarr", array, method="gaussian")
+    sound = contents(tmp_path / "a.zarr")
+    assert not (tmp_path / "a.zarr/scale1/image/c/0/0").exists()
+    assert not msi.verify(tmp_path / "a.zarr").findings
+    flip(tmp_path / "a.zarr/scale1/image/c/0/1", -2)  # beside them
+    assert msi.verify(tmp_path / "a.zarr", repair=True).ok
+    assert contents(tmp_path / "a.zarr") == sound
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+@pytest.mark.parametrize("fill", [0.0, np.nan])
+def test_empty_chunks_may_have_had_another_zero_or_nan(fill, where, tmp_path):
+    """Level 1 is nothing but such samples, and zarr-python stores no chunk of NaN; level 0 has others."""
+    odd = np.frombuffer(np.uint32(0x7FC00001).tobytes(), "f4")[0] if fill != fill else np.float32(-0.0)
+    array = np.ones((64, 64), "f4")
+    array[::2, ::2] = odd
+    array[40:, 40:] = 3
+    store = MemoryStore() if where == "memory" else tmp_path / "a.zarr"
+    encoding = {f"/scale{level}": {"image": {"fill_value": fill}} for level in range(3)}
+    write(store, array, method="nearest", chunks=8, encoding=encoding)
+    assert not msi.verify(store).findings
+    stored = zarr.open_group(store)["scale1/image"]
+    dropped = where == "memory" and fill != fill
+    assert stored.nchunks_initialized == (4 if dropped else 16)
+    stored[30, 30] = -3  # in a chunk that is not empty
+    assert msi.verify(store).findings[0].first == (30, 30)
+
+
+def test_the_sign_of_zero_counts(tmp_path):
+    array = samples(dtype="f4")
+    array[:10] = 0
+    write(tmp_path / "a.zarr", array, method="max")
+    stored = zarr.open_array(tmp_path / "a.zarr/scale1/image")
+    stored[2, 3] = -0.0
+    assert [(f.kind, f.samples, f.first) for f in msi.verify(tmp_path / "a.zarr").roots] == [("differs", 1, (2, 3))]
+
+
+@pytest.mark.parametrize("nodata", [7, 0])
+def test_the_value_left_out_is_read_from_the_metadata(nodata, tmp_path):
+    array = (samples() % 9).astype("u1")
+    write(tmp_path / "a.zarr", array, nodata=nodata)
+    assert not msi.verify(tmp_path / "a.zarr").findings
+
+
+def test_nan_left_out(tmp_path):
+    array = samples(dtype="f4")
+    array[array > 40000] = np.nan
+    write(tmp_path / "a.zarr", array, nodata=np.nan, method="gaussian")
+    assert not msi.verify(tmp_path / "a.zarr").findings
+
+
+def test_an_image_of_one_level_is_decoded(tmp_path, small_blocks):
+    write(tmp_path / "a.zarr", factors=[])
+    report = msi.verify(tmp_path / "a.zarr")
+    assert (report.ok, [(level.path, level.checked) for level in report.levels]) == (True, [("scale0/image", 30)])
+    truncate(tmp_path / "a.zarr/scale0/image/c/4/5")
+    truncate(tmp_path / "a.zarr/scale0/image/c/0/3")
+    kinds = [("scale0/image", (0, 3), "unreadable"), ("scale0/image", (4, 5), "unreadable")]
+    assert found(msi.verify(tmp_path / "a.zarr", repair=True)) == kinds
+
+
+def test_samples_that_trim_leaves_out_are_decoded_too(tmp_path, small_blocks):
+    write(tmp_path / "a.zarr", samples((70, 97)), factors=[16])
+    truncate(tmp_path / "a.zarr/scale0/image/c/4/6")
+    assert found(msi.verify(tmp_path / "a.zarr")) == [("scale0/image", (4, 6), "unreadable")]
+
+
+def test_a_spot_check_reads_about_its_fraction_and_is_repeatable(counting_store):
+    array = samples((512, 512))
+    write(counting_store, array, factors=[2], chunks=16)
+    counting_store.reads.clear(), counting_store.writes.clear()
+    report = msi.verify(counting_store, sample=0.05)
+    (level,) = report.levels
+    assert (level.checked, level.total) == (13, 256)
+    read = {key for key in counting_store.chunk_reads() if "/image/" in key}
+    assert len(read) == 13 * 5
+    counting_store.reads.clear()
+    msi.verify(counting_store, sample=0.05)
+    assert read == {key for key in counting_store.chunk_reads() if "/image/" in key}
+    counting_store.reads.clear()
+    msi.verify(counting_store, sample=0.05, seed=1)
+    assert read != {key for key in counting_store.chunk_reads() if "/image/" in key}
+    assert msi.verify(counting_store, sample=1e-9).levels[0].checked == 1
+    assert not counting_store.chunk_writes()
+
+
+def test_without_halos_each_chunk_is_read_once(counting_store):
+    write(counting_store, factors=[2, 2])
+    counting_store.reads.clear()
+    writes = dict(counting_store.writes)
+    assert msi.verify(counting_store).ok
+    reads = {key: n for key, n in counting_store.chunk_reads().items() if "/image/" in key}
+    assert {n for key, n in reads.items() if key.startswith(("scale0", "scale2"))} == {1}
+    assert {n for key, n in reads.items() if key.startswith("scale1")} == {2}  # compared, and made level 2 from
+    assert dict(counting_store.writes) == writes
+
+
+def test_only_faulty_blocks_are_written(tmp_path, small_blocks):
+    contained = MemoryStore()
+    write(contained, factors=[2, 2])
+    array = zarr.open_array(contained, path="scale1/image")
+    array[20, 40] += 1
+    store = CountingStore(contained)
+    assert msi.verify(store, repair=True).ok
+    assert set(store.chunk_writes()) == {"scale1/image/c/1/2"}
+
+
+def test_labels_are_verified_by_their_own_method(tmp_path):
+    write(tmp_path / "a.zarr")
+    labels = msi.to_spatial_image((samples() % 5).astype("u4"))
+    msi.write_labels(tmp_path / "a.zarr", "cells", msi.to_multiscale(labels, [2, 2], "mode", 16), compressors=None)
+    assert len(msi.verify(tmp_path / "a.zarr").levels) == 4
+    flip(tmp_path / "a.zarr/labels/cells/scale1/image/c/0/0")
+    assert found(msi.verify(tmp_path / "a.zarr")) == [("labels/cells/scale1/image", (0, 0), "differs")]
+    assert msi.verify(tmp_path / "a.zarr", labels=False).ok
+    assert not msi.verify(tmp_path / "a.zarr", group="labels/cells").ok
+    assert msi.verify(tmp_path / "a.zarr", repair=True).ok
+    assert not msi.verify(tmp_path / "a.zarr").findings
+
+
+def foreign(store, factor=2, dtypes=("u2", "u2"), zarr_format=3):
+    """An image of another tool, which says nothing of its method; its spacings are ratios of the shapes."""
+    group = zarr.open_group(store, mode="w", zarr_format=zarr_format)
+    array = samples((61, 80), dtypes[0])
+    coarse = array[:60].reshape(30, 2, 40, 2).max((1, 3)).astype(dtypes[1])
+    for path, level in (("0", array), ("1", coarse)):
+        group.create_array(path, data=level, chunks=(16, 16), compressors=None)
+    datasets = [
+        {"path": path, "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+        for path, scale in (("0", [1, 1]), ("1", [61 / 30 * factor / 2, 2]))
+    ]
+    multiscales = [{"axes": [{"name": name, "type": "space"} for name in "yx"], "datasets": datasets}]
+    group.attrs.update({"multiscales": multiscales} if zarr_format == 2 else {"ome": {"multiscales": multiscales}})
+    return group
+
+
+def test_an_image_of_another_tool_needs_the_method(tmp_path):
+    foreign(tmp_path / "a.zarr")
+    with pytest.raises(ValueError, match="attributes name no method: pass method="):
+        msi.verify(tmp_path / "a.zarr")
+    assert msi.verify(tmp_path / "a.zarr", method="max").ok
+    assert not msi.verify(tmp_path / "a.zarr", method="min").ok
+    foreign(tmp_path / "b.zarr", factor=3)
+    with pytest.raises(ValueError, match="cannot be made again"):
+        msi.verify(tmp_path / "b.zarr", method="max")
+
+
+@pytest.mark.parametrize("dtypes", [(">u2", ">u2"), (">f8", ">f8"), (">i4", "<i4"), ("<i4", ">i4")])
+def test_any_byte_order(dtypes, tmp_path):
+    group = foreign(tmp_path / "a.zarr", dtypes=dtypes, zarr_format=2)
+    assert tuple(group[path].dtype for path in "01") == dtypes
+    sound = contents(tmp_path / "a.zarr")
+    group["1"][20, 20] = 3
+    assert found(msi.verify(tmp_path / "a.zarr", method="max")) == [("1", (1, 1), "differs")]
+    assert msi.verify(tmp_path / "a.zarr", method="max", repair=True).ok
+    assert contents(tmp_path / "a.zarr") == sound
+    group["0"][40, 40] = 60001
+    msi.update(tmp_path / "a.zarr", (40, 40), method="max")
+    assert group["1"][20, 20] == 60001
+    assert msi.verify(tmp_path / "a.zarr", method="max").ok
+
+
+def test_levels_of_different_dtypes_are_refused(tmp_path):
+    foreign(tmp_path / "a.zarr", dtypes=("u2", "u4"))
+    with pytest.raises(ValueError, match="level '1' has dtype uint32, and the first level uint16"):
+        msi.verify(tmp_path / "a.zarr", method="max")
+
+
+def test_factors_that_contradict_the_shapes_are_not_believed(tmp_path):
+    write(tmp_path / "a.zarr", factors=[2, 3])
+    group = zarr.open_group(tmp_path / "a.zarr", use_consolidated=False)
+    ome = group.attrs["ome"]
+    ome["multiscales"][0]["metadata"]["kwargs"]["scale_factors"] = [{"y": 4, "x": 2}, {"y": 3, "x": 3}]
+    group.attrs["ome"] = ome
+    assert msi.verify(tmp_path / "a.zarr").ok
+
+
+def largest(array, factors):
+    shape = [part for n, factor in zip(array.shape, factors, strict=True) for part in (n // factor, factor)]
+    return array.reshape(shape).max((1, 3))
+
+
+def test_a_function_is_given_as_method(tmp_path):
+    write(tmp_path / "a.zarr", samples((64, 80)), method=largest)
+    with pytest.raises(ValueError, match="none of msi_lazy's: pass method="):
+        msi.verify(tmp_path / "a.zarr")
+    assert msi.verify(tmp_path / "a.zarr", method=largest).ok
+
+
+def test_bad_arguments(tmp_path):
+    write(tmp_path / "a.zarr")
+    for sample in (0, 1.5, -1, float("nan")):
+        with pytest.raises(ValueError, match="above 0 and at most 1"):
+            msi.verify(tmp_path / "a.zarr", sample=sample)
+    for sample in ("all", True, None):
+        with pytest.raises(TypeError, match="sample is a fraction"):
+            msi.verify(tmp_path / "a.zarr", sample=sample)
+    with pytest.raises(TypeError, match="seed must be an integer"):
+        msi.verify(tmp_path / "a.zarr", seed=0.5)
+    with pytest.raises(TypeError, match="repair must be True or False, not 'no'"):
+        msi.verify(tmp_path / "a.zarr", repair="no")
+    with pytest.raises(ValueError, match="made by 'mean', and not by 'max': leave method= out"):
+        msi.verify(tmp_path / "a.zarr", method="max")
+    with pytest.raises(FileNotFoundError):
+        msi.verify(tmp_path / "none.zarr")
+    zarr.create_array(tmp_path / "array.zarr", data=samples())
+    with pytest.raises(ValueError, match="not the group of an OME-Zarr image"):
+        msi.verify(tmp_path / "array.zarr")
+
+
+def test_a_zip_file_is_read(tmp_path):
+    write(tmp_path / "a.zarr")
+    shutil.make_archive(str(tmp_path / "a"), "zip", tmp_path / "a.zarr")
+    with ZipStore(tmp_path / "a.zip", mode="r") as store:
+        assert msi.verify(store).ok
+
+
+@pytest.mark.parametrize("processes", [True, False])
+def test_on_a_cluster(processes, tmp_path, capsys):
+    write(tmp_path / "a.zarr", method="gaussian")
+    in_memory = write(MemoryStore())
+    sound = contents(tmp_path / "a.zarr")
+    flip(tmp_path / "a.zarr/scale1/image/c/0/1")
+    (tmp_path / "a.zarr/scale2/image/c/0/1").unlink()
+    options = {"n_workers": 2 if processes else 1, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with LocalCluster(processes=processes, **options) as cluster, Client(cluster):
+        report = msi.verify(tmp_path / "a.zarr", progress=True)
+        assert found(report) == [("scale1/image", (0, 1), "differs")]
+        assert msi.verify(tmp_path / "a.zarr", repair=True).ok
+        with pytest.raises(ValueError, match="in memory"):
+            msi.verify(in_memory)
+    assert "100%" in capsys.readouterr().out
+    assert contents(tmp_path / "a.zarr") == sound
+
+
+def test_a_bar_and_any_scheduler(tmp_path, capsys):
+    write(tmp_path / "a.zarr")
+    with dask.config.set(scheduler="synchronous"):
+        assert msi.verify(tmp_path / "a.zarr", progress=True).ok
+    assert "100%" in capsys.readouterr().out
+
+
+def test_many_blocks_are_gathered_in_order(counting_store, monkeypatch):
+    monkeypatch.setattr(remake, "BLOCK_BYTES", 1)
+    write(counting_store, samples((160, 160)), factors=[2], chunks=4)
+    zarr.open_array(counting_store, path="scale1/image")[:] = 0
+    report = msi.verify(counting_store)
+    assert [finding.unit for finding in report.findings] == list(np.ndindex(20, 20))
+    assert {finding.kind for finding in report.findings} == {"missing"}
+
+
+def test_on_the_command_line(tmp_path):
+    store = str(write(tmp_path / "a.zarr"))
+
+    def run(*options):
+        return CliRunner().invoke(main, ["verify", store, *options])
+
+    assert (run().exit_code, run("--sample", "0.1").exit_code) == (0, 0)
+    assert f"{store}: no faulty block" in run().stdout
+    flip(tmp_path / "a.zarr/scale1/image/c/1/2")
+    assert run().exit_code == 1
+    assert "scale1/image/c/1/2: differs" in run().stdout
+    result = run("--repair")
+    assert (result.exit_code, "repaired" in result.stdout) == (0, True)
+    assert run().exit_code == 0
+    result = run("--sample", "3")
+    assert (result.exit_code, "sample must be" in result.stderr) == (1, True)
