@@ -218,6 +218,17 @@ def test_a_ledger_that_is_broken_ends_nothing_for_good():
     np.testing.assert_array_equal(msi.open_multiscale(store)["scale0"].image, PICTURE)
 
 
+@pytest.mark.parametrize("change", [{"run": "../.."}, {"run": None}, {"nested": ["../other"]}, {"nested": ["/etc"]}])
+def test_a_ledger_leads_nowhere_else(change):
+    store = failed_write(tree_of(PICTURE), 250)
+    ledger = zarr.open_array(store, path=".msi_lazy-unfinished/blocks")
+    ledger.attrs.update(change)
+    with pytest.raises(msi.ResumeError):
+        tree_of(PICTURE).pyramid.to_zarr(store, resume=True)
+    tree_of(PICTURE).pyramid.to_zarr(store, mode="w")
+    assert not any("unfinished" in key for key in store._store._store_dict)
+
+
 def test_marks_of_another_run_count_for_nothing():
     """Tasks of a dead run that mark blocks late, on a cluster, do not make the next one leave any out."""
     store = failed_write(tree_of(PICTURE), 250)

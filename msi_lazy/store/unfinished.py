@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ __all__ = ["naming_unfinished", "stored_ledger"]
 
 
 def stored_ledger(store: Any, group: str, options: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Attributes of the ledger of an unfinished image; ``None`` if there is none."""
+    """Attributes of the ledger of an unfinished image: none if it is broken, ``None`` if there is none."""
     path = "/".join(filter(None, (group, LEDGER_ARRAY)))
     store = store.store_path if isinstance(store, zarr.Group) else store
     try:
@@ -26,7 +27,19 @@ def stored_ledger(store: Any, group: str, options: Mapping[str, Any] | None) -> 
         return None
     except (ValueError, TypeError):  # half written, where a store does not write keys as a whole
         return {}
-    return dict(found.attrs)
+    attributes: dict[str, Any] = found.attrs.asdict()
+    return attributes if _is_ours(attributes) else {}
+
+
+def _is_ours(attributes: Mapping[str, Any]) -> bool:
+    """Whether a ledger says what ours say: its paths are deleted, so none may lead out of the image."""
+    run, nested = attributes.get("run"), attributes.get("nested")
+    return (
+        isinstance(run, str)
+        and re.fullmatch("[0-9a-f]{32}", run) is not None
+        and isinstance(nested, list)
+        and not any(not isinstance(path, str) or {"", ".", ".."} & set(path.split("/")) for path in nested)
+    )
 
 
 @contextmanager
