@@ -181,24 +181,25 @@ class Undeletable(WrapperStore):
             await self.delete(key)
 
 
-@pytest.mark.parametrize("deleted", [0, 1, 2, 3, 4, 5, 20, 200])
+@pytest.mark.parametrize("deleted", [0, 1, 2, 3, 4, 5, *range(10, 120, 10)])
 def test_nothing_half_deleted_opens_as_an_image(deleted):
-    labels = {"cells": tree_of((PICTURE // 700).astype("u4"), "mode")}
+    picture = PICTURE[:48, :48]
+    labels = {"cells": tree_of((picture // 700).astype("u4") + 1, "mode")}
     store = Undeletable(MemoryStore())
-    tree_of(PICTURE).pyramid.to_zarr(store, labels=labels)
+    tree_of(picture).pyramid.to_zarr(store, labels=labels)
     store.state["left"] = deleted
     with pytest.raises(OSError, match="killed"):
-        tree_of(PICTURE + 1).pyramid.to_zarr(store, mode="w")
-    for group, whole in (("", PICTURE), ("labels/cells", PICTURE // 700)):
+        tree_of(picture + 1).pyramid.to_zarr(store, mode="w")
+    for group, whole in (("", picture), ("labels/cells", picture // 700 + 1)):
         try:
             found = msi.open_multiscale(store._store, group=group)
         except (ValueError, FileNotFoundError):
             continue
         np.testing.assert_array_equal(found["scale0"].image, whole)
     store.state["left"] = 10**9
-    tree_of(PICTURE + 1).pyramid.to_zarr(store, resume=True)
+    tree_of(picture + 1).pyramid.to_zarr(store, resume=True)
     whole = MemoryStore()
-    tree_of(PICTURE + 1).pyramid.to_zarr(whole)
+    tree_of(picture + 1).pyramid.to_zarr(whole)
     assert snapshot(store) == snapshot(whole)
 
 
