@@ -176,6 +176,26 @@ def test_shares_of_finished_blocks_come_from_the_store_where_their_window_is_the
     assert snapshot(store) == snapshot(reference)
 
 
+@pytest.mark.parametrize("kind", ["emitted", "fused"])
+@pytest.mark.parametrize("keys", [60, 110, 160, 200])
+def test_a_share_is_not_made_of_samples_that_are_not_there(kind, keys):
+    """With a halo, the share of a stored block may need samples of a block that is not."""
+    picture = PICTURE[:96, :96]
+
+    def tree():
+        data = da.from_array(Source(picture), chunks=(32, 32), name="it", meta=np.empty((0, 0), "u2"))
+        if kind == "fused":
+            data = data.map_blocks(lambda block: block, name="same", dtype="u2")
+        image = xr.DataArray(data, dims=("y", "x"))
+        return msi.to_multiscale(image, [2, 2, 2], "gaussian", chunks=8, block_bytes=2 * 32**2)
+
+    reference = MemoryStore()
+    tree().pyramid.to_zarr(reference, source_id="same")
+    store = failed_write(tree(), keys, source_id="same")
+    tree().pyramid.to_zarr(store, resume=True, source_id="same")
+    assert snapshot(store) == snapshot(reference)
+
+
 def test_a_block_is_marked_after_all_of_its_chunks():
     store = FailingStore(MemoryStore())
     with dask.config.set(scheduler="synchronous"):

@@ -177,7 +177,7 @@ class Undeletable(WrapperStore):
         await super().delete(key)
 
     async def delete_dir(self, prefix):
-        for key in [key for key in self._store._store_dict if key.startswith(f"{prefix}/")]:
+        for key in [key for key in reversed(self._store._store_dict) if key.startswith(f"{prefix}/")]:  # chunks first
             await self.delete(key)
 
 
