@@ -59,7 +59,7 @@ def test_a_registered_method_is_known_by_its_code():
 @pytest.mark.parametrize(
     "change",
     [{"edge": "reflect"}, {"radius": lambda factor: 3}, {"position": "corner"}, {"keeps_values": True}],
-    ids=str,
+    ids=["edge", "radius", "position", "keeps_values"],
 )
 def test_every_field_of_a_method_counts(change):
     given = {"radius": lambda factor: 2, "edge": "replicate"}
