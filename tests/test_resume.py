@@ -196,6 +196,21 @@ def test_a_share_is_not_made_of_samples_that_are_not_there(kind, keys):
     assert snapshot(store) == snapshot(reference)
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("left", [b"", b"\x02\x01garbage", b"\0" * 500])
+def test_a_chunk_that_a_kill_left_half_written_is_written_again(tmp_path, version, left):
+    """One that the array's end cuts is read before it is written, which fails where it is damaged."""
+    tree = msi.to_multiscale(msi.to_spatial_image(PICTURE[:60, :62]), [2], chunks=16, block_bytes=2 * 32**2)
+    tree.pyramid.to_zarr(tmp_path / "whole.zarr", version=version)
+    tree.pyramid.to_zarr(tmp_path / "o.zarr", version=version, compute=False)
+    for place in ("scale0/image/{}/0/0", "scale0/image/{}/0/3", "scale0/image/{}/3/3", "scale1/image/{}/1/1"):
+        chunk = tmp_path / "o.zarr" / place.format("c" if version == "0.5" else ".")
+        chunk.parent.mkdir(parents=True, exist_ok=True)
+        chunk.write_bytes(left)
+    tree.pyramid.to_zarr(tmp_path / "o.zarr", version=version, resume=True)
+    assert contents(tmp_path / "o.zarr") == contents(tmp_path / "whole.zarr")
+
+
 def test_a_block_is_marked_after_all_of_its_chunks():
     store = FailingStore(MemoryStore())
     with dask.config.set(scheduler="synchronous"):

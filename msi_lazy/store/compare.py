@@ -17,17 +17,8 @@ from msi_lazy.graph.pipeline import runs_in_rust
 from msi_lazy.plan.steps import Grid, intersect
 from msi_lazy.plan.windows import relative_slices
 from msi_lazy.store.findings import BlockFinding, Kind
-from msi_lazy.store.remake import (
-    Making,
-    chunk_key,
-    cut_units,
-    is_stored,
-    read_window,
-    remake_window,
-    slices,
-    unit_grid,
-    write_window,
-)
+from msi_lazy.store.remake import Making, read_window, remake_window
+from msi_lazy.store.units import chunk_key, cut_units, is_stored, slices, unit_grid, write_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

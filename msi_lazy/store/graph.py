@@ -17,7 +17,9 @@ from msi_lazy.graph.marks import BlockMarks, number_blocks
 from msi_lazy.graph.pipeline import runs_in_rust
 from msi_lazy.graph.stream import LevelStore, skip_block
 from msi_lazy.plan.blocks import aligned_blocks
+from msi_lazy.plan.windows import Interval
 from msi_lazy.store.gather import as_delayed, gather
+from msi_lazy.store.units import slices, write_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,9 +74,9 @@ def store_block(
     if probe and _none_is_empty(block, target):
         target = target.with_config({"write_empty_chunks": True})
     corner = (begins[position] for begins, position in zip(starts, index, strict=True))
-    window = tuple(slice(start, start + n) for start, n in zip(corner, block.shape, strict=True))
-    with naming_samples(f"storing block {index} of {target.path!r}", window):
-        target[window] = block
+    window = tuple(Interval(start, start + n) for start, n in zip(corner, block.shape, strict=True))
+    with naming_samples(f"storing block {index} of {target.path!r}", slices(window)):
+        write_window(target, window, block)
 
 
 def _none_is_empty(block: np.ndarray[Any, Any], target: zarr.Array[Any]) -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
-from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from msi_lazy.graph.blocks import reduce_window
@@ -17,9 +16,10 @@ from msi_lazy.graph.locations import locate
 from msi_lazy.graph.pipeline import open_array
 from msi_lazy.ngff.making import read_factors, read_method, read_nodata
 from msi_lazy.ngff.read import parse_image
-from msi_lazy.plan.steps import Grid, Step
+from msi_lazy.plan.steps import Step
 from msi_lazy.store.compute import crosses_processes
 from msi_lazy.store.target import Target, as_store, find_target, is_in_memory
+from msi_lazy.store.units import slices, unit_grid
 
 if TYPE_CHECKING:
     from msi_lazy.methods import Method
@@ -29,17 +29,11 @@ __all__ = [
     "BLOCK_BYTES",
     "Making",
     "StoredPyramid",
-    "chunk_key",
-    "cut_units",
     "find_image",
-    "is_stored",
     "label_paths",
     "open_pyramid",
     "read_window",
     "remake_window",
-    "slices",
-    "unit_grid",
-    "write_window",
 ]
 
 BLOCK_BYTES = 64 * 2**20
@@ -160,56 +154,7 @@ def read_window(array: zarr.Array[Any], window: Window) -> Array:
     return samples.astype(samples.dtype.newbyteorder("="), copy=False)
 
 
-def write_window(array: zarr.Array[Any], window: Window, samples: Array) -> None:
-    """Write whole units, whatever is in the store in their place.
-
-    Those that the array's end cuts are read before they are written, by both pipelines: where that fails, as they are
-    damaged, they are removed first.
-    """
-    samples = samples.astype(array.dtype, copy=False)
-    try:
-        array[slices(window)] = samples
-    except Exception:  # whatever a codec may raise
-        cut = cut_units(array, window)
-        if not cut:
-            raise
-        for unit in cut:
-            sync(array.store.delete(f"{array.path}/{chunk_key(array, unit)}"))
-        array[slices(window)] = samples
-
-
 def remake_window(samples: Array, held: Window, output: Window, making: Making) -> Array:
     """Samples ``output`` of a level, from those of the finer level in ``held``, which are at least the ones needed."""
     step = making.step
     return reduce_window(samples, held, output, step.factors, step.finer, making.method, making.nodata)
-
-
-def slices(window: Window) -> tuple[slice, ...]:
-    """A window as an array is indexed by it."""
-    return tuple(slice(*interval) for interval in window)
-
-
-def unit_grid(array: zarr.Array[Any]) -> Grid:
-    """A level in what is written as a whole: shards, or chunks where there are none."""
-    return Grid(array.shape, tuple(max(n, 1) for n in array.shards or array.chunks))
-
-
-def cut_units(array: zarr.Array[Any], window: Window) -> list[Index]:
-    """Indices of the units in ``window`` that the array's end cuts, so that a part of them is read and written."""
-    units = unit_grid(array)
-    terms = zip(window, units.extents, units.part, strict=True)
-    if not any(interval.stop == n and n % part for interval, n, part in terms):
-        return []
-    sides = zip(units.counts, units.extents, units.part, strict=True)
-    last = [count - 1 if n % part else -1 for count, n, part in sides]
-    return [unit for unit in units.touching(window) if any(i == end for i, end in zip(unit, last, strict=True))]
-
-
-def chunk_key(array: zarr.Array[Any], unit: Index) -> str:
-    """Key, below the array's path, of what is written as a whole: a shard, or a chunk where there are none."""
-    return str(array.metadata.encode_chunk_key(unit))
-
-
-def is_stored(array: zarr.Array[Any], unit: Index) -> bool:
-    """Whether a chunk or shard is in the store; one that is not is the fill value."""
-    return bool(sync(array.store.exists(f"{array.path}/{chunk_key(array, unit)}")))

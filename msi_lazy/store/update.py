@@ -10,7 +10,8 @@ from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
 from msi_lazy.plan.steps import Grid, intersect, plan_blocks
 from msi_lazy.store import remake
 from msi_lazy.store.gather import as_delayed, gather_lists
-from msi_lazy.store.remake import Making, StoredPyramid, read_window, remake_window, write_window
+from msi_lazy.store.remake import Making, StoredPyramid, read_window, remake_window
+from msi_lazy.store.units import write_window
 
 if TYPE_CHECKING:
     import zarr

@@ -14,12 +14,14 @@ from msi_lazy.store.compare import Comparison, StoredLevel, check_block, decode_
 from msi_lazy.store.compute import run
 from msi_lazy.store.findings import BlockFinding, CheckedLevel, VerifyReport
 from msi_lazy.store.gather import as_delayed, gather_lists
-from msi_lazy.store.remake import StoredPyramid, unit_grid
+from msi_lazy.store.units import unit_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from dask.typing import Key
+
+    from msi_lazy.store.remake import StoredPyramid
 
 __all__ = ["Sampling", "verify_pyramids"]
 
