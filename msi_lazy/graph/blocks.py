@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "StageWork",
+    "as_native",
     "merge_block",
     "pick_level",
     "read_back_block",
@@ -126,7 +127,7 @@ def restore_share(stored: zarr.Array[Any], index: Index, *, work: StageWork, sta
 def _read_stored(stored: zarr.Array[Any], stage: StagePlan, level: int, window: Window, work: StageWork) -> Array:
     """Samples ``window`` of a stage's share, ``level``, made from those stored of the last level that it writes."""
     finer = finer_window(stage, level, window)
-    array = _native(np.asarray(stored[tuple(slice(*interval) for interval in finer)]))
+    array = as_native(np.asarray(stored[tuple(slice(*interval) for interval in finer)]))
     if stage.written[-1] == level:
         return array
     step = level - stage.first - 1
@@ -143,7 +144,7 @@ def reduce_block(array: Array, index: Index, *, work: StageWork) -> tuple[Array,
         values of the one before it as they are stored: rounded, and cast to the image's dtype.
     """
     with naming_block(work.stage, index):
-        return _make_levels(_native(array), index, work)
+        return _make_levels(as_native(array), index, work)
 
 
 def _make_levels(array: Array, index: Index, work: StageWork) -> tuple[Array, ...]:
@@ -176,10 +177,10 @@ def pick_level(levels: tuple[Array, ...], *, position: int) -> Array:
     return levels[position]
 
 
-def _native(array: Array) -> Array:
+def as_native(array: Any) -> Array:
     """The same values in native byte order, which is all that compiled kernels take."""
-    array = np.asarray(array)
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    samples: Array = np.asarray(array)
+    return samples if samples.dtype.isnative else samples.astype(samples.dtype.newbyteorder("="))
 
 
 def reduce_window(

@@ -84,10 +84,7 @@ def _identify_stored(value: Any) -> Identity | None:
     origin = origin_of(value)
     if origin is None:
         return None
-    inner = value
-    while isinstance(inner, (ChunkReader, CroppedArray, WindowSource)):
-        inner = inner.array
-    inner = innermost_array(inner._data if isinstance(inner, xr.Variable) else inner)
+    inner = innermost_array(value)
     if isinstance(inner, (zarr.Array, MemmapFile)):
         return _identify_value(inner)
     path = origin.directory

@@ -74,7 +74,6 @@ def origin_of(value: Any) -> Location | None:
         source = value.encoding.get("source")
         if isinstance(source, str):
             return locate(source)
-        value = value._data  # the lazy backend array; ``data`` would load it
     value = innermost_array(value)
     if isinstance(value, zarr.Array):
         return locate(value)
@@ -87,7 +86,11 @@ def origin_of(value: Any) -> Location | None:
 
 
 def innermost_array(value: Any) -> Any:
-    """Unwrap xarray's indexing adapters, which have no public way in."""
+    """Unwrap our own readers, and xarray's indexing adapters, which have no public way in."""
+    while isinstance(value, (ChunkReader, CroppedArray, WindowSource)):
+        value = value.array
+    if isinstance(value, xr.Variable):
+        value = value._data  # the lazy backend array; ``data`` would load it
     while type(value).__module__.startswith("xarray.") and hasattr(value, "array"):
         value = value.array
     return getattr(value, "_array", value) if type(value).__module__.startswith("xarray.") else value

@@ -71,7 +71,7 @@ def remaining_blocks(
         )
         remaining.insert(0, RemainingBlocks(stored, shared - restored, restored))
         wanted = frozenset()
-        if number > 0 and handed_on[number - 1]:
+        if number > 0 and handed_on[number - 1] and done[number - 1]:  # else every block has a task anyway
             made = remaining[0].made
             wanted = frozenset(at for index in made for at in touched_blocks(works[number], stages[number - 1], index))
     return remaining

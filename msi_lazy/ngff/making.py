@@ -61,9 +61,8 @@ def read_nodata(stored: StoredImage, method: Method, dtype: np.dtype[Any]) -> An
     if value is None:
         return None
     check_nodata(method, value)
-    return np.asarray(value).astype(dtype.newbyteorder("="))[
-        ()
-    ]  # also of "nan" and "inf", which JSON has no numbers for
+    scalar = np.asarray(value).astype(dtype.newbyteorder("="))  # also of "nan" and "inf": JSON has no numbers for them
+    return scalar[()]
 
 
 def read_factors(stored: StoredImage, shapes: Sequence[Extents]) -> tuple[Extents, ...]:

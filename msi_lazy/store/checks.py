@@ -10,7 +10,7 @@ from zarr.storage import ZipStore
 
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.graph.locations import Location, locate
-from msi_lazy.store.ledger import LEDGER, PARTIAL, child_names, is_partial
+from msi_lazy.store.ledger import LEDGER, child_names, is_partial
 from msi_lazy.store.target import ZARR_DOCUMENTS, Target
 from msi_lazy.store.unfinished import stored_ledger
 
@@ -93,21 +93,17 @@ def _is_taken(store: Any, group: str, options: Mapping[str, Any] | None, directo
 def _is_blank(store: Any, group: str, options: Mapping[str, Any] | None) -> bool:
     """Whether there is no more than an empty group, or the file that one was being made of."""
     directory = locate(store, group).directory
+    names = None
     if directory is not None and directory.is_dir():
         names = [path.name for path in directory.iterdir() if not is_partial(path)]
         if not names:
             return True
-        if not set(names) <= {*ZARR_DOCUMENTS, LEDGER}:
-            return False
     try:
         found = zarr.open_group(store, path=group or None, mode="r", storage_options=dict(options) if options else None)
     except FileNotFoundError:
         return False
-    target = Target(found.store, found.path, 2 if found.metadata.zarr_format == 2 else 3)
-    return not dict(found.attrs) and all(
-        name in (*ZARR_DOCUMENTS, LEDGER) or (directory is not None and name.endswith(PARTIAL))
-        for name in child_names(target)
-    )
+    names = child_names(Target.of(found)) if names is None else names
+    return not dict(found.attrs) and set(names) <= {*ZARR_DOCUMENTS, LEDGER}
 
 
 def check_parents(store: Any, group: str, zarr_format: ZarrFormat, options: Mapping[str, Any] | None) -> None:

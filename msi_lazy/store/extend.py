@@ -18,7 +18,7 @@ from msi_lazy.store.graph import LevelArrays, align_blocks, write_graph
 from msi_lazy.store.hierarchy import write_coordinates
 from msi_lazy.store.layout import array_settings
 from msi_lazy.store.projection import project_write
-from msi_lazy.store.target import Target, as_store, find_target, write_attributes
+from msi_lazy.store.target import Target, as_store, find_target, image_block, write_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,21 +102,14 @@ def _check_labels(target: Target, levels: int) -> None:
         labels = zarr.open_group(target.store, path=target.below("labels"), mode="r", use_consolidated=False)
     except FileNotFoundError:
         return
-    for name in _image_block(labels).get("labels", []):
+    for name in image_block(labels).get("labels", []):
         label = zarr.open_group(labels.store, path=f"{labels.path}/{name}", mode="r", use_consolidated=False)
-        has = len(_image_block(label).get("multiscales", [{}])[0].get("datasets", []))
+        has = len(image_block(label).get("multiscales", [{}])[0].get("datasets", []))
         if has < levels:
             raise ValueError(
                 f"the label image {name!r} has {has} levels, and must have as many as the image, which would have "
                 f"{levels}; add them to it first: add_levels(store, ..., group='{target.below(f'labels/{name}')}')"
             )
-
-
-def _image_block(group: zarr.Group) -> dict[str, Any]:
-    """Where a group's OME-Zarr attributes are, in either version."""
-    attributes: dict[str, Any] = group.attrs.asdict()
-    block: dict[str, Any] = attributes.get("ome", attributes)
-    return block
 
 
 def _check_free(target: Target, path: str, listed: Sequence[str], mode: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from dask.typing import Key
 
-__all__ = ["as_delayed", "gather", "gather_lists"]
+__all__ = ["as_delayed", "gather", "gather_lists", "wait"]
 
 
 def gather(
@@ -50,6 +50,10 @@ def gather(
 def gather_lists(end: str, keys: Sequence[Key]) -> dict[Key, GraphNode]:
     """Tasks that put the lists together that the tasks ``keys`` return, in order; ``end`` returns them all."""
     return gather(end, keys, _join, _join)
+
+
+def wait(_done: list[Any]) -> None:
+    """Run after what it depends on."""
 
 
 def _join(lists: list[list[Any]]) -> list[Any]:

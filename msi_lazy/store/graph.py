@@ -18,7 +18,7 @@ from msi_lazy.graph.pipeline import runs_in_rust
 from msi_lazy.graph.stream import LevelStore, skip_block
 from msi_lazy.plan.blocks import aligned_blocks
 from msi_lazy.plan.windows import Interval
-from msi_lazy.store.gather import as_delayed, gather
+from msi_lazy.store.gather import as_delayed, gather, wait
 from msi_lazy.store.units import slices, write_window
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def write_graph(
         tasks, ends = _store_levels(image, marks)
         graph |= tasks
         sinks.extend(ends)
-    graph |= gather(name, sinks, _wait, _complete, tuple(completions))
+    graph |= gather(name, sinks, wait, _complete, tuple(completions))
     return as_delayed(graph, name)
 
 
@@ -151,10 +151,6 @@ def _store_levels(image: LevelArrays, marks: BlockMarks | None) -> tuple[dict[Ke
     if fused is None:
         fused = fuse_levels(image.arrays, stores, opened, token, marks)
     return opened | fused.tasks, fused.sinks
-
-
-def _wait(_done: list[Any]) -> None:
-    """Run after what it depends on."""
 
 
 def _complete(_done: list[Any], completions: Sequence[Callable[[], None]]) -> None:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = [
     "LEDGER",
     "LEDGER_ARRAY",
-    "PARTIAL",
     "StoredLedger",
     "child_names",
     "empty_group",
@@ -41,9 +40,9 @@ LEDGER = ".msi_lazy-unfinished"
 """Where the ledger is below the image's group; no node itself, so that consolidated metadata do not list it."""
 LEDGER_ARRAY = f"{LEDGER}/blocks"
 """Path of the array that stands for it: its attributes say what is written; the marks lie beside it."""
-PARTIAL = ".partial"
+_PARTIAL = ".partial"
 """How zarr-python ends the names of local files that are being written."""
-_PARTIAL_NAME = re.compile(rf".+\.[0-9a-f]{{32}}\{PARTIAL}")
+_PARTIAL_NAME = re.compile(rf".+\.[0-9a-f]{{32}}\{_PARTIAL}")
 _MARK = b"\1"
 State = Literal["clearing", "storing"]
 """What the write was at: emptying the group, or storing the image."""
@@ -176,7 +175,7 @@ def empty_group(target: Target, nested: Sequence[str] = ()) -> None:
 
 def remove_partial_files(directory: Path) -> None:
     """Remove what a kill left of local files that zarr-python was writing."""
-    for path in directory.rglob(f"*{PARTIAL}"):
+    for path in directory.rglob(f"*{_PARTIAL}"):
         if is_partial(path):
             path.unlink(missing_ok=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,17 +10,19 @@ import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
-from msi_lazy.graph.blocks import reduce_window
+from msi_lazy.graph.blocks import as_native, reduce_window
 from msi_lazy.graph.locations import locate
 from msi_lazy.graph.pipeline import open_array
 from msi_lazy.ngff.making import read_factors, read_method, read_nodata
 from msi_lazy.ngff.read import parse_image
 from msi_lazy.plan.steps import Step
 from msi_lazy.store.compute import crosses_processes
-from msi_lazy.store.target import Target, as_store, find_target, is_in_memory
+from msi_lazy.store.target import Target, as_store, find_target, image_block, is_in_memory
 from msi_lazy.store.units import slices, unit_grid
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from msi_lazy.methods import Method
     from msi_lazy.plan.windows import Window
 
@@ -91,7 +92,7 @@ def find_image(store: Any, group: str, options: Mapping[str, Any] | None, writab
         store, options = LocalStore(directory, read_only=True), None
     settings = dict(options) if options else None
     found = zarr.open_group(store, path=group or None, mode="r", storage_options=settings, use_consolidated=False)
-    return Target(found.store, found.path, 2 if found.metadata.zarr_format == 2 else 3)
+    return Target.of(found)
 
 
 def open_pyramid(target: Target, path: str, method: Any, writable: bool) -> StoredPyramid:
@@ -142,16 +143,13 @@ def label_paths(target: Target) -> list[str]:
         labels = zarr.open_group(target.store, path=target.below("labels"), mode="r", use_consolidated=False)
     except FileNotFoundError:
         return []
-    attributes: dict[str, Any] = labels.attrs.asdict()
-    block = attributes.get("ome", attributes)
-    names = block.get("labels") if isinstance(block, Mapping) else None
+    names = image_block(labels).get("labels")
     return [f"labels/{name}" for name in names] if isinstance(names, list) else []
 
 
 def read_window(array: zarr.Array[Any], window: Window) -> Array:
     """Samples of ``window``, in native byte order."""
-    samples = np.asarray(array[slices(window)])
-    return samples.astype(samples.dtype.newbyteorder("="), copy=False)
+    return as_native(array[slices(window)])
 
 
 def remake_window(samples: Array, held: Window, output: Window, making: Making) -> Array:

@@ -36,6 +36,7 @@ __all__ = [
     "consolidate",
     "consolidate_above",
     "find_target",
+    "image_block",
     "is_in_memory",
     "open_target",
     "quietly",
@@ -60,6 +61,11 @@ class Target:
     """Path of the image's group in it; empty for the root."""
     zarr_format: ZarrFormat
     """Zarr version, which the OME-Zarr version decides."""
+
+    @classmethod
+    def of(cls, group: zarr.Group) -> Target:
+        """A group that is there."""
+        return cls(group.store, group.path, 2 if group.metadata.zarr_format == 2 else 3)
 
     def below(self, path: str) -> str:
         """Path in the store of ``path`` in the image's group."""
@@ -130,7 +136,14 @@ def find_target(store: Any, group: str, options: Mapping[str, Any] | None) -> Ta
     found = zarr.open_group(
         store, path=group or None, mode="r+", storage_options=dict(options) if options else None, use_consolidated=False
     )
-    return Target(found.store, found.path, 2 if found.metadata.zarr_format == 2 else 3)
+    return Target.of(found)
+
+
+def image_block(group: zarr.Group) -> dict[str, Any]:
+    """Where a group's OME-Zarr attributes are, in either version."""
+    attributes: dict[str, Any] = group.attrs.asdict()
+    block = attributes.get("ome", attributes)
+    return block if isinstance(block, dict) else {}
 
 
 def store_contents(target: Target, contents: Mapping[str, Buffer]) -> None:

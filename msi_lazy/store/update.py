@@ -9,7 +9,7 @@ from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
 
 from msi_lazy.plan.steps import Grid, intersect, plan_blocks
 from msi_lazy.store import remake
-from msi_lazy.store.gather import as_delayed, gather_lists
+from msi_lazy.store.gather import as_delayed, gather, wait
 from msi_lazy.store.remake import Making, StoredPyramid, read_window, remake_window
 from msi_lazy.store.units import write_window
 
@@ -62,19 +62,13 @@ def update_levels(pyramid: StoredPyramid, region: Window) -> Delayed:
         ends.extend(written.values())
         finer_blocks = blocks
     end = f"update-{token}"
-    tasks |= gather_lists(f"{end}-blocks", ends)
-    tasks[end] = Task(end, _finish, TaskRef(f"{end}-blocks"))
+    tasks |= gather(end, ends, wait, wait)
     return as_delayed(tasks, end)
 
 
 def _remake_block(
     finer: zarr.Array[Any], stored: zarr.Array[Any], window: Window, making: Making, _done: list[Any]
-) -> list[None]:
+) -> None:
     """Make whole units of a level again, once the blocks of the finer level are stored that they are made from."""
     needed = making.step.needed(window)
     write_window(stored, window, remake_window(read_window(finer, needed), needed, window, making))
-    return []
-
-
-def _finish(_done: list[Any]) -> None:
-    """Run after everything else."""
