@@ -8,7 +8,7 @@ from msi_lazy.api import to_multiscale
 from msi_lazy.methods import Method, method_names, resolve_method
 from msi_lazy.ngff.append import appended_attributes, next_paths
 from msi_lazy.ngff.read import StoredImage, parse_image
-from msi_lazy.store.arguments import check_switch, parse_group
+from msi_lazy.store.arguments import check_switches, parse_group
 from msi_lazy.store.extend import Extension, write_levels
 from msi_lazy.store.part import Part, WriteOptions
 from msi_lazy.store.read import open_image
@@ -79,8 +79,7 @@ def add_levels(
     The new levels are named in the pattern of those there are, and listed in the image's attributes last of all.
     """
     group = parse_group(group)
-    check_switch("compute", compute)
-    check_switch("progress", progress)
+    check_switches(compute=compute, progress=progress)
     images, attributes = open_image(store, storage_options, group)
     stored = parse_image(attributes)
     base = images[-1]

@@ -11,7 +11,7 @@ import xarray as xr
 from msi_lazy.attributes import channel_block
 from msi_lazy.ngff.labels import check_labels, describe_labels
 from msi_lazy.ngff.write import Version, check_holdable, image_attributes, spec_order
-from msi_lazy.store.arguments import check_store, check_switch, is_storable_name, parse_group, parse_retries
+from msi_lazy.store.arguments import check_store, check_switches, is_storable_name, parse_group, parse_retries
 from msi_lazy.store.part import Part, WriteOptions
 from msi_lazy.store.read import open_image
 from msi_lazy.store.write import write_image, write_labels_into
@@ -113,9 +113,7 @@ def to_zarr(
     under ``.msi_lazy-unfinished``, which blocks are stored.  Errors in a block have a note that names it.
     """
     check_store(store, storage_options)
-    check_switch("compute", compute)
-    check_switch("progress", progress)
-    check_switch("resume", resume)
+    check_switches(compute=compute, progress=progress, resume=resume)
     if source_id is not None and not isinstance(source_id, str):
         raise TypeError(f"source_id is a text that names the source, not {source_id!r}")
     group = parse_group(group, new=True)
@@ -182,8 +180,7 @@ def write_labels(
         Labels that are no integers, or do not lie on the image.  Nothing has been created then.
     """
     group = parse_group(group)
-    check_switch("compute", compute)
-    check_switch("progress", progress)
+    check_switches(compute=compute, progress=progress)
     images, attributes = open_image(store, storage_options, group)
     version: Version = "0.5" if "ome" in attributes else "0.4"
     part = _make_label_part(labels, name, version, colors, properties)

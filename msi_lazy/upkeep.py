@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.plan.windows import Interval, Window
-from msi_lazy.store.arguments import check_switch, parse_group
+from msi_lazy.store.arguments import check_switches, parse_group
 from msi_lazy.store.compute import run
 from msi_lazy.store.read import open_image
 from msi_lazy.store.remake import StoredPyramid, find_image, label_paths, open_pyramid
@@ -88,8 +88,7 @@ def verify(
     """
     sampling = Sampling(_parse_sample(sample), _parse_seed(seed))
     group = parse_group(group)
-    for name, switch in (("repair", repair), ("labels", labels), ("progress", progress)):
-        check_switch(name, switch)
+    check_switches(repair=repair, labels=labels, progress=progress)
     open_image(store, storage_options, group)  # what is wrong with the image as such is said here
     target = find_image(store, group, storage_options, writable=repair)
     pyramids = [open_pyramid(target, "", method, writable=repair)]
@@ -144,8 +143,7 @@ def update(
     meanwhile.
     """
     group = parse_group(group)
-    for name, switch in (("compute", compute), ("progress", progress)):
-        check_switch(name, switch)
+    check_switches(compute=compute, progress=progress)
     images, _ = open_image(store, storage_options, group)
     window = parse_region(region, [str(dim) for dim in images[0].dims], images[0].shape)
     target = find_image(store, group, storage_options, writable=True)

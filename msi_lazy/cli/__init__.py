@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from msi_lazy.cli.faults import one_line_errors, telling_interrupts
 from msi_lazy.cli.validate import validate
 from msi_lazy.cli.verify import verify
 from msi_lazy.errors import StoreExistsError
@@ -51,38 +51,6 @@ class _FactorsCommand(click.Command):
             raise click.UsageError(error.message + hint, ctx) from None
 
 
-_FAULTS = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError, zlib.error)
-"""What a wrong argument, a file system, a missing package, a small machine or a damaged chunk raises."""
-
-
-class _Interrupted(click.ClickException):
-    """A Ctrl-C, with the exit code that shells have for it."""
-
-    exit_code = 130
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Turn what can be wrong with an input, an option or a store into one line and exit code 1."""
-    try:
-        yield
-    except _FAULTS as error:
-        raise click.ClickException(_one_line(error)) from error
-    except Exception as error:
-        if type(error).__name__ != "KilledWorker":  # of distributed, which need not be imported
-            raise
-        raise click.ClickException(_one_line(error)) from error
-    except KeyboardInterrupt as error:
-        raise _Interrupted(_one_line(error, "interrupted")) from error
-
-
-def _one_line(error: BaseException, text: str = "") -> str:
-    """Message and notes of an error, in the words of the command line."""
-    told = " ".join((text or str(error)).split()) or type(error).__name__
-    notes = [note.replace("to_zarr(..., resume=True)", "--resume") for note in getattr(error, "__notes__", ())]
-    return "; ".join([told, *notes]).replace("resume=True", "--resume").replace("mode='w'", "--overwrite")
-
-
 @click.group()
 @click.version_option(package_name="msi-lazy")
 def main() -> None:
@@ -121,7 +89,7 @@ def convert(input: str, output: str, **options: Any) -> None:
     import msi_lazy as msi
     from msi_lazy.cli.inputs import apply_geometry, identify_input, read_input
 
-    with _one_line_errors():
+    with one_line_errors(), telling_interrupts():
         image = read_input(input, _parse_dims(options["dims"]))
         image = apply_geometry(image, _parse_numbers("--scale", options["scale"], float), options["units"])
         tree = msi.to_multiscale(
@@ -149,7 +117,7 @@ def info(store: str) -> None:
     import msi_lazy as msi
     from msi_lazy.plan.render import levels_text
 
-    with _one_line_errors():
+    with one_line_errors():
         tree = msi.open_multiscale(store)
         click.echo(levels_text(msi.explain(tree)))
         (image,) = tree["scale0"].data_vars.values()
@@ -164,7 +132,7 @@ def demo(out: Path, sheet: Path) -> None:
     """Build and write the pyramid of a real picture, and draw a contact sheet of its levels."""
     from msi_lazy.cli.demo import run_demo
 
-    with _one_line_errors():
+    with one_line_errors():
         run_demo(out, sheet)
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from msi_lazy.cli.faults import one_line_errors
+
 if TYPE_CHECKING:
     from msi_lazy.validation.chunks import Decode
 
@@ -28,10 +30,8 @@ def validate(store: str, decode: Decode) -> None:
     """
     from msi_lazy.validation import validate as check
 
-    try:
+    with one_line_errors():
         report = check(store, decode=decode)
-    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
-        raise click.ClickException(" ".join(str(error).split()) or type(error).__name__) from error
     click.echo(str(report))
     if not report.ok:
         raise click.exceptions.Exit(1)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-import zlib
 
 import click
+
+from msi_lazy.cli.faults import one_line_errors
 
 __all__ = ["verify"]
 
@@ -26,10 +27,8 @@ def verify(store: str, sample: float, seed: int, method: str | None, repair: boo
     import msi_lazy as msi
 
     progress = sys.stdout.isatty()
-    try:
+    with one_line_errors():
         report = msi.verify(store, sample, method, repair, labels, seed, progress, group=group)
-    except (ValueError, TypeError, OSError, ImportError, RuntimeError, zlib.error) as error:
-        raise click.ClickException(" ".join(str(error).split()) or type(error).__name__) from error
     click.echo(str(report))
     if not report.ok:
         raise click.exceptions.Exit(1)

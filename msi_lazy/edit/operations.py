@@ -14,7 +14,7 @@ import xarray as xr
 from msi_lazy.edit.levels import check_dims, level_along, map_levels, skip_non_dimension_nodes
 from msi_lazy.edit.stamp import name_channels, order_channels, restamp
 from msi_lazy.graph.source import is_in_memory
-from msi_lazy.store.arguments import check_switch
+from msi_lazy.store.arguments import check_switches
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -159,7 +159,7 @@ def _check_options(method: Any, tolerance: Any, copy: Any, fill_value: Any, tree
         raise ValueError(f"method must be None or one of {', '.join(map(repr, _METHODS))}, not {method!r}")
     if tolerance is not None and method is None:
         raise ValueError(f"tolerance={tolerance!r} needs a method, such as 'nearest'")
-    check_switch("copy", copy)
+    check_switches(copy=copy)
     fills = fill_value if isinstance(fill_value, Mapping) else {None: fill_value}
     names = {name for node in tree.subtree for name in node.data_vars}
     for name, value in fills.items():

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from msi_lazy.api import to_multiscale
 from msi_lazy.image import to_spatial_image
-from msi_lazy.store.arguments import check_switch
+from msi_lazy.store.arguments import check_switches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -144,7 +144,7 @@ def itk_image_to_multiscale(
         head = itk.imread("head.nrrd")
         tree = itk_image_to_multiscale(head, [2, 4], anatomical_axes=True, method="gaussian")
     """
-    check_switch("anatomical_axes", anatomical_axes)
+    check_switches(anatomical_axes=anatomical_axes)
     grid, image = _read_itk_image(image)
     ndim = len(grid.spacing)
     if anatomical_axes and ndim != 3:

@@ -15,7 +15,7 @@ from zarr.storage import StorePath
 
 from msi_lazy.store.part import clean_group
 
-__all__ = ["check_store", "check_switch", "is_storable_name", "parse_group", "parse_retries"]
+__all__ = ["check_store", "check_switches", "is_storable_name", "parse_group", "parse_retries"]
 
 _STORES = (str, Path, Store, StorePath, zarr.Group, FSMap, dict)
 """What zarr opens groups in."""
@@ -106,16 +106,17 @@ def is_storable_name(name: Any) -> bool:
     return isinstance(name, str) and bool(name) and not name.startswith(_RESERVED) and not set("/\0") & set(name)
 
 
-def check_switch(argument: str, value: Any) -> None:
-    """Refuse what is neither ``True`` nor ``False``.
+def check_switches(**switches: Any) -> None:
+    """Refuse arguments, given by name, that are neither ``True`` nor ``False``.
 
     Raises
     ------
     TypeError
         Names the argument: ``"no"`` would count as true.
     """
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{argument} must be True or False, not {value!r}")
+    for argument, value in switches.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{argument} must be True or False, not {value!r}")
 
 
 def parse_retries(retries: Any, compute: bool) -> int:

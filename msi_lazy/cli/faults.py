@@ -1,0 +1,52 @@
+"""What the command line says where something is wrong: one line, and an exit code."""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["one_line_errors", "telling_interrupts"]
+
+_FAULTS = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError, zlib.error)
+"""What a wrong argument, a file system, a missing package, a small machine or a damaged chunk raises."""
+
+
+class _Interrupted(click.ClickException):
+    """A Ctrl-C, with the exit code that shells have for it."""
+
+    exit_code = 130
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what can be wrong with an input, an option or a store into one line and exit code 1."""
+    try:
+        yield
+    except _FAULTS as error:
+        raise click.ClickException(_one_line(error)) from error
+    except Exception as error:
+        if type(error).__name__ != "KilledWorker":  # of distributed, which need not be imported
+            raise
+        raise click.ClickException(_one_line(error)) from error
+
+
+@contextmanager
+def telling_interrupts() -> Iterator[None]:
+    """Say after a Ctrl-C what becomes of what was being written."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise _Interrupted(_one_line(error, "interrupted")) from error
+
+
+def _one_line(error: BaseException, text: str = "") -> str:
+    """Message and notes of an error, in the words of the command line."""
+    told = " ".join((text or str(error)).split()) or type(error).__name__
+    notes = [note.replace("to_zarr(..., resume=True)", "--resume") for note in getattr(error, "__notes__", ())]
+    return "; ".join([told, *notes]).replace("resume=True", "--resume").replace("mode='w'", "--overwrite")
