@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import inf, isfinite
@@ -11,6 +12,9 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import xarray as xr
+import zarr
+from dask.base import tokenize
+from zarr.storage import LocalStore
 
 __all__ = ["to_spatial_image"]
 
@@ -128,7 +132,22 @@ def _keep_lazy(array: Any) -> Any:
             return np.asarray(array)
         except (TypeError, ValueError) as error:
             raise ValueError(f"no array can be made of the given {type(array).__name__}: {error}") from error
+    if isinstance(array, zarr.Array) and isinstance(array.store, LocalStore):
+        return _name_stored(array, array.store)
     return da.from_array(array, chunks="auto")  # whole multiples of the stored chunks or shards
+
+
+def _name_stored(array: zarr.Array[Any], store: LocalStore) -> da.Array:
+    """A Dask array over an array in local files, named by where and what that is.
+
+    Dask's own name for it would depend on the state that the process has zarr in, too, and so would be another one
+    when a write is resumed.
+    """
+    chunks = da.from_array(array, chunks="auto", name=False).chunks  # whole multiples of the stored chunks or shards
+    metadata = json.dumps(array.metadata.to_dict(), default=str, sort_keys=True)
+    token = tokenize(str(store.root.resolve()), array.path, metadata, chunks)
+    named: da.Array = da.from_array(array, chunks=chunks, name=f"zarr-{token}")
+    return named
 
 
 def _check_dims(dims: Sequence[str] | None, ndim: int) -> tuple[str, ...]:

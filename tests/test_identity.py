@@ -76,6 +76,20 @@ def test_a_file_that_was_changed_is_another(files, kind):
     assert identity(KINDS[kind](files)) != before
 
 
+@pytest.mark.parametrize("change", [lambda image: image, lambda image: image // 3], ids=["as it is", "expression"])
+@pytest.mark.parametrize("chunks", [(16, 16), (1, 64)], ids=["windows", "rechunked"])
+def test_the_state_of_zarr_in_the_process_is_no_part_of_what_is_stored(files, chunks, change):
+    """Dask's own name for a Zarr array changes with it, e.g. with the codec pipeline that is set."""
+    path = files / "b.zarr"
+    zarr.create_array(path, data=PIXELS, chunks=chunks)
+    plain = zarr.open_array(path, mode="r")
+    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
+        other = zarr.open_array(path, mode="r")
+    assert da.from_array(plain).name != da.from_array(other).name
+    one, two = (change(msi.to_spatial_image(array, dims="yx")) for array in (plain, other))
+    assert identity(one) == identity(two)
+
+
 def test_an_edited_tree_is_known_level_by_level():
     tree = msi.to_multiscale(xr.DataArray(PIXELS, dims=("y", "x")), [2])
     edited = tree.map_over_datasets(lambda level: level + 1 if level.data_vars else level)

@@ -61,7 +61,10 @@ def _identify_input(layer: Blockwise, array: da.Array) -> Identity:
     """What a first stage reads."""
     source = layer.indices[0][0]
     if layer.task.func is not read_block:
-        return _identify_graph(str(source), array)
+        readers = [value for one in array.dask.layers.values() for value in held_values(one)]
+        reader = next((value for value in readers if isinstance(value, ChunkReader)), None)
+        # what is rechunked for a first stage is what the reader reads, whatever the graph is called
+        return _identify_graph(str(source), array) if reader is None else _identify_value(reader)
     node: Any = array.dask.layers[str(getattr(source, "key", source))][getattr(source, "key", source)]
     return _identify_value(node.value if isinstance(node, DataNode) else node)
 
