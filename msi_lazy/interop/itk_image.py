@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from msi_lazy.api import to_multiscale
 from msi_lazy.image import to_spatial_image
@@ -74,6 +73,8 @@ class _Grid:
 
         It is a view: nothing is copied, and any dtype can be turned (ITK's ``OrientImageFilter`` knows only a few).
         """
+        from scipy.optimize import linear_sum_assignment
+
         ndim = len(self.spacing)
         physical, order = linear_sum_assignment(-np.abs(self.direction))
         signs = np.sign(self.direction[physical, order])

@@ -5,14 +5,9 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.methods.extremes import window_corner, window_maximum, window_minimum
-from msi_lazy.methods.gaussian import window_bessel_gaussian, window_centred_gaussian, window_gaussian
-from msi_lazy.methods.mean import window_mean, window_mean_half_up, window_mean_truncated
-from msi_lazy.methods.median import window_median
-from msi_lazy.methods.mode import window_mode
+from msi_lazy.methods.kernel import LibraryKernel
 from msi_lazy.methods.names import Methods
 from msi_lazy.methods.row import Method
-from msi_lazy.methods.votes import window_votes
 from msi_lazy.methods.weights import bessel_radius, centred_gaussian_radius, gaussian_radius
 
 if TYPE_CHECKING:
@@ -32,31 +27,43 @@ __all__ = [
 _ROWS = (
     Method(
         "mean",
-        window_mean,
+        LibraryKernel("mean", "window_mean"),
         "mean of each window, integers half to even",
         "iuf",
         float16_through="float64",
     ),
     Method(
         "bin_shrink",
-        window_mean_half_up,
+        LibraryKernel("mean", "window_mean_half_up"),
         "mean of each window, integers half up",
         "iuf",
         float16_through="float64",
     ),
-    Method("median", window_median, "lower median of each window", keeps_values=True),
-    Method("min", window_minimum, "smallest sample of each window", keeps_values=True, chains=True),
-    Method("max", window_maximum, "largest sample of each window", keeps_values=True, chains=True),
+    Method("median", LibraryKernel("median", "window_median"), "lower median of each window", keeps_values=True),
+    Method(
+        "min",
+        LibraryKernel("extremes", "window_minimum"),
+        "smallest sample of each window",
+        keeps_values=True,
+        chains=True,
+    ),
+    Method(
+        "max",
+        LibraryKernel("extremes", "window_maximum"),
+        "largest sample of each window",
+        keeps_values=True,
+        chains=True,
+    ),
     Method(
         "mode",
-        window_mode,
+        LibraryKernel("mode", "window_mode"),
         "most frequent sample of each window, the smallest of equals",
         keeps_values=True,
         labels=True,
     ),
     Method(
         "nearest",
-        window_corner,
+        LibraryKernel("extremes", "window_corner"),
         "first sample of each window",
         keeps_values=True,
         position="corner",
@@ -64,7 +71,7 @@ _ROWS = (
     ),
     Method(
         "gaussian",
-        window_gaussian,
+        LibraryKernel("gaussian", "window_gaussian"),
         "Gaussian-weighted mean around each window's centre, integers half to even",
         "iuf",
         radius=gaussian_radius,
@@ -72,7 +79,7 @@ _ROWS = (
     ),
     Method(
         "label_gaussian",
-        window_votes,
+        LibraryKernel("votes", "window_votes"),
         "label with the largest Gaussian-weighted vote around each window's centre, the smallest of equals",
         keeps_values=True,
         radius=gaussian_radius,
@@ -80,14 +87,14 @@ _ROWS = (
     ),
     Method(
         "xarray_coarsen",
-        window_mean_truncated,
+        LibraryKernel("mean", "window_mean_truncated"),
         "mean of each window, integers truncated",
         "iuf",
         float16_through="float64",
     ),
     Method(
         "dask_image_gaussian",
-        window_centred_gaussian,
+        LibraryKernel("gaussian", "window_centred_gaussian"),
         "SciPy's Gaussian filter at each window's centre, integers half to even",
         "iuf",
         radius=centred_gaussian_radius,
@@ -96,7 +103,7 @@ _ROWS = (
     ),
     Method(
         "itk_gaussian",
-        window_bessel_gaussian,
+        LibraryKernel("gaussian", "window_bessel_gaussian"),
         "ITK's discrete Gaussian filter at each window's centre, integers half to even",
         "iuf",
         radius=bessel_radius,

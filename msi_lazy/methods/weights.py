@@ -15,7 +15,6 @@ from math import exp, floor, log, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,6 +132,8 @@ def bessel_weights(factor: int) -> tuple[float, ...]:
     """
     if factor == 1:
         return (0.5,)
+    from scipy.special import ive
+
     kernel = ive(np.arange(_BESSEL_RADIUS + 1), _sigma(factor) ** 2)
     covered = 2 * np.cumsum(kernel) - kernel[0]
     enough = int(np.argmax(covered >= 1 - _BESSEL_ERROR)) if covered[-1] >= 1 - _BESSEL_ERROR else _BESSEL_RADIUS

@@ -1,0 +1,45 @@
+"""Kernels of the library, by name: what they are made with is imported when one is first called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from msi_lazy.methods.row import WindowKernel
+
+__all__ = ["LibraryKernel"]
+
+
+@dataclass(frozen=True)
+class LibraryKernel:
+    """A kernel of this room, as a row of the table holds it.
+
+    Importing numba takes a tenth of the time that the whole library takes; opening, planning and printing need none
+    of it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> LibraryKernel("extremes", "window_maximum")(np.array([1, 3, 2, 5]), (2,), (2,))
+    array([3, 5])
+    """
+
+    module: str
+    """File in this room."""
+    function: str
+    """Name of the kernel in it."""
+
+    def load(self) -> WindowKernel:
+        """Import the kernel."""
+        kernel: WindowKernel = getattr(import_module(f"msi_lazy.methods.{self.module}"), self.function)
+        return kernel
+
+    def __call__(
+        self, array: np.ndarray[Any, Any], factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None
+    ) -> np.ndarray[Any, Any]:
+        """Reduce each window of ``array`` to one sample, as :class:`msi_lazy.methods.row.WindowKernel` says."""
+        return self.load()(array, factors, out_shape, nodata)
