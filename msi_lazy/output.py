@@ -71,7 +71,8 @@ def to_zarr(
         ``False`` creates the arrays and returns a :class:`dask.delayed.Delayed` that does the rest; until
         it has run, the store does not open as an image.
     progress
-        Show a progress bar on the terminal, of tasks done.
+        Show what is stored of each level, how fast, and how long it takes yet: in a terminal or a notebook, and
+        nowhere else.
     storage_options
         Options of the file system behind a URL.
     memory_limit

@@ -1,6 +1,7 @@
 """On a cluster of worker processes: the same bits, and next to nothing sent between workers."""
 
 import os
+import sys
 from functools import partial
 
 import dask
@@ -117,7 +118,8 @@ def test_a_memory_store_is_refused_before_anything_is_created(client, stored):
         msi.to_multiscale(msi.to_spatial_image(stored), [2]).pyramid.to_zarr(store)
 
 
-def test_progress_is_shown(client, stored, tmp_path, capsys):
+def test_progress_is_shown(client, stored, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     tree = msi.to_multiscale(msi.to_spatial_image(stored), [2])
     tree.pyramid.to_zarr(tmp_path / "out.zarr", progress=True)
     assert "100%" in capsys.readouterr().out

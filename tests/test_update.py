@@ -1,5 +1,6 @@
 """Levels brought up to date after an edit: what a full rebuild gives, and no chunk touched that need not be."""
 
+import sys
 from itertools import product
 
 import pytest
@@ -237,7 +238,8 @@ def test_a_region_that_cannot_be(region, error, words, tmp_path):
     assert contents(tmp_path / "a.zarr") == before
 
 
-def test_on_a_cluster(tmp_path, capsys):
+def test_on_a_cluster(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     write(tmp_path / "a.zarr", method="gaussian", chunks=8)
     in_memory, edited = write(MemoryStore()), samples()
     edited[20:40, 30:50] = 9

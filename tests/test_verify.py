@@ -1,6 +1,7 @@
 """Stored levels against what the levels below give: every kind of damage is found, and only damage is repaired."""
 
 import shutil
+import sys
 
 import dask
 import numpy as np
@@ -425,7 +426,8 @@ def test_a_zip_file_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("processes", [True, False])
-def test_on_a_cluster(processes, tmp_path, capsys):
+def test_on_a_cluster(processes, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     write(tmp_path / "a.zarr", method="gaussian")
     in_memory = write(MemoryStore())
     sound = contents(tmp_path / "a.zarr")
@@ -442,7 +444,8 @@ def test_on_a_cluster(processes, tmp_path, capsys):
     assert contents(tmp_path / "a.zarr") == sound
 
 
-def test_a_bar_and_any_scheduler(tmp_path, capsys):
+def test_a_bar_and_any_scheduler(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     write(tmp_path / "a.zarr")
     with dask.config.set(scheduler="synchronous"):
         assert msi.verify(tmp_path / "a.zarr", progress=True).ok

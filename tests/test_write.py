@@ -1,6 +1,7 @@
 """What is written: valid for other libraries' judges, equal to what the tree computes, and never by accident."""
 
 import json
+import sys
 from pathlib import Path
 
 import dask.array as da
@@ -286,7 +287,8 @@ def test_root_attributes_of_the_user_are_kept(tmp_path):
     assert msi.open_multiscale(tmp_path / "out.zarr").attrs["project"] == "atlas"
 
 
-def test_progress_is_shown_where_asked_for(tmp_path, capsys):
+def test_progress_is_shown_where_asked_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     make_tree().pyramid.to_zarr(tmp_path / "a.zarr")
     assert not capsys.readouterr().out
     make_tree().pyramid.to_zarr(tmp_path / "b.zarr", progress=True)

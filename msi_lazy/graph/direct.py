@@ -7,6 +7,7 @@ unfused one: eight times as many, which at a terabyte takes half a minute and mo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from dask.blockwise import Blockwise
@@ -63,6 +64,14 @@ class BlockGeometry:
     """Levels that a block stores its part of."""
     lengths: tuple[tuple[int, ...], ...]
     """Of the blocks along each dimension, on the first of these."""
+    stage: StagePlan | None = None
+    """The stage that they are blocks of, if they are."""
+
+    def samples(self, level: int, index: tuple[int, ...]) -> int:
+        """How many samples of ``level`` the block at ``index`` stores."""
+        if self.stage is not None:
+            return prod(interval.length for interval in self.stage.owned(level, index))
+        return prod(lengths[position] for lengths, position in zip(self.lengths, index, strict=True))
 
 
 def block_geometry(arrays: Sequence[da.Array]) -> list[BlockGeometry]:
@@ -71,7 +80,7 @@ def block_geometry(arrays: Sequence[da.Array]) -> list[BlockGeometry]:
     if layers is None:
         return [BlockGeometry(array.numblocks, (level,), array.chunks) for level, array in enumerate(arrays)]
     stages = [layer.made for layer in layers]
-    return [BlockGeometry(stage.counts, stage.written, stage.block_chunks(stage.first)) for stage in stages]
+    return [BlockGeometry(stage.counts, stage.written, stage.block_chunks(stage.first), stage) for stage in stages]
 
 
 def emit_blocks(

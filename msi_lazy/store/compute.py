@@ -20,12 +20,14 @@ from dask.system import CPU_COUNT
 from dask.task_spec import Task
 
 from msi_lazy.graph.emit import task_text
+from msi_lazy.store.display import is_watched
 from msi_lazy.store.target import is_in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from msi_lazy.store.part import WriteOptions
+    from msi_lazy.store.watch import Watch
 
 __all__ = [
     "active_client",
@@ -91,7 +93,9 @@ def check_processes(store: Any) -> None:
         raise ValueError("a store in memory cannot be written by worker processes; write to a path")
 
 
-def compute(delayed: Delayed, options: WriteOptions, advice: str = "mode='w' starts over") -> Delayed | None:
+def compute(
+    delayed: Delayed, options: WriteOptions, watch: Watch, advice: str = "mode='w' starts over"
+) -> Delayed | None:
     """Compute a write, or return it where it is not to be computed now.
 
     Errors get a note with ``advice``, and one on the block that workers died of, if they did.
@@ -99,7 +103,8 @@ def compute(delayed: Delayed, options: WriteOptions, advice: str = "mode='w' sta
     if not options.compute:
         return delayed
     try:
-        run(delayed, options.progress, options.retries)
+        with watch.shown():
+            run(delayed, options.progress and watch.tally is None, options.retries)
     except BaseException as error:
         text = _deadly_task(error, delayed)
         if text:
@@ -131,11 +136,11 @@ def run(delayed: Delayed, progress: bool, retries: int = 0) -> Any:
     delayed
         What to compute.
     progress
-        Whether to show a bar.
+        Whether to show a bar of the tasks, where anybody can see it.
     retries
         How often a task that fails is tried again.
     """
-    client = active_client()
+    client, progress = active_client(), progress and is_watched()
     if client is not None:
         return _run_on_cluster(client, delayed, progress, retries)
     if retries:

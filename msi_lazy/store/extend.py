@@ -19,6 +19,7 @@ from msi_lazy.store.hierarchy import write_coordinates
 from msi_lazy.store.layout import array_settings
 from msi_lazy.store.projection import project_write
 from msi_lazy.store.target import Target, as_store, find_target, image_block, write_attributes
+from msi_lazy.store.watch import watch_write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,8 +78,10 @@ def write_levels(extension: Extension, store: Any, options: WriteOptions) -> Del
     _create(target, extension, layouts)
     made = [open_array(target.store, target.below(path)) for path in extension.paths]
     aligned = [arrays[0], *align_blocks(arrays[1:], [array.shards or array.chunks for array in made])]
-    images = [LevelArrays(aligned, [existing, *made], read_back, kept=1)]
-    return compute(write_graph(images, [_ListLevels(target, part.plan, tuple(extension.paths))]), options)
+    images = [LevelArrays(aligned, [existing, *made], read_back, kept=1, first=len(extension.listed) - 1)]
+    watch = watch_write(images, options)
+    listed = _ListLevels(target, part.plan, tuple(extension.paths))
+    return compute(write_graph(images, [listed], watch.ledger), options, watch)
 
 
 def _layout(extension: Extension, number: int, existing: zarr.Array[Any], target: Target) -> dict[str, Any]:

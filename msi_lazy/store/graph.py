@@ -49,6 +49,10 @@ class LevelArrays:
     """Whether the codecs are known to give back what they are given."""
     kept: int = 0
     """Levels from the finest that are in the store already and are not written again."""
+    path: str = ""
+    """Of the image's group below that of the write."""
+    first: int = 0
+    """Number of the first of these levels in the image."""
 
 
 def store_block(

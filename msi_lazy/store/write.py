@@ -31,6 +31,7 @@ from msi_lazy.store.layout import write_unit
 from msi_lazy.store.ledger import empty_group
 from msi_lazy.store.projection import project_write
 from msi_lazy.store.target import Target, as_store, find_target, open_target
+from msi_lazy.store.watch import watch_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,7 +83,8 @@ def write_image(parts: Sequence[Part], store: Any, options: WriteOptions) -> Del
         completions.append(ListImage(*_root_of(target, options.group)))
     completions += [*begun.completions, begun.ledger.remove]
     created = [_create(image, target) for image in prepared]
-    return compute(write_graph(created, completions, begun.ledger, begun.done), options, _RESUMABLE)
+    watch = watch_write(created, options, begun.ledger, begun.done)
+    return compute(write_graph(created, completions, watch.ledger, begun.done), options, watch, _RESUMABLE)
 
 
 def write_labels_into(part: Part, store: Any, options: WriteOptions) -> Delayed | None:
@@ -109,7 +111,9 @@ def write_labels_into(part: Part, store: Any, options: WriteOptions) -> Delayed 
         empty_group(label)
     name = part.path.rpartition("/")[2]
     completions: list[Callable[[], None]] = [_completion(part, _below(image, part.path)), ListLabels(image, (name,))]
-    return compute(write_graph([_create(prepared, image)], completions), options)
+    created = [_create(prepared, image)]
+    watch = watch_write(created, options)
+    return compute(write_graph(created, completions, watch.ledger), options, watch)
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ def _create(image: _Prepared, target: Target) -> LevelArrays:
     for level in plan.levels:
         settings = asked_settings(image.part.encoding, level, plan)
         targets.append(below.open_level(level.number, plan.name, settings.get("write_empty_chunks", False)))
-    return LevelArrays(image.arrays, targets, image.read_back, image.lossless)
+    return LevelArrays(image.arrays, targets, image.read_back, image.lossless, path=image.part.path)
 
 
 def _zarr_format(version: str) -> ZarrFormat:
