@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from msi_lazy.methods.compiled import compiled
 from msi_lazy.methods.rows import first_samples, row_batches, row_layout, row_parts
 
 __all__ = ["window_corner", "window_maximum", "window_minimum"]
@@ -110,7 +110,7 @@ def _describe_keys(dtype: np.dtype[Any], key: np.dtype[Any], nodata: Any, *, lar
     return keys._replace(first=first, last=last, fill=left_out[0], plain=False)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _extreme_of_rows(rows_in, rows_out, rows, found, part, firsts, columns, keys):  # type: ignore[no-untyped-def]
     """Largest keys of the windows, turned back into bits."""
     stop_in, stop_out = part.start_in + part.width_in, part.start_out + part.width_out
@@ -138,7 +138,7 @@ def _extreme_of_rows(rows_in, rows_out, rows, found, part, firsts, columns, keys
                 best[j] = _decode(best[j], keys, best.dtype.type)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _meet_groups(best, columns, factor, inner, firsts):  # type: ignore[no-untyped-def]
     """Largest key of each window of one row."""
     # no if and else: an inlined function of several ends counts references at each of them
@@ -154,7 +154,7 @@ def _meet_groups(best, columns, factor, inner, firsts):  # type: ignore[no-untyp
             best[i] = key if key > known or step == 0 else known
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _encode(bits, keys, narrow):  # type: ignore[no-untyped-def]
     """Key of a sample; ``narrow`` undoes numba's widening of sums to 64 bits, for the loop's sake."""
     key = bits ^ ((bits >> 63) & keys.fold) ^ keys.flip
@@ -163,7 +163,7 @@ def _encode(bits, keys, narrow):  # type: ignore[no-untyped-def]
     return keys.lowest if left_out else moved
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _decode(key, keys, narrow):  # type: ignore[no-untyped-def]
     """Bits of a key."""
     bits = narrow(key - (key <= keys.first)) ^ keys.flip

@@ -18,7 +18,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from msi_lazy.methods.compiled import compiled
 
 if TYPE_CHECKING:
     from msi_lazy.methods.rows import RowLayout
@@ -107,7 +108,7 @@ def count_lanes(samples: int, key: np.dtype[Any], most: int) -> int:
     return max(1, min(most, _LANE_BYTES // (samples * key.itemsize)))
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def sort_lanes(lanes, held):  # type: ignore[no-untyped-def]
     """Sort each of the first ``held`` lanes downwards, the smallest key first.
 
@@ -130,7 +131,7 @@ def sort_lanes(lanes, held):  # type: ignore[no-untyped-def]
         part //= 2
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _exchange(upper, lower, held):  # type: ignore[no-untyped-def]
     """Put the smaller of each two keys into ``upper``, the larger one into ``lower``."""
     for k in range(held):
@@ -139,7 +140,7 @@ def _exchange(upper, lower, held):  # type: ignore[no-untyped-def]
         lower[k] = other if one < other else one
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def encode(bits, keys):  # type: ignore[no-untyped-def]
     """Turn bits into keys, in place: both zeros into one key, all NaN into one."""
     if keys.infinity == 0:
@@ -153,7 +154,7 @@ def encode(bits, keys):  # type: ignore[no-untyped-def]
             bits[i] = 0 if magnitude == 0 else key
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def decode(bits, keys):  # type: ignore[no-untyped-def]
     """Turn keys back into bits, in place."""
     if keys.infinity == 0:

@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 
+from msi_lazy.methods.compiled import compiled
 from msi_lazy.methods.rounding import EXACT_SUMS, HALF_EVEN, HALF_UP, TRUNCATED, round_quotients
 from msi_lazy.methods.rows import first_samples, row_batches, row_layout, row_parts
 from msi_lazy.methods.words import mean_words
@@ -112,7 +112,7 @@ def _sum_dtype(dtype: np.dtype[Any], samples: int) -> np.dtype[Any]:
     return np.dtype(narrow if fits else "f8")
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _mean_integers(  # type: ignore[no-untyped-def]
     rows_in, rows_out, rows, found, part, firsts, nothing, columns, sums, rounding
 ):
@@ -136,7 +136,7 @@ def _mean_integers(  # type: ignore[no-untyped-def]
         round_quotients(sums, 1.0 / count, count, rounding, rows_out[row, part.start_out : stop_out])
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _mean_floats(rows_in, rows_out, rows, found, part, firsts, sums, counts, skip):  # type: ignore[no-untyped-def]
     """Means of floats without NaN and without ``skip``, summed in float64.
 
@@ -162,7 +162,7 @@ def _mean_floats(rows_in, rows_out, rows, found, part, firsts, sums, counts, ski
                 out[j] = sums[j] / counts[j] if counts[j] > 0 else skip
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _mean_valid_integers(  # type: ignore[no-untyped-def]
     rows_in, rows_out, rows, found, part, firsts, columns, valid, sums, counts, skip, rounding
 ):
@@ -188,7 +188,7 @@ def _mean_valid_integers(  # type: ignore[no-untyped-def]
         round_quotients(sums, 1.0, found[row] * part.factor, rounding, rows_out[row, part.start_out : stop_out])
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _add_groups(sums, row, factor, inner, firsts):  # type: ignore[no-untyped-def]
     """Add the samples of one row to the sums of their windows; loops that vectorise for factors 1 and 2."""
     # no if and else: an inlined function of several ends counts references at each of them
@@ -205,7 +205,7 @@ def _add_groups(sums, row, factor, inner, firsts):  # type: ignore[no-untyped-de
             sums[i] += row[firsts[i] + offset]
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _sum_valid(rows_in, rows, part, firsts, skip, sums, counts):  # type: ignore[no-untyped-def]
     """Sum the samples of each window that are neither NaN nor ``skip``, and count them."""
     sums[:] = 0.0

@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from msi_lazy.methods.compiled import compiled
 from msi_lazy.methods.lanes import count_lanes, decode, describe_keys, encode, sort_lanes, split_columns
 from msi_lazy.methods.rows import list_window_rows, row_layout
 
@@ -64,7 +64,7 @@ def window_median(array: Array, factors: tuple[int, ...], out_shape: tuple[int, 
     return out.view(array.dtype)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _median_of_rows(  # type: ignore[no-untyped-def]
     rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, columns, inner, lanes, keys
 ):
@@ -107,7 +107,7 @@ def _median_of_rows(  # type: ignore[no-untyped-def]
                     out[k] = middle[(row - top) * part + k]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _gather(rows_in, rows, start, lanes, place, part, length, inner):  # type: ignore[no-untyped-def]
     """Put the windows of one output row, from column ``start`` of the input on, into lanes from ``place`` on."""
     if length == 1:
@@ -131,7 +131,7 @@ def _gather(rows_in, rows, start, lanes, place, part, length, inner):  # type: i
                             lane[group * inner + k] = source[(group * length + step) * inner + k]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _fill_missing(lanes, held, fillers, empty, keys):  # type: ignore[no-untyped-def]
     """Put the extreme keys by turns in place of missing samples; mark lanes of nothing else as ``empty``."""
     filler = keys.highest if len(lanes) % 2 == 0 else ~keys.highest

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from msi_lazy.methods.compiled import compiled
 from msi_lazy.methods.lanes import count_lanes, decode, describe_keys, encode, sort_lanes, split_columns
 from msi_lazy.methods.rows import list_window_rows, row_layout
 
@@ -69,7 +69,7 @@ def _make_lanes(samples: int, key: np.dtype[Any]) -> tuple[Array, Array]:
     return np.empty((samples, lanes), key), np.zeros(lanes, count)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _mode_of_rows(  # type: ignore[no-untyped-def]
     rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, columns, inner, lanes, counts, keys
 ):
@@ -109,7 +109,7 @@ def _mode_of_rows(  # type: ignore[no-untyped-def]
     _settle_lanes(flat_in, offsets, firsts[:held], lanes[: height * length], counts, keys, places, flat_out)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _settle_uniform(rows_in, rows, start, length, inner, out, differs, changed, mixed):  # type: ignore[no-untyped-def]
     """Write the first sample of each window; list in ``mixed`` the windows that hold others; return how many."""
     first = rows_in[rows[0], start : start + len(differs)]
@@ -142,7 +142,7 @@ def _settle_uniform(rows_in, rows, start, length, inner, out, differs, changed, 
     return found
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _settle_lanes(flat_in, offsets, firsts, lanes, counts, keys, places, flat_out):  # type: ignore[no-untyped-def]
     """Write the modes of the windows whose first samples are at ``firsts`` to ``places``."""
     held = len(firsts)
@@ -160,7 +160,7 @@ def _settle_lanes(flat_in, offsets, firsts, lanes, counts, keys, places, flat_ou
         flat_out[places[k]] = best[k]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _vote(lanes, held, counts, keys):  # type: ignore[no-untyped-def]
     """Key of the longest run of each sorted lane, the first one of several; ``keys.skip`` if none has a vote."""
     # allocated here, and loaded before they are compared: only so do the loops vectorise
@@ -187,7 +187,7 @@ def _vote(lanes, held, counts, keys):  # type: ignore[no-untyped-def]
     return best
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _settle_zeros_and_nans(out, keys):  # type: ignore[no-untyped-def]
     """Make windows of nothing but -0.0 or NaN what they are where there are other samples."""
     encode(out, keys)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from msi_lazy.methods.compiled import compiled
 
 __all__ = ["EXACT_SUMS", "HALF_EVEN", "HALF_UP", "TRUNCATED", "round_quotients", "rounds_up"]
 
@@ -19,7 +20,7 @@ EXACT_SUMS = 2**48
 _ONE_AND_A_BIT = 1.0 + 2.0**-52
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def round_quotients(sums, share, count, rounding, out):  # type: ignore[no-untyped-def]
     """Round ``sums / count`` into ``out``, computed as ``sums * share``, with ``share = 1 / count`` in float64.
 
@@ -52,7 +53,7 @@ def round_quotients(sums, share, count, rounding, out):  # type: ignore[no-untyp
             out[i] = np.trunc(sums[i] * upper)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def rounds_up(floor, rest, count, negative, rounding):  # type: ignore[no-untyped-def]
     """Whether ``floor + rest / count``, with ``0 <= rest < count``, is rounded to ``floor + 1``."""
     if rounding == HALF_EVEN:

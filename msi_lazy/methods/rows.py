@@ -19,7 +19,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from msi_lazy.methods.compiled import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,7 +177,7 @@ def first_samples(part: RowPart) -> Array:
     return place + place // np.uint64(part.inner) * np.uint64((part.factor - 1) * part.inner)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def list_window_rows(
     row: int,
     outer_in: Array,
@@ -207,7 +208,7 @@ def list_window_rows(
     return count
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _list_batch(first, outer_in, outer_out, outer_factors, rows, counts):  # type: ignore[no-untyped-def]
     """Fill ``rows`` and ``counts`` for the output rows from ``first`` on.
 

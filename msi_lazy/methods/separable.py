@@ -17,8 +17,8 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from msi_lazy.methods.compiled import compiled
 from msi_lazy.methods.weights import count_taps
 
 __all__ = ["filter_windows"]
@@ -151,7 +151,7 @@ def _filter(
     return out
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _filter_floats(volume, out, passes, weights, skip, plain):  # type: ignore[no-untyped-def]
     """Filter planes of floats; those with NaN, or all if there is a ``skip``, once more without them."""
     first, second = np.empty(volume.shape[2]), np.empty(volume.shape[2])
@@ -173,7 +173,7 @@ def _filter_floats(volume, out, passes, weights, skip, plain):  # type: ignore[n
                         target[i] = values[i] / shares[i] if shares[i] > 0 else skip
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _filter_integers(volume, out, passes, weights, skip, plain, low, high):  # type: ignore[no-untyped-def]
     """Filter planes of integers, without ``skip`` unless ``plain``, and round them."""
     first, second = np.empty(volume.shape[2]), np.empty(volume.shape[2])
@@ -192,7 +192,7 @@ def _filter_integers(volume, out, passes, weights, skip, plain, low, high):  # t
                     target[i] = target[i] if shares[i] > 0 else skip
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _filter_valid(planes, start, passes, weights, skip):  # type: ignore[no-untyped-def]
     """Sum of the samples that are neither NaN nor ``skip``, and of their weights, which is exactly 1 if all are."""
     values, shares, spare = np.empty(planes.shape[1]), np.empty(planes.shape[1]), np.empty(planes.shape[1])
@@ -201,7 +201,7 @@ def _filter_valid(planes, start, passes, weights, skip):  # type: ignore[no-unty
     return _filter_plane(values, spare, passes, weights), _filter_plane(shares, other, passes, weights)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _filter_plane(source, target, passes, weights):  # type: ignore[no-untyped-def]
     """Filter a plane along its own axes, to and fro between two arrays; return the one with the result."""
     for step in range(1, len(passes)):
@@ -218,7 +218,7 @@ def _filter_plane(source, target, passes, weights):  # type: ignore[no-untyped-d
     return source
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _combine(lines, start, taps, weights, total):  # type: ignore[no-untyped-def]
     """Weighted sum of ``taps`` lines from ``start`` on, in pieces that stay in the first-level cache."""
     if taps == 1:
@@ -239,7 +239,7 @@ def _combine(lines, start, taps, weights, total):  # type: ignore[no-untyped-def
                     part[i] += weight * (np.float64(one[i]) + np.float64(other[i]))
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _combine_short(lines, factor, taps, weights, results):  # type: ignore[no-untyped-def]
     """All sums of an axis with few samples behind it, each with the operations of :func:`_combine`."""
     inner = lines.shape[1]
@@ -254,7 +254,7 @@ def _combine_short(lines, factor, taps, weights, results):  # type: ignore[no-un
         results[i] = total
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _combine_valid(lines, start, taps, weights, skip, total, share):  # type: ignore[no-untyped-def]
     """Weighted sum of the samples that are neither NaN nor ``skip``, and the sum of their weights."""
     total[:] = 0.0
@@ -275,7 +275,7 @@ def _combine_valid(lines, start, taps, weights, skip, total, share):  # type: ig
             share[i] += weight * (np.float64(has_a) + np.float64(has_b))
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _round_plane(values, target, low, high):  # type: ignore[no-untyped-def]
     """Round half to even, clip, cast; ``high`` of 64 bits is no float64, its neighbour is too large."""
     shift, bottom, top = 2.0**52, np.float64(low), np.float64(high)

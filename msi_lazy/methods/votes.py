@@ -14,8 +14,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numba import njit
 
+from msi_lazy.methods.compiled import compiled
 from msi_lazy.methods.lanes import decode, describe_keys, encode
 from msi_lazy.methods.rows import row_layout
 from msi_lazy.methods.taps import plan_taps
@@ -96,7 +96,7 @@ def _make_poll(taps: int, key: np.dtype[Any]) -> tuple[Any, ...]:
     return np.empty(taps, key), *race, np.zeros(2**bits, np.uint32), np.uint64(64 - bits)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _settle_rows(  # type: ignore[no-untyped-def]
     flat, out, first_row, outer_out, outer_steps, factor, inner, core, rows, length, keys, firsts, positions
 ):
@@ -131,7 +131,7 @@ def _settle_rows(  # type: ignore[no-untyped-def]
     return held
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _compare(flat, start, rows, factor, length, inner, differs, samples, changed):  # type: ignore[no-untyped-def]
     """Give the first sample of a box around each window, and what bits of others in it differ."""
     span = ((len(changed) // inner - 1) * factor + length) * inner
@@ -151,7 +151,7 @@ def _compare(flat, start, rows, factor, length, inner, differs, samples, changed
         samples[i], changed[i] = sample, change
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _vote(  # type: ignore[no-untyped-def]
     flat, out, firsts, positions, places, votes, ends, rests, total, near, labels, sums, slots, table, shift, keys, flip
 ):
@@ -201,7 +201,7 @@ def _vote(  # type: ignore[no-untyped-def]
         out[positions[window]] = winner
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _count(near, votes, start, end, label):  # type: ignore[no-untyped-def]
     """Votes for ``label`` in a round."""
     part = 0
@@ -210,7 +210,7 @@ def _count(near, votes, start, end, label):  # type: ignore[no-untyped-def]
     return part
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _seek(near, tap, labels, held, skip, skips):  # type: ignore[no-untyped-def]
     """First tap from ``tap`` on, of which there is one, with a vote for another label than those held."""
     known = True
@@ -223,7 +223,7 @@ def _seek(near, tap, labels, held, skip, skips):  # type: ignore[no-untyped-def]
     return tap - np.uint64(1)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _look_up(  # type: ignore[no-untyped-def]
     near, votes, start, end, labels, sums, held, counted, slots, table, shift, skip, skips
 ):
@@ -251,7 +251,7 @@ def _look_up(  # type: ignore[no-untyped-def]
     return held
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _find_slot(table, labels, label, shift):  # type: ignore[no-untyped-def]
     """Slot of ``label``, or the free one where it belongs (multiplicative hash: Knuth, TAOCP 3, section 6.4)."""
     slot = (np.uint64(label) * np.uint64(0x9E3779B97F4A7C15)) >> shift

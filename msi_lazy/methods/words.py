@@ -7,14 +7,14 @@ which hold the sums of 2^31 samples; the quotient is exact before it is rounded 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from msi_lazy.methods.compiled import compiled
 from msi_lazy.methods.rounding import rounds_up
 
 __all__ = ["mean_words"]
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def mean_words(  # type: ignore[no-untyped-def]
     rows_in, rows_out, rows, found, part, firsts, high, low, counts, skip, skips, rounding
 ):
@@ -51,7 +51,7 @@ def mean_words(  # type: ignore[no-untyped-def]
                 out[j] = (upper << 32) + lower + rounds_up(lower, rest, counts[j], carried < 0, rounding)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _quotient(total, count):  # type: ignore[no-untyped-def]
     """Floor of ``total / count``, by a shift for the counts that windows have most often."""
     if count == 8:
