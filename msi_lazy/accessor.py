@@ -40,9 +40,9 @@ class PyramidAccessor:
     def _repr_html_(self) -> str:
         return self.explain()._repr_html_()
 
-    def explain(self) -> PyramidPlan:
-        """Plan of the pyramid, no pixel read; see :func:`msi_lazy.explain`."""
-        return explain(self._tree)
+    def explain(self, measure: bool = False) -> PyramidPlan:
+        """Plan of the pyramid, no pixel read unless you ask to ``measure`` a block; see :func:`msi_lazy.explain`."""
+        return explain(self._tree, measure)
 
     def to_zarr(
         self,

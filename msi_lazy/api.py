@@ -10,15 +10,16 @@ import numpy as np
 import xarray as xr
 
 from msi_lazy.axes import image_name, read_axes
-from msi_lazy.graph.source import WindowSource, as_dask_source, find_source
+from msi_lazy.graph.source import WindowSource, as_dask_source, find_source, lazy_array
 from msi_lazy.graph.stages import build_levels
 from msi_lazy.methods import resolve_method
 from msi_lazy.methods.table import check_dtype, check_nodata
 from msi_lazy.plan.factors import auto_factors, parse_boundary, parse_bytes_of, parse_chunks, parse_factors
 from msi_lazy.plan.pyramid import PyramidPlan, plan_pyramid
-from msi_lazy.store.arguments import parse_group
+from msi_lazy.store.arguments import check_switches, parse_group
+from msi_lazy.store.measure import measure_block
 from msi_lazy.store.read import open_image
-from msi_lazy.tree import build_tree, read_plan, stack_levels
+from msi_lazy.tree import build_tree, level_images, read_plan, stack_levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -150,27 +151,40 @@ def _parse_nodata(nodata: Any, dtype: np.dtype[Any]) -> Any:
     return scalar
 
 
-def explain(tree: xr.DataTree) -> PyramidPlan:
-    """Plan of a pyramid: levels, blocks, tasks, bytes, memory.  No pixel is read.
+def explain(tree: xr.DataTree, measure: bool = False) -> PyramidPlan:
+    """Plan of a pyramid: levels, blocks, tasks, bytes, memory.  No pixel is read, unless you ask for a measurement.
 
     Parameters
     ----------
     tree
         A pyramid, also an edited or a reopened one.
+    measure
+        Read one block of level 0, in the middle; make its levels, and store them in a temporary directory, which is
+        removed again.  The plan then has ``measured``, with the projected time and size of the whole write, to local
+        files with the default codec.
 
     Returns
     -------
     PyramidPlan
-        Printed, or shown in a notebook, it is a table.
+        Printed, it is a table; in a notebook a picture and a table.
 
     Raises
     ------
     TypeError
-        It is no tree.
+        It is no tree, or ``measure`` is neither ``True`` nor ``False``.
     ValueError
         The tree is no pyramid, or its levels no longer show the same extent.
+
+    Notes
+    -----
+    A projection is as good as the block is typical, and holds for a machine with nothing else to do.  Of writes of a
+    quarter of a GiB on two busy cores, most took between 0.9 and 1.5 times what was projected, some up to 2.5 times.
     """
-    return read_plan(tree)
+    check_switches(measure=measure)
+    plan = read_plan(tree)
+    if not measure:
+        return plan
+    return replace(plan, measured=measure_block([lazy_array(image) for image in level_images(tree)], plan))
 
 
 def open_multiscale(store: Any, storage_options: Mapping[str, Any] | None = None, group: str = "") -> xr.DataTree:

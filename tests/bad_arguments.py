@@ -271,7 +271,8 @@ TABLE = {
         "storage_options": NO_OPTIONS,
         "decode": [(odd, ValueError, "one of 'sample', 'all', 'none', not") for odd in (None, 5, "q", [], True)],
     },
-    "explain": {"tree": NO_TREE},
+    "explain": {"tree": NO_TREE, "measure": NO_SWITCH},
+    "pyramid.explain": {"measure": NO_SWITCH},
     "from_pyimagej": {
         "image": [
             *((odd, TypeError, "must be an xarray.DataArray, as ij.py.from_java makes it") for odd in (None, 5, TREE)),

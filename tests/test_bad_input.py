@@ -40,6 +40,7 @@ def sound_arguments(name, directory):
         "to_multiscale": {"image": bad_arguments.IMAGE, "scale_factors": [2]},
         "to_zarr": {"tree": TREE, "store": directory / "out.zarr"},
         "pyramid.to_zarr": {"store": directory / "out.zarr"},
+        "explain": {"tree": TREE},
         "write_labels": {**stored, "name": "cells", "labels": LABELS},
         "add_levels": {**stored, "scale_factors": [2]},
         "open_multiscale": stored,

@@ -181,6 +181,16 @@ def test_plan_only_prints_the_plan_and_creates_nothing(folder):
     assert directory_contents() == before
 
 
+def test_measuring_adds_what_is_projected_and_creates_nothing(folder):
+    before = directory_contents()
+    arguments = ["convert", "in.zarr", "out.zarr", "--factors", "2", "2", "--plan-only"]
+    bare, measured = (CliRunner().invoke(main, [*arguments, *more]) for more in ([], ["--measure"]))
+    assert measured.exit_code == 0, measured.output
+    added = [line for line in measured.output.splitlines() if line not in bare.output.splitlines()]
+    assert [line.split(":")[0] for line in added] == ["projected", "stored"]
+    assert directory_contents() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

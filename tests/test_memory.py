@@ -43,7 +43,8 @@ def read_back(monkeypatch):
 @pytest.mark.parametrize("method", ["mean", WIDE], ids=["box", "halo"])
 @pytest.mark.parametrize("block_bytes", [16**3 * 8, 8**3 * 8, 1])
 def test_reading_back_gives_the_same_bits_as_shares(method, block_bytes, monkeypatch):
-    tree = make_tree(method, shape=(40, 52, 66), block_bytes=block_bytes, chunks=4)
+    shape = (40, 52, 66) if block_bytes > 1 else (20, 28, 36)  # the least blocks there can be are many
+    tree = make_tree(method, shape=shape, block_bytes=block_bytes, chunks=4)
     shared, target = MemoryStore(), CountingStore(MemoryStore())
     tree.pyramid.to_zarr(shared)
     monkeypatch.setattr(memory, "_READ_BACK_ABOVE", -1)

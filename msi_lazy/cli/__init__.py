@@ -80,6 +80,7 @@ main.add_command(verify)
 @click.option("--resume", is_flag=True, help="Go on with an OUTPUT that the same command left unfinished.")
 @click.option("--retries", type=int, default=0, show_default=True, help="How often a block that fails is tried again.")
 @click.option("--plan-only", is_flag=True, help="Print the plan and stop; no pixel is read.")
+@click.option("--measure", is_flag=True, help="Read and convert one block first, to project how long the write takes.")
 def convert(input: str, output: str, **options: Any) -> None:
     """Convert INPUT to a pyramid at OUTPUT.
 
@@ -99,7 +100,7 @@ def convert(input: str, output: str, **options: Any) -> None:
             chunks=_parse_lengths("--chunks", options["chunks"]),
             boundary=options["boundary"],
         )
-        click.echo(str(msi.explain(tree)))
+        click.echo(str(msi.explain(tree, measure=options["measure"])))
         if options["plan_only"]:
             return
         shards = options["shards"] if options["shards"] == "auto" else _parse_lengths("--shards", options["shards"])
@@ -149,7 +150,8 @@ def _write(tree: xr.DataTree, input: str, output: str, overwrite: bool, settings
         msi.to_zarr(tree, target, mode, progress=progress, **settings)
     except StoreExistsError as error:
         advice = "--resume to go on with it, or --overwrite" if "unfinished image;" in str(error) else "--overwrite"
-        raise ValueError(f"{output} exists already; give {advice} to replace it, or another OUTPUT") from None
+        state = "exists already, and is not unfinished" if settings["resume"] else "exists already"
+        raise ValueError(f"{output} {state}; give {advice} to replace it, or another OUTPUT") from None
 
 
 @contextmanager

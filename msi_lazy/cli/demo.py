@@ -37,7 +37,10 @@ def run_demo(out: Path, sheet: Path) -> None:
     image = msi.to_spatial_image(load(), dims=("y", "x", "c"), name="retina", c_coords=["r", "g", "b"])
     tree = msi.to_multiscale(image, "auto")
     click.echo(str(msi.explain(tree)))
-    msi.to_zarr(tree, out, mode="w" if _is_earlier_demo(out) else "w-")
+    try:
+        msi.to_zarr(tree, out, mode="w" if _is_earlier_demo(out) else "w-", progress=True)
+    except msi.StoreExistsError:
+        raise click.ClickException(f"{out} exists already, and is no earlier demo; give another --out") from None
     files = [path for path in out.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     click.echo(f"\nwrote {out}: {len(files)} files, {size / 2**20:.1f} MiB")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from msi_lazy.axes import Axis
     from msi_lazy.methods import Method
+    from msi_lazy.plan.measured import MeasuredBlock
     from msi_lazy.plan.stages import StagePlan
 
 __all__ = ["LevelPlan", "PyramidPlan", "plan_levels", "plan_pyramid"]
@@ -94,6 +95,8 @@ class PyramidPlan:
     """Value that the method leaves out, or ``None``."""
     provenance: Mapping[str, Any] | None = None
     """How the levels were made, in the words of the store they were read from."""
+    measured: MeasuredBlock | None = None
+    """What one block took, where that was asked for."""
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -185,7 +188,7 @@ class PyramidPlan:
         return plan_text(self)
 
     def _repr_html_(self) -> str:
-        """Return the plan as a table for a notebook."""
+        """Return the plan as a picture and a table for a notebook."""
         from msi_lazy.plan.render import plan_html
 
         return plan_html(self)

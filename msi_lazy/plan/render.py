@@ -1,20 +1,24 @@
-"""The plan as people read it: a table for terminals and one for notebooks."""
+"""The plan as people read it: a table for terminals; a picture and a table for notebooks."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
 
-from dask.utils import format_bytes
+from dask.utils import format_bytes, format_time
 
+from msi_lazy.plan.drawing import draw_levels, stage_of
 from msi_lazy.plan.memory import PROCESS_RESERVE
 
 if TYPE_CHECKING:
+    from msi_lazy.plan.measured import MeasuredBlock
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 
 __all__ = ["levels_text", "plan_html", "plan_text"]
 
 _HEADINGS = ("level", "shape", "chunks", "blocks", "stage", "spacing", "size")
+_LEGEND = "Levels to one scale. Thick lines: blocks; thin lines: chunks; grids too fine to draw are thinned out."
+_SHADED = " Shaded: what one block of a stage makes of each of its levels."
 
 
 def plan_text(plan: PyramidPlan) -> str:
@@ -35,14 +39,15 @@ def levels_text(plan: PyramidPlan) -> str:
 
 
 def plan_html(plan: PyramidPlan) -> str:
-    """Return the plan as an HTML table with a caption, readable without styles."""
+    """Return the plan as HTML: its levels as a picture, and a table with a caption, readable without styles."""
     head = "".join(f'<th scope="col">{heading}</th>' for heading in _HEADINGS)
+    rows = [[escape(cell) for cell in _level_cells(plan, level)] for level in plan.levels]
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in _level_cells(plan, level)) + "</tr>"
-        for level in plan.levels
+        f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>' for name, *cells in rows
     )
     facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(value)}</dd>" for label, value in _facts(plan))
     return (
+        f"<figure>{draw_levels(plan)}<figcaption>{_LEGEND}{_SHADED if plan.stages else ''}</figcaption></figure>"
         f"<table><caption>{escape(_title(plan))}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><dl>{facts}</dl>"
     )
@@ -62,13 +67,13 @@ def _title(plan: PyramidPlan) -> str:
 
 
 def _level_cells(plan: PyramidPlan, level: LevelPlan) -> tuple[str, ...]:
-    stage = next((str(i) for i, stage in enumerate(plan.stages) if level.number in stage.written), "-")
+    stage = stage_of(plan, level)
     return (
         level.name,
         _times(level.shape),
         _times(level.chunks),
         _times(level.blocks),
-        stage,
+        "-" if stage is None else str(stage),
         _spacing(plan, level),
         format_bytes(level.nbytes),
     )
@@ -116,5 +121,21 @@ def _facts(plan: PyramidPlan) -> list[tuple[str, str]]:
         ),
         ("memory", _memory(plan)),
     ]
+    if plan.measured is not None:
+        facts.extend(_measured(plan.measured))
     facts.extend(("note", note) for note in plan.notes)
     return facts
+
+
+def _measured(block: MeasuredBlock) -> list[tuple[str, str]]:
+    """What one block took, and what the write is projected to take."""
+    threads = f"{block.threads} thread{'s' * (block.threads > 1)}"
+    steps = {"read": block.read_seconds, "reduce": block.reduce_seconds, "encode": block.encode_seconds}
+    took = ", ".join(f"{step} {format_time(seconds)}" for step, seconds in steps.items())
+    return [
+        (
+            "projected",
+            f"{format_time(block.seconds)} with {threads}: {took} per block of {format_bytes(block.block_bytes)}",
+        ),
+        ("stored", f"{format_bytes(block.projected_bytes)} at ratio {block.ratio:.3g} (measured on one block)"),
+    ]
