@@ -19,6 +19,7 @@ from msi_lazy.plan.pyramid import PyramidPlan
 from msi_lazy.store.findings import VerifyReport
 from msi_lazy.upkeep import update, verify
 from msi_lazy.validation import ValidationReport, validate
+from msi_lazy.viewer import Viewer, view
 
 __all__ = [
     "MemoryLimitError",
@@ -32,6 +33,7 @@ __all__ = [
     "UnsupportedImageError",
     "ValidationReport",
     "VerifyReport",
+    "Viewer",
     "add_levels",
     "explain",
     "from_pyimagej",
@@ -45,6 +47,7 @@ __all__ = [
     "update",
     "validate",
     "verify",
+    "view",
     "write_labels",
 ]
 

@@ -68,6 +68,8 @@ NO_SHARDS += [
     (itertools.repeat(8), TypeError, "shards must be positive integers"),
 ]
 NO_CODECS = [(odd, ValueError, "cannot be stored") for odd in ("q", 5, object(), {}, [5])]
+NO_PORT = [(odd, TypeError, "port must be an integer from 0") for odd in (None, "80", 80.5, True, [])]
+NO_PORT += [(odd, ValueError, "port must be from 0, which takes a free one, to 65535") for odd in (-1, 65536)]
 NO_FACTORS = [
     (odd, TypeError, "scale_factors must be 'auto' or a sequence such as")
     for odd in (
@@ -271,6 +273,14 @@ TABLE = {
         "storage_options": NO_OPTIONS,
         "decode": [(odd, ValueError, "one of 'sample', 'all', 'none', not") for odd in (None, 5, "q", [], True)],
     },
+    "view": {
+        "store": NO_IMAGE,
+        "storage_options": NO_OPTIONS,
+        "group": [*NO_GROUP, *ABSENT],
+        "port": NO_PORT,
+        "open_browser": NO_SWITCH,
+    },
+    "pyramid.view": {"port": NO_PORT, "open_browser": NO_SWITCH},
     "explain": {"tree": NO_TREE, "measure": NO_SWITCH},
     "pyramid.explain": {"measure": NO_SWITCH},
     "from_pyimagej": {

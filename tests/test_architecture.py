@@ -12,7 +12,7 @@ ROOMS = [
     {"cli"},
     {"accessor"},
     {"interop"},
-    {"api", "extend", "output", "upkeep"},
+    {"api", "extend", "output", "upkeep", "viewer"},
     {"validation"},
     {"edit"},
     {"tree"},

@@ -14,7 +14,7 @@ from tests.bad_arguments import LABELS, TREE, is_ours
 from tests.bad_methods import PYRAMID
 
 TABLE = {**bad_arguments.TABLE, **bad_methods.TABLE}
-RESULTS = {"PyramidPlan", "ValidationReport", "VerifyReport", "PyramidAccessor", "Methods"}
+RESULTS = {"PyramidPlan", "ValidationReport", "VerifyReport", "Viewer", "PyramidAccessor", "Methods"}
 """Classes that users are given, and do not make."""
 FUNCTIONS = {name: getattr(msi, name) for name in msi.__all__ if name not in RESULTS}
 FUNCTIONS = {name: f for name, f in FUNCTIONS.items() if not (isclass(f) and issubclass(f, Exception))}
@@ -46,6 +46,8 @@ def sound_arguments(name, directory):
         "open_multiscale": stored,
         "validate": stored,
         "verify": stored,
+        "view": {**stored, "open_browser": False},
+        "pyramid.view": {"open_browser": False},
         "update": {**stored, "region": {"x": 0}},
         "itk_image_to_multiscale": {"image": None, "scale_factors": [2]},
         **bad_methods.SOUND,

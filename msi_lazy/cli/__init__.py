@@ -1,4 +1,4 @@
-"""The command line: ``msi-lazy convert``, ``info``, ``validate``, ``verify`` and ``demo``."""
+"""The command line: ``msi-lazy convert``, ``info``, ``validate``, ``verify``, ``view`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 from msi_lazy.cli.faults import one_line_errors, telling_interrupts
 from msi_lazy.cli.validate import validate
 from msi_lazy.cli.verify import verify
+from msi_lazy.cli.view import view
 from msi_lazy.errors import StoreExistsError
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def main() -> None:
 
 main.add_command(validate)
 main.add_command(verify)
+main.add_command(view)
 
 
 @main.command(cls=_FactorsCommand)

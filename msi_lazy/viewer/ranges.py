@@ -1,0 +1,49 @@
+"""The ``Range`` header of HTTP, in integers."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["UnsatisfiableRangeError", "parse_range"]
+
+_SINGLE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII | re.IGNORECASE)
+
+
+class UnsatisfiableRangeError(ValueError):
+    """A range of bytes that the file does not have: HTTP's 416."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the file has {size} bytes")
+        self.size = size
+
+
+def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """First byte that is asked for and the one after the last, of a file of ``size`` bytes; ``None`` for the whole.
+
+    A header in another form, or with several ranges, asks for the whole file, as RFC 9110 (14.2) allows.
+
+    Raises
+    ------
+    UnsatisfiableRangeError
+        The file has none of the bytes.
+
+    Examples
+    --------
+    >>> parse_range("bytes=0-3", 10), parse_range("bytes=8-99", 10), parse_range("bytes=4-", 10)
+    ((0, 4), (8, 10), (4, 10))
+    >>> parse_range("bytes=-3", 10), parse_range("bytes=-99", 10), parse_range("bytes=0-1,4-5", 10)
+    ((7, 10), (0, 10), None)
+    """
+    matched = _SINGLE.fullmatch(header.strip()) if header else None
+    first, last = matched.groups() if matched else ("", "")
+    if not first and not last:
+        return None
+    if not first:
+        start, stop = max(size - int(last), 0), size
+    else:
+        start, stop = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            return None  # no range at all, so it is as if it were not there
+    if start >= stop:
+        raise UnsatisfiableRangeError(size)
+    return start, stop
