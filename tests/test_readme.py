@@ -3,7 +3,11 @@
 import contextlib
 import io
 import re
+import runpy
 from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -27,3 +31,19 @@ def test_the_set_up_is_two_commands_of_one_line():
     commands = [block for block in blocks("sh") if "venv" in block]
     assert len(commands) == 2
     assert all(block.count("\n") == 1 for block in commands)
+
+
+def test_what_it_links_to_is_there():
+    links = re.findall(r"\]\((?!https?://|#)([^)]+)\)", README.read_text())
+    assert len(links) > 20
+    assert [link for link in links if not (README.parent / link).exists()] == []
+
+
+def test_the_pictures_of_the_methods_are_what_the_methods_give():
+    script = runpy.run_path(README.parent / "examples" / "method_pictures.py")
+    drawn = script["draw_pictures"]()
+    stored = {path.stem: iio.imread(path) for path in script["FOLDER"].glob("*.png")}
+    assert drawn.keys() == stored.keys()
+    for name, picture in drawn.items():
+        np.testing.assert_array_equal(picture, stored[name], err_msg=name)
+        assert f"examples/methods/{name}.png" in README.read_text()
