@@ -54,7 +54,8 @@ TABLE = {
             (row("Upper"), ValueError, "must be in lower case and none of msi's, not 'Upper'"),
             (row("mean"), ValueError, "another method called 'mean'; give yours a name of its own"),
             (row("itk_bin_shrink"), ValueError, "none of msi's, not 'itk_bin_shrink'"),
-        ]
+        ],
+        "replace": NO_SWITCH,
     },
     "Method.from_function": {
         "function": [
@@ -132,5 +133,6 @@ SOUND = {
     "Method": {"name": "peak", "kernel": np.copy},
     "Method.from_function": {"function": lambda array, factors: array},
     "pyramid.reindex_data_arrays": {"indexers": {"c": ["b"]}},
+    "register_method": {"method": row("own")},
 }
 PYRAMID = TREE.pyramid

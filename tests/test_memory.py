@@ -90,8 +90,10 @@ def test_a_plan_that_cannot_fit_is_refused_before_anything_is_created(tmp_path):
     tree = make_tree()
     with (
         dask.config.set(scheduler="threads", num_workers=3),
-        pytest.raises(msi.MemoryLimitError, match=r"3 worker threads .*memory_limit is 1.00 MiB; use fewer threads"),
+        pytest.raises(msi.MemoryLimitError, match=r"3 worker threads .*memory_limit is 65.00 MiB; use fewer threads"),
     ):
+        tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit="65 MiB")
+    with pytest.raises(msi.MemoryLimitError, match=r"blocks of any size need more than .* MiB, so raise memory_limit"):
         tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit="1 MiB")
     assert not (tmp_path / "out.zarr").exists()
     tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit="2 GiB")

@@ -184,6 +184,19 @@ def test_names_that_are_taken_are_refused(monkeypatch):
             msi.register_method(replace(msi.Method.from_function(largest), name=name))
     with pytest.raises(TypeError, match="takes a Method"):
         msi.register_method(largest)
+    with pytest.raises(ValueError, match="called 'mean'; give yours a name of its own$"):
+        msi.register_method(msi.Method.from_function(largest, name="mean"), replace=True)
+
+
+def test_a_method_of_ones_own_is_replaced_when_asked(monkeypatch):
+    monkeypatch.setattr(table, "_TABLE", dict(table._TABLE))
+    msi.register_method(msi.Method.from_function(largest, name="own"))
+    again = msi.Method.from_function(average, name="own")
+    with pytest.raises(ValueError, match="register it with replace=True"):
+        msi.register_method(again)
+    msi.register_method(again, replace=True)
+    image = image_of(np.array([[0.0, 4.0], [0.0, 0.0]]), 2)
+    assert msi.to_multiscale(image, [2], method="own")["scale1"].image.values.tolist() == [[1.0]]
 
 
 def test_nodata_is_refused_for_a_function():

@@ -115,13 +115,16 @@ _LIBRARY = {row.name: row for row in _ROWS}
 _TABLE: dict[str, Method] = dict(_LIBRARY)
 
 
-def register_method(method: Method) -> Method:
+def register_method(method: Method, replace: bool = False) -> Method:
     """Add a method to the table, so that its name can be used like those of the library's.
 
     Parameters
     ----------
     method
         Row with a name of its own; see :class:`Method` and :meth:`Method.from_function`.
+    replace
+        Whether it takes the place of a method that you registered under the same name before, as when the cell of a
+        notebook is run again.  The library's methods cannot be replaced.
 
     Returns
     -------
@@ -131,7 +134,7 @@ def register_method(method: Method) -> Method:
     Raises
     ------
     TypeError
-        Not a row.
+        Not a row, or ``replace`` is neither true nor false.
     ValueError
         No name in lower case, or another method has this name.
 
@@ -141,10 +144,14 @@ def register_method(method: Method) -> Method:
     """
     if not isinstance(method, Method):
         raise TypeError(f"register_method takes a Method, such as Method.from_function(f) gives, not {method!r}")
-    _check_name(method)
+    if not isinstance(replace, bool):
+        raise TypeError(f"replace must be True or False, not {replace!r}")
+    if method.name in _LIBRARY or not replace:
+        _check_name(method)
     if method.name != method.name.lower() or method.name in {member.value for member in Methods}:
         raise ValueError(f"a method's name must be in lower case and none of msi's, not {method.name!r}")
-    return _TABLE.setdefault(method.name, method)
+    _TABLE[method.name] = method
+    return method
 
 
 def method_names() -> tuple[str, ...]:
@@ -231,7 +238,8 @@ def resolve_method(method: Any) -> Method:
 def _check_name(method: Method) -> None:
     known = _TABLE.get(method.name)
     if known is not None and known != method:
-        raise ValueError(f"there is another method called {method.name!r}; give yours a name of its own")
+        advice = "" if method.name in _LIBRARY else ", or register it with replace=True"
+        raise ValueError(f"there is another method called {method.name!r}; give yours a name of its own{advice}")
 
 
 def check_dtype(method: Method, dtype: np.dtype[Any]) -> None:

@@ -181,7 +181,7 @@ class PyramidPlan:
             self, axes=tuple(self.axes[i] for i in order), levels=tuple(turned), stages=(), untransposed=self
         )
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Return the plan as a table for a terminal."""
         from msi_lazy.plan.render import plan_text
 

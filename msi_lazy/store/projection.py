@@ -77,11 +77,16 @@ def _check_limit(uses: Sequence[MemoryUse], threads: int, limit: int, block_byte
     besides = PROCESS_RESERVE + sum(use.graph + use.rechunking + use.shares for use in uses)
     total = besides + threads * per_thread
     if total > limit:
+        advice = (
+            f"use fewer threads per process, or build the pyramid with smaller block_bytes (now "
+            f"{format_bytes(block_bytes)}) or smaller chunks"
+        )
+        if besides >= limit:
+            advice = f"blocks of any size need more than {format_bytes(besides)}, so raise memory_limit"
+        each = "1 worker thread" if threads == 1 else f"{threads} worker threads"
         raise MemoryLimitError(
-            f"the write would hold up to {format_bytes(total)} in each process ({threads} worker threads with "
-            f"{format_bytes(per_thread)} each, and {format_bytes(besides)} "
-            f"besides), and memory_limit is {format_bytes(limit)}; use fewer threads per process, or build the pyramid "
-            f"with smaller block_bytes (now {format_bytes(block_bytes)}) or smaller chunks"
+            f"the write would hold up to {format_bytes(total)} in each process ({each} with {format_bytes(per_thread)} "
+            f"each, and {format_bytes(besides)} besides), and memory_limit is {format_bytes(limit)}; {advice}"
         )
 
 
