@@ -361,3 +361,15 @@ def test_validate_on_the_command_line(tmp_path):
     group = zarr.open_group(tmp_path / "a.zarr")
     group.attrs["ome"] = {**group.attrs["ome"], "multiscales": [{}]}
     assert CliRunner().invoke(main, ["validate", str(tmp_path / "a.zarr")]).exit_code == 1
+
+
+def test_a_collection_is_told_with_the_option_that_opens_one(tmp_path):
+    tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((20, 30), "u1"), dims="yx"), [2])
+    for name in ("first", "second"):
+        tree.pyramid.to_zarr(tmp_path / "many.zarr", group=name)
+    for command in ("info", "verify"):
+        result = CliRunner().invoke(main, [command, str(tmp_path / "many.zarr")])
+        assert result.exit_code == 1
+        assert "it is a collection of several: give the path of one, as in --group 0" in result.output
+        result = CliRunner().invoke(main, [command, str(tmp_path / "many.zarr"), "--group", "second"])
+        assert result.exit_code == 0

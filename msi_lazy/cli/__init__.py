@@ -63,7 +63,7 @@ main.add_command(verify)
 main.add_command(view)
 
 
-@main.command(cls=_FactorsCommand)
+@main.command(cls=_FactorsCommand, short_help="Convert an image to a pyramid.")
 @click.argument("input")
 @click.argument("output")
 @click.option("--factors", help="One factor per level, separated by spaces: 2 2 4, or z=1,y=2,x=2 z=2,y=2,x=2.")
@@ -113,22 +113,23 @@ def convert(input: str, output: str, **options: Any) -> None:
     click.echo(f"\nwrote {output}")
 
 
-@main.command()
+@main.command(short_help="Print the levels of a stored image.")
 @click.argument("store")
-def info(store: str) -> None:
+@click.option("--group", default="", help="Path of the image in the store, where it is one of several.")
+def info(store: str, group: str) -> None:
     """Print the levels of the OME-Zarr image at STORE."""
     import msi_lazy as msi
     from msi_lazy.plan.render import levels_text
 
     with one_line_errors():
-        tree = msi.open_multiscale(store)
+        tree = msi.open_multiscale(store, group=group)
         click.echo(levels_text(msi.explain(tree)))
         (image,) = tree["scale0"].data_vars.values()
         if "c" in image.coords:
             click.echo(f"\nchannels: {', '.join(map(str, image.c.values.ravel()))}")
 
 
-@main.command()
+@main.command(short_help="Build, write and draw the pyramid of a real picture.")
 @click.option("--out", default="demo.ome.zarr", show_default=True, type=click.Path(path_type=Path), help="The store.")
 @click.option("--sheet", default="demo-levels.png", show_default=True, type=click.Path(path_type=Path), help="The PNG.")
 def demo(out: Path, sheet: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -49,4 +50,5 @@ def _one_line(error: BaseException, text: str = "") -> str:
     """Message and notes of an error, in the words of the command line."""
     told = " ".join((text or str(error)).split()) or type(error).__name__
     notes = [note.replace("to_zarr(..., resume=True)", "--resume") for note in getattr(error, "__notes__", ())]
-    return "; ".join([told, *notes]).replace("resume=True", "--resume").replace("mode='w'", "--overwrite")
+    line = "; ".join([told, *notes]).replace("resume=True", "--resume").replace("mode='w'", "--overwrite")
+    return re.sub(r"\bgroup='([^']*)'", r"--group \1", line)

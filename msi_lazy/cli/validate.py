@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["validate"]
 
 
-@click.command()
+@click.command(short_help="Check a stored image against the specification.")
 @click.argument("store")
 @click.option(
     "--decode",

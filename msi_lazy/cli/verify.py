@@ -11,7 +11,7 @@ from msi_lazy.cli.faults import one_line_errors
 __all__ = ["verify"]
 
 
-@click.command()
+@click.command(short_help="Check that the levels are what level 0 gives; repair them.")
 @click.argument("store")
 @click.option("--sample", default=1.0, show_default=True, help="Fraction of each level to check, as in 0.01.")
 @click.option("--seed", default=0, show_default=True, help="What chooses the blocks of a spot check.")

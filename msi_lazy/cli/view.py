@@ -11,7 +11,7 @@ from msi_lazy.cli.faults import one_line_errors
 __all__ = ["view"]
 
 
-@click.command()
+@click.command(short_help="Look at a stored image in Neuroglancer.")
 @click.argument("store")
 @click.option("--port", default=0, show_default=True, help="Port to serve on; 0 takes one that is free.")
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Whether to open the page.")

@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["StoredImage", "StoredLevel", "parse_image", "parse_transforms"]
 
 
-_COLLECTION = "; it is a collection of several: open one with open_multiscale(store, group='0'), or another path"
+_COLLECTION = "; it is a collection of several: give the path of one, as in group='0'"
 
 
 @dataclass(frozen=True)
