@@ -12,7 +12,7 @@ from msi_lazy.errors import (
 )
 from msi_lazy.extend import add_levels
 from msi_lazy.image import to_spatial_image
-from msi_lazy.interop import from_pyimagej, itk_image_to_multiscale
+from msi_lazy.interop import from_pyimagej, itk_image_to_multiscale, napari_layer
 from msi_lazy.methods import Method, Methods, register_method
 from msi_lazy.output import to_zarr, write_labels
 from msi_lazy.plan.pyramid import PyramidPlan
@@ -38,6 +38,7 @@ __all__ = [
     "explain",
     "from_pyimagej",
     "itk_image_to_multiscale",
+    "napari_layer",
     "open_multiscale",
     "register_method",
     "skip_non_dimension_nodes",

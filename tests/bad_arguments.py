@@ -58,7 +58,10 @@ NO_BYTES = [
     (odd, ValueError, f"must be a number of bytes .* not {odd!r}") for odd in (0, -1, "many", "", "-1", "2 parrots")
 ]
 NO_BYTES += [(odd, TypeError, "must be a number of bytes") for odd in (2.5, True, [], np.inf)]
-NO_LIMIT = [*NO_BYTES, (1, msi.MemoryLimitError, "would hold up to .* memory_limit is 1 B; blocks of any size need more")]
+NO_LIMIT = [
+    *NO_BYTES,
+    (1, msi.MemoryLimitError, "would hold up to .* memory_limit is 1 B; blocks of any size need more"),
+]
 NO_MODE = [(odd, ValueError, r"mode must be 'w-' .* or 'w' .* not") for odd in ("r", "a", None, 5, [])]
 NO_SHARDS = [(odd, TypeError, "shards must be positive integers, not") for odd in (0, -1, 1.5, True, object())]
 NO_SHARDS += [
@@ -280,6 +283,7 @@ TABLE = {
         "port": NO_PORT,
         "open_browser": NO_SWITCH,
     },
+    "napari_layer": {"tree": NO_TREE},
     "pyramid.view": {"port": NO_PORT, "open_browser": NO_SWITCH},
     "explain": {"tree": NO_TREE, "measure": NO_SWITCH},
     "pyramid.explain": {"measure": NO_SWITCH},

@@ -1,6 +1,7 @@
 """As :mod:`tests.bad_arguments`: methods of a user's own, edits of a tree, and the upkeep of what is stored."""
 
 import numpy as np
+from matplotlib.figure import Figure
 
 import msi_lazy as msi
 from tests.bad_arguments import ABSENT, BY_NAME, NO_GROUP, NO_IMAGE, NO_METHOD, NO_OPTIONS, NO_SWITCH, TREE
@@ -24,6 +25,11 @@ UPKEEP = {
     "group": [*NO_GROUP, *ABSENT],
 }
 
+NO_SPACING = [(odd, TypeError, "spacing must be a number, or a dict") for odd in (None, "q", True, [1], {"x": "q"})]
+NO_SPACING += [
+    (odd, ValueError, "spacing must be positive and finite") for odd in (0, -1.0, float("nan"), float("inf"))
+]
+NO_SPACING += [({"c": 1}, ValueError, r"'c', which is no spatial dimension"), ({}, ValueError, "names no dimension")]
 TABLE = {
     "verify": {
         **UPKEEP,
@@ -84,6 +90,45 @@ TABLE = {
             (odd, ValueError, "must be one of 'float16', 'float32', 'float64'") for odd in (None, "u1")
         ],
     },
+    "pyramid.level_for": {"spacing": NO_SPACING},
+    "pyramid.sel": {
+        "spacing": [one for one in NO_SPACING if one[0] is not None],
+        "indexers": [
+            *((odd, TypeError, "indexers must be a dict by dimension") for odd in (5, "x", [1])),
+            ({"q": 1}, ValueError, r"no dimension 'q'; it has \('c', 'y', 'x'\)"),
+            ({"x": 1e9}, ValueError, "is outside of the image: the image reaches from -0.5 to .* along 'x' on scale0"),
+            ({"x": slice(3, 2)}, ValueError, "ends before it begins"),
+            ({"x": slice(0, 2, 2)}, ValueError, "has a step"),
+            *(({"x": odd}, TypeError, "x is space: give a position or a slice") for odd in ("q", None, [1], True)),
+            ({"x": slice(float("inf"), None)}, ValueError, "x must be finite"),
+        ],
+        "indexers_by_name": [({"q": 1}, ValueError, "no dimension 'q'"), ({"c": "q"}, KeyError, "no 'q' along 'c'")],
+    },
+    "pyramid.thumbnail": {
+        "max_size": [
+            *(
+                (odd, TypeError, "max_size is a number of pixels, an integer, not")
+                for odd in (None, 2.5, "q", True, [])
+            ),
+            *((odd, ValueError, "max_size is a number of pixels, at least 1, not") for odd in (0, -1)),
+        ]
+    },
+    "pyramid.plot": {
+        "axes": [
+            *((odd, TypeError, "axes are matplotlib's Axes, .* one for each level, not") for odd in (5, "q", {}, [5])),
+            ([], ValueError, "2 levels are drawn, each in Axes of its own, and 0 are given; give 2, or choose with"),
+            (Figure().subplots(1, 3), ValueError, "2 levels are drawn, each in Axes of its own, and 3 are given"),
+            (Figure().subplots(), ValueError, "and 1 are given"),
+        ],
+        "levels": [
+            *(
+                (odd, TypeError, "levels is a sequence of names or numbers")
+                for odd in (5, "scale0", {0}, [None], [True])
+            ),
+            *(([odd], ValueError, f"'scale0' to 'scale1'; there is no level {odd!r}") for odd in ("q", 2, -1)),
+            ([], ValueError, "none is given: leave it out for all of them"),
+        ],
+    },
     "pyramid.transpose": {
         "dims": [
             (("q", "y", "x"), ValueError, r"no dimension 'q'; it has \('c', 'y', 'x'\)"),
@@ -134,5 +179,6 @@ SOUND = {
     "Method.from_function": {"function": lambda array, factors: array},
     "pyramid.reindex_data_arrays": {"indexers": {"c": ["b"]}},
     "register_method": {"method": row("own")},
+    "pyramid.level_for": {"spacing": 1},
 }
 PYRAMID = TREE.pyramid

@@ -184,7 +184,7 @@ def test_names_that_are_taken_are_refused(monkeypatch):
             msi.register_method(replace(msi.Method.from_function(largest), name=name))
     with pytest.raises(TypeError, match="takes a Method"):
         msi.register_method(largest)
-    with pytest.raises(ValueError, match="called 'mean'; give yours a name of its own$"):
+    with pytest.raises(ValueError, match=r"called 'mean'; give yours a name of its own$"):
         msi.register_method(msi.Method.from_function(largest, name="mean"), replace=True)
 
 

@@ -99,7 +99,9 @@ def describe_differences(stored: Any, given: Any) -> str:
     >>> describe_differences({"factors": [[2, 2]], "boundary": "trim"}, {"factors": [[2, 4]], "boundary": "trim"})
     'factors.0.1 was 2 and is 4'
     """
-    found = [f"{'.'.join(filter(None, path))} was {was} and is {now}" for path, was, now in _differences((), stored, given)]
+    found = [
+        f"{'.'.join(filter(None, path))} was {was} and is {now}" for path, was, now in _differences((), stored, given)
+    ]
     more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return "; ".join(found[:_SHOWN]) + more
 

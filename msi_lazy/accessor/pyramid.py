@@ -1,4 +1,4 @@
-"""The ``.pyramid`` accessor of ``xarray.DataTree``."""
+"""The ``.pyramid`` accessor of ``xarray.DataTree``: edits, writes, and the plan."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
+from msi_lazy.accessor.looking import Looking
 from msi_lazy.api import explain
 from msi_lazy.edit import assign_coords, reindex_data_arrays, transpose
 from msi_lazy.output import to_zarr, write_labels
 from msi_lazy.tree import refresh
-from msi_lazy.viewer import view_tree
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -21,20 +21,16 @@ if TYPE_CHECKING:
     from msi_lazy.ngff.write import Version
     from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.store.target import Mode
-    from msi_lazy.viewer import Viewer
 
 __all__ = ["PyramidAccessor", "register_accessors"]
 
 
-class PyramidAccessor:
+class PyramidAccessor(Looking):
     """What a tree can do as a pyramid: ``tree.pyramid``.
 
     Under the name of ``multiscale-spatial-image``, ``tree.msi``, the same class is registered only
     where that name is free: that library registers its own, whose default overwrites.
     """
-
-    def __init__(self, tree: xr.DataTree) -> None:
-        self._tree = tree
 
     def __repr__(self) -> str:
         return str(self.explain())
@@ -75,15 +71,6 @@ class PyramidAccessor:
     def write_labels(self, store: Any, name: str, labels: xr.DataTree, **options: Any) -> Delayed | None:
         """Write a label image below this image, which is at ``store``; see :func:`msi_lazy.write_labels`."""
         return write_labels(store, name, labels, **options)
-
-    def view(self, port: int = 0, open_browser: bool = True) -> Viewer:
-        """Look at the tree in Neuroglancer, as it is now, edits and all; returns once it is written to memory.
-
-        A pyramid of up to 256 MiB, all levels together, is computed and written to memory, never to disk.  A larger one
-        is refused: write it with :meth:`to_zarr`.  To look at what is stored, however large, and read only what is on
-        the screen, use :func:`msi_lazy.view`, which also says what the arguments are.
-        """
-        return view_tree(self._tree, port, open_browser)
 
     def refresh(self) -> xr.DataTree:
         """Tree whose root attributes say what its levels are now: for xarray's own writer, after edits."""

@@ -1,0 +1,109 @@
+"""From samples to colours: channels add up as light does, labels have a colour each.  Arrays only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["blend_channels", "measure_window", "paint_labels"]
+
+_PERCENTILES = (0.1, 99.9)
+"""Of the samples, from black to the full colour: a few hot pixels make no dark picture."""
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""The golden ratio's share of 2**64: its multiples, modulo 2**64, lie far from each other, neighbours the most."""
+
+
+def measure_window(samples: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """Values to show as black and as the full colour, where nothing says which: most of the finite samples.
+
+    Where the percentiles are one value, the smallest and the largest sample take their place.
+
+    Examples
+    --------
+    >>> measure_window(np.array([0.0, 4.0, np.nan, 2.0] * 999)), measure_window(np.array([3.0, np.nan]))
+    ((0.0, 4.0), (3.0, 4.0))
+    """
+    valid = samples[np.isfinite(samples)]
+    if not valid.size:
+        return 0.0, 1.0
+    low, high = (float(value) for value in np.percentile(valid, _PERCENTILES))
+    if not low < high:
+        low, high = float(valid.min()), float(valid.max())
+    return low, high if low < high else low + 1
+
+
+def blend_channels(
+    planes: np.ndarray[Any, Any], colors: Sequence[str], windows: Sequence[tuple[float, float]]
+) -> np.ndarray[Any, Any]:
+    """Picture of channels: each is black at its window's start, its colour at the end, and they add up; NaN is black.
+
+    Parameters
+    ----------
+    planes
+        Samples, ``(c, y, x)``.
+    colors
+        Six hex digits for each channel.
+    windows
+        First and last value to show, for each channel.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x, 3)``, uint8: ``255 * sum(color * clip((sample - start) / (end - start), 0, 1))``, at most 255.
+
+    Examples
+    --------
+    >>> blend_channels(np.array([[[0, 5]], [[5, 10]]]), ["FF0000", "00FFFF"], [(0, 10), (0, 10)]).tolist()
+    [[[0, 128, 128], [128, 255, 255]]]
+    """
+    light = np.zeros((*planes.shape[1:], 3))
+    for plane, color, (start, end) in zip(planes, colors, windows, strict=True):
+        with np.errstate(invalid="ignore", over="ignore"):
+            share = np.clip((plane.astype(np.float64) - start) / ((end - start) or 1), 0, 1)
+        light += np.nan_to_num(share)[..., np.newaxis] * (np.frombuffer(bytes.fromhex(color), np.uint8) / 255)
+    picture: np.ndarray[Any, Any] = np.rint(255 * np.minimum(light, 1)).astype(np.uint8)
+    return picture
+
+
+def paint_labels(plane: np.ndarray[Any, Any], colors: Mapping[int, str]) -> np.ndarray[Any, Any]:
+    """Picture of labels: those in ``colors`` (``#rrggbb``) have theirs, 0 is black, the others are told apart.
+
+    Parameters
+    ----------
+    plane
+        Integers or bool, ``(y, x)``.
+    colors
+        Colours by label.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x, 3)``, uint8.  A label has the same colour in every picture.
+
+    Examples
+    --------
+    >>> paint_labels(np.array([[0, 7]]), {7: "#ff8000"}).tolist()
+    [[[0, 0, 0], [255, 128, 0]]]
+    """
+    labels, places = np.unique(plane, return_inverse=True)
+    palette = _distinct_colors(labels)
+    palette[labels == 0] = 0
+    for number, label in enumerate(labels.tolist() if colors else ()):
+        if label in colors:
+            palette[number] = list(bytes.fromhex(colors[label].removeprefix("#")))
+    return palette[places.reshape(plane.shape)]
+
+
+def _distinct_colors(labels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Bright colours, ``(label, 3)``: the hue steps by the golden ratio from label to label."""
+    wrapped = labels.astype(np.uint64 if labels.dtype.kind == "u" else np.int64).view(np.uint64)
+    hashed = wrapped * _GOLDEN
+    hue = hashed.astype(np.float64)[:, np.newaxis] / 2.0**64
+    saturation = 0.5 + (hashed * _GOLDEN).astype(np.float64)[:, np.newaxis] / 2.0**65
+    pure = np.clip(np.abs((6 * hue + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1, 0, 1)
+    colors: np.ndarray[Any, Any] = np.rint(255 * (1 - saturation * (1 - pure))).astype(np.uint8)
+    return colors

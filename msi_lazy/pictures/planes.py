@@ -1,0 +1,201 @@
+"""Which samples a picture shows: two dimensions of space, the level that suits its pixels, and one plane of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from dask.base import compute
+
+from msi_lazy.api import to_multiscale
+from msi_lazy.tree import level_images
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+
+    from msi_lazy.pictures.looks import Looks
+    from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
+
+__all__ = ["Frame", "Plane", "compute_planes", "fit_axis"]
+
+_ROUNDING = 1e-6
+"""Share of a pixel by which a spacing may be larger, and still count as the same."""
+
+_FEW = 2**22
+"""Samples of a plane, for each channel, that are taken as they are, whatever the size of the picture."""
+
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Samples ``(c, y, x)`` of one level, not computed yet, and how many of them, as a float, cover the level."""
+
+    samples: xr.DataArray
+    """``y`` and ``x`` may be reduced by ``steps``."""
+    steps: tuple[int, int]
+    """Samples of the level along ``y`` and ``x`` that one of these is made of."""
+    lengths: Pair
+    """Length of the level in these samples: the last one may lie partly beyond its end."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The rectangle that pictures of a pyramid show."""
+
+    plan: PyramidPlan
+    """Of the pyramid."""
+
+    @cached_property
+    def sides(self) -> tuple[int, int]:
+        """Numbers of the dimensions that run down and across: ``y`` and ``x``, else the last two of space.
+
+        Raises
+        ------
+        ValueError
+            There is only one dimension of space.
+        """
+        dims = self.plan.dims
+        space = [number for number, axis in enumerate(self.plan.axes) if axis.is_spatial]
+        if len(space) < 2:
+            raise ValueError(f"a picture needs two dimensions of space, and the image has the dimensions {dims}")
+        if "y" in dims and "x" in dims:
+            return dims.index("y"), dims.index("x")
+        return space[-2], space[-1]
+
+    def spacing(self, level: LevelPlan) -> Pair:
+        """Spacing of the samples of ``level`` down and across."""
+        down, across = self.sides
+        return level.scale[down], level.scale[across]
+
+    def extent(self, level: LevelPlan) -> tuple[Pair, Pair]:
+        """Where ``level`` begins and ends, down and across: half a sample beyond the centres of the outermost."""
+        pairs = []
+        for dim in self.sides:
+            begin = level.translation[dim] - level.scale[dim] / 2
+            pairs.append((begin, begin + level.shape[dim] * level.scale[dim]))
+        return pairs[0], pairs[1]
+
+    def size(self, level: LevelPlan) -> Pair:
+        """Physical lengths of ``level``, down and across."""
+        down, across = self.extent(level)
+        return down[1] - down[0], across[1] - across[0]
+
+    def choose_level(self, pixel: float, finest: int = 0) -> int:
+        """Coarsest level with at least one sample for each pixel of length ``pixel``, or ``finest``.
+
+        Along a dimension where ``finest`` has fewer itself, its spacing counts.
+        """
+        levels = self.plan.levels
+        wanted = [max(pixel, spacing) * (1 + _ROUNDING) for spacing in self.spacing(levels[finest])]
+        fits = [
+            level.number
+            for level in levels[finest:]
+            if all(spacing <= most for spacing, most in zip(self.spacing(level), wanted, strict=True))
+        ]
+        return max(fits, default=finest)
+
+    def middles(self, level: LevelPlan) -> dict[str, int]:
+        """Sample that is shown along every dimension that does not run down, across, or over channels.
+
+        The middle along a dimension of space, the first along any other.
+        """
+        return {
+            axis.name: level.shape[number] // 2 if axis.is_spatial else 0
+            for number, axis in enumerate(self.plan.axes)
+            if number not in self.sides and axis.kind != "channel"
+        }
+
+    def plane(self, image: xr.DataArray, level: LevelPlan, looks: Looks, pixel: float) -> Plane:
+        """Plane of ``image``, which is ``level``; nothing is computed.
+
+        Of a large plane, where pixels of length ``pixel`` take two samples or more along a dimension, windows of these
+        are reduced by the library's own kernels, block by block: a level without a coarser one needs little memory.
+        """
+        down, across = (self.plan.dims[dim] for dim in self.sides)
+        channel = next((axis.name for axis in self.plan.axes if axis.kind == "channel"), None)
+        plane = image.drop_vars(list(image.coords)).isel(self.middles(level))
+        if channel is None:
+            plane = plane.expand_dims("c")
+        elif looks.channels != tuple(range(image.sizes[channel])):
+            first, last = min(looks.channels), max(looks.channels)
+            plane = plane.isel({channel: slice(first, last + 1)})  # for a slice a store is not asked for the others
+            plane = plane.isel({channel: [number - first for number in looks.channels]})
+        plane = plane.transpose(channel or "c", down, across)
+        plane = plane.rename({old: new for old, new in zip(plane.dims, "cyx", strict=True) if old != new})
+        steps = self._steps(level, pixel)
+        if max(steps) > 1:
+            plane = plane.astype("float32") if plane.dtype.kind == "b" and looks.labels is None else plane
+            factors = dict(zip("yx", steps, strict=True))
+            reduced = to_multiscale(plane.rename("image"), [factors], method=looks.method, boundary="pad")
+            plane = level_images(reduced)[1]
+        lengths = [level.shape[dim] / step for dim, step in zip(self.sides, steps, strict=True)]
+        return Plane(plane, steps, (lengths[0], lengths[1]))
+
+    def _steps(self, level: LevelPlan, pixel: float) -> tuple[int, int]:
+        """Whole samples in a pixel, down and across; all of the level's at most, and one of a plane of few samples."""
+        if prod(level.shape[dim] for dim in self.sides) <= _FEW:
+            return 1, 1
+        steps = [
+            min(max(int(pixel * (1 + _ROUNDING) / spacing), 1), level.shape[dim])
+            for dim, spacing in zip(self.sides, self.spacing(level), strict=True)
+        ]
+        return steps[0], steps[1]
+
+
+def compute_planes(planes: Sequence[Plane]) -> list[np.ndarray[Any, Any]]:
+    """Samples of ``planes``, in one computation: what levels of a lazy pyramid have in common is made once."""
+    computed = compute(*(plane.samples for plane in planes))
+    return [np.asarray(samples.values) for samples in computed]
+
+
+def fit_axis(
+    samples: np.ndarray[Any, Any], axis: int, length: float, pixels: int, nearest: bool
+) -> np.ndarray[Any, Any]:
+    """``samples`` with ``pixels`` entries along ``axis``, which together cover the first ``length`` samples.
+
+    Parameters
+    ----------
+    samples, axis
+        What is resampled, and along which axis.
+    length
+        How many samples are covered; the last one may be partly.
+    pixels
+        Entries of the result along ``axis``.
+    nearest
+        Whether an entry is the sample at its centre, else the mean of what it covers, NaN left out.
+
+    Examples
+    --------
+    >>> fit_axis(np.array([0.0, 3.0, 6.0]), 0, 3.0, 2, nearest=False)
+    array([1., 5.])
+    >>> fit_axis(np.array([1, 2, 3]), 0, 3.0, 6, nearest=True)
+    array([1, 1, 2, 2, 3, 3])
+    """
+    edges = np.linspace(0, length, pixels + 1)
+    last = samples.shape[axis] - 1
+    if nearest:
+        centres: np.ndarray[Any, Any] = np.floor((edges[:-1] + edges[1:]) / 2).astype(int).clip(0, last)
+        return np.take(samples, centres, axis)
+    if pixels == length == last + 1:
+        return samples
+    begin, end = edges[:-1], edges[1:]
+    first = np.floor(begin).astype(int)
+    total, weight = np.zeros(1), np.zeros(1)
+    shape = [-1 if dim == axis else 1 for dim in range(samples.ndim)]
+    for offset in range(int(np.ceil(length / pixels)) + 1):  # so many samples does an entry touch, at most
+        sample = first + offset
+        covered = np.clip(np.minimum(end, sample + 1) - np.maximum(begin, sample), 0, None).reshape(shape)
+        values = np.take(samples, sample.clip(0, last), axis).astype(np.float64)
+        counted = covered * ~np.isnan(values)
+        with np.errstate(invalid="ignore"):  # infinities of both signs
+            total = total + np.where(counted > 0, values, 0) * counted
+        weight = weight + counted
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: np.ndarray[Any, Any] = total / weight
+    return mean
