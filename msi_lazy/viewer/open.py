@@ -16,7 +16,7 @@ from urllib.parse import quote
 import zarr
 from zarr.storage import LocalStore, MemoryStore
 
-from msi_lazy.ngff.read import parse_image
+from msi_lazy.ngff.read import StoredImage, parse_image
 from msi_lazy.output import to_zarr
 from msi_lazy.store.arguments import check_switches, parse_group
 from msi_lazy.store.read import open_image
@@ -150,7 +150,7 @@ def view(
     server = ViewerServer(Contents(opened.store), _client(), port)
     try:
         source = _source(server, opened.path, opened)
-        layers = _label_layers(opened, server)
+        layers = _label_layers(opened, server, image)
         if is_labels:
             layers = [LabelLayer(image.name or "labels", source, label_colors(block)), *layers]
         scene = Scene(image, images[0].shape, source, looks, layers)
@@ -235,13 +235,14 @@ def _source(server: ViewerServer, path: str, group: zarr.Group) -> str:
     return f"{server.store_url(path)}|zarr{group.metadata.zarr_format}:"
 
 
-def _label_layers(group: zarr.Group, server: ViewerServer) -> list[LabelLayer]:
+def _label_layers(group: zarr.Group, server: ViewerServer, image: StoredImage) -> list[LabelLayer]:
     """Label images below the image; those that cannot be shown are left out, with a warning."""
     target, layers = Target.of(group), []
     for path in label_paths(target):
         try:
-            images, _ = open_image(group, path=path)
+            images, attributes = open_image(group, path=path)
             check_showable(images[0].dtype)
+            _check_units(parse_image(attributes), image)
             below: Any = group[path]
         except (FileNotFoundError, KeyError, ValueError) as error:
             warnings.warn(f"label image {path!r} is not shown: {error}", stacklevel=3)
@@ -249,3 +250,20 @@ def _label_layers(group: zarr.Group, server: ViewerServer) -> list[LabelLayer]:
         source = _source(server, target.below(path), below)
         layers.append(LabelLayer(path.removeprefix("labels/"), source, label_colors(image_block(below))))
     return layers
+
+
+def _check_units(labels: StoredImage, image: StoredImage) -> None:
+    """Refuse labels in other units than the image's: Neuroglancer takes a length without a unit for metres.
+
+    Raises
+    ------
+    ValueError
+        A dimension of both has a unit in one of them only, or a length in one and something else in the other.
+    """
+    units = dict(zip(image.dims, image.units, strict=True))
+    for dim, unit in zip(labels.dims, labels.units, strict=True):
+        if dim in units and client_unit(unit, dim)[1] != client_unit(units[dim], dim)[1]:
+            raise ValueError(
+                f"it has the unit {unit!r} along {dim!r}, and the image {units[dim]!r}, so that it has no place in it; "
+                f"write it with the image's axis_units"
+            )
