@@ -53,9 +53,9 @@ class Contents:
         root = Path(self.store.root).resolve()
         try:
             path = (root / key).resolve()
+            return path.is_relative_to(root) and path.is_file()
         except (OSError, RuntimeError):  # a name that is too long; links in a circle
             return False
-        return path.is_relative_to(root) and path.is_file()
 
 
 def is_plain_key(key: str) -> bool:
