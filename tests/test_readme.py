@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 import imageio.v3 as iio
+import matplotlib.pyplot as plt
 import numpy as np
 
 README = Path(__file__).parent.parent / "README.md"
@@ -18,12 +19,19 @@ def blocks(language):
 
 def test_the_code_runs_and_prints_what_the_readme_shows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("webbrowser.open", lambda url: True)
+    plt.switch_backend("agg")
     names = {}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         for block in blocks("python"):
             exec(compile(block, str(README), "exec"), names)
-    assert printed.getvalue().strip() == blocks("text")[0].strip()
+    plt.close("all")
+    plan, seen, _diagram = blocks("text")
+    assert printed.getvalue().strip() == f"{plan.strip()}\n{seen.strip()}"
+    assert names["stained"].pyramid.level_for(2) == "scale1"
+    assert names["picture"].shape == (128, 128, 3)
+    assert names["viewer"].store_url
     assert (tmp_path / "brighter.ome.zarr/.zattrs").exists()
 
 
