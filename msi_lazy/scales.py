@@ -141,7 +141,9 @@ def _samples(axis: Axis, level: LevelPlan, dim: int, wanted: Any) -> int | slice
     if wanted.start is not None and wanted.stop is not None and low > high:
         raise ValueError(f"{axis.name}={wanted!r} ends before it begins; coordinates ascend")
     first = floor((low - begin) / scale + _ROUNDING)
-    stop = max(ceil((high - begin) / scale - _ROUNDING), first + (low == high))
+    stop = ceil((high - begin) / scale - _ROUNDING)
+    if wanted.start is not None and wanted.stop is not None:  # narrower than the rounding: the sample it begins in
+        stop = max(stop, first + 1)
     first, stop = max(first, 0), min(stop, length)
     if first >= stop:
         raise ValueError(f"{axis.name}={wanted!r} is outside of the image: {extent}")
@@ -163,7 +165,7 @@ def _select_others(image: xr.DataArray, chosen: Mapping[str, Any]) -> xr.DataArr
     for name, wanted in chosen.items():
         try:
             image = image.sel({name: wanted})
-        except (KeyError, IndexError) as error:
+        except (KeyError, IndexError, TypeError, ValueError) as error:
             there = image[name].values.tolist() if name in image.coords else f"numbers below {image.sizes[name]}"
             raise KeyError(f"there is no {wanted!r} along {name!r}; it has {there}") from error
     return image

@@ -113,6 +113,7 @@ def test_a_window_that_ends_at_an_edge_takes_no_more():
 
 def test_a_window_of_no_length_takes_the_sample_it_lies_in():
     assert make_tree().pyramid.sel(x=slice(0.31, 0.31)).x.values.tolist() == pytest.approx([0.3])
+    assert make_tree().pyramid.sel(x=slice(0.35, 0.35)).x.values.tolist() == pytest.approx([0.4])
 
 
 def test_windows_of_two_levels_cover_the_same():
@@ -155,3 +156,25 @@ def test_choosing_reads_nothing_and_computing_reads_the_window_alone():
     assert not store.chunk_reads()
     assert window.values.shape == (6, 3)
     assert [key for key in store.chunk_reads() if not key.endswith("image/c/1/2")] == []
+
+
+@pytest.mark.parametrize("width", [0, 1e-9, 2e-7, 1.9e-6, 3e-6])
+def test_a_window_narrower_than_the_rounding_at_an_edge_has_a_sample(width):
+    tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((8, 8))), [2])
+    found = tree.pyramid.sel(x=slice(2.5 - width / 2, 2.5 + width / 2))
+    assert set(found.x.values) <= {2.0, 3.0}
+    assert found.sizes["x"] >= 1
+
+
+@pytest.mark.parametrize("window", [slice(None, -0.5), slice(7.5, None), slice(-3, -0.6), slice(7.6, 9)])
+def test_a_window_that_only_meets_the_edge_of_the_image_is_outside(window):
+    tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((8, 8))), [2])
+    with pytest.raises(ValueError, match=r"outside of the image: the image reaches from -0\.5 to 7\.5"):
+        tree.pyramid.sel(x=window)
+
+
+@pytest.mark.parametrize("odd", ["a", {}, 1.5])
+def test_a_label_of_another_kind_is_refused_with_those_that_are_there(odd):
+    tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((2, 8, 8)), dims="cyx"), [2])
+    with pytest.raises(KeyError, match="along 'c'; it has"):
+        tree.pyramid.sel(c=odd)
