@@ -281,7 +281,7 @@ def test_another_write_is_refused_and_the_difference_named(change, named):
     store = failed_write(tree, 250)
     before = snapshot(store)
     tree, how = build(defaults | change)
-    with pytest.raises(msi.ResumeError, match=rf"images\.\.{named}.* was .* and is .*mode='w'"):
+    with pytest.raises(msi.ResumeError, match=rf"images\.{named}.* was .* and is .*mode='w'"):
         tree.pyramid.to_zarr(store, resume=True, **how)
     assert snapshot(store) == before
     tree.pyramid.to_zarr(store, mode="w", **how)  # starting over is always possible
