@@ -24,6 +24,7 @@ from zarr.storage import LocalStore, MemoryStore, ZipStore
 import msi_lazy as msi
 from msi_lazy.cli import main
 from msi_lazy.viewer.contents import Contents
+from msi_lazy.viewer.looks import label_colors
 from msi_lazy.viewer.server import ViewerServer
 
 BODY = bytes(range(100))
@@ -103,7 +104,10 @@ class TestServer:
         status, headers, body = ask(server, "a/b", Range=f"bytes={asked}")
         assert (status, headers["Content-Range"], body) == (416, "bytes */100", b"")
 
-    @pytest.mark.parametrize("asked", ["bytes=9-0", "bytes=a-b", "lines=0-5", "bytes=", "bytes=0-1,5-6", "bytes=-"])
+    @pytest.mark.parametrize(
+        "asked",
+        ["bytes=9-0", "bytes=a-b", "lines=0-5", "bytes=", "bytes=0-1,5-6", "bytes=-", "bytes=" + "9" * 5000 + "-"],
+    )
     def test_what_is_no_single_range_gets_all(self, server, asked):
         """RFC 9110 lets a server ignore the header."""
         assert ask(server, "a/b", Range=asked)[::2] == (200, BODY)
@@ -323,3 +327,8 @@ class TestCommand:
         assert result.exit_code == 1
         assert f"port {port} of this machine is in use" in result.stderr
         assert os.linesep not in result.stderr.strip()
+
+
+def test_a_label_that_has_a_colour_is_a_number():
+    colors = [{"label-value": True, "rgba": [1, 2, 3, 4]}, {"label-value": 2, "rgba": [1, 2, 3, 4]}]
+    assert label_colors({"image-label": {"colors": colors}}) == {2: "#010203"}

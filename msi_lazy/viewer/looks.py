@@ -77,7 +77,7 @@ def label_colors(block: Mapping[str, Any]) -> dict[int, str]:
         value, rgba = (
             (color.get(key) for key in ("label-value", "rgba")) if isinstance(color, Mapping) else (None, None)
         )
-        if not isinstance(value, int) or not isinstance(rgba, list) or len(rgba) < 3:
+        if isinstance(value, bool) or not isinstance(value, int) or not isinstance(rgba, list) or len(rgba) < 3:
             continue
         if all(isinstance(part, int) and 0 <= part <= 255 for part in rgba[:3]):
             found[value] = "#" + bytes(rgba[:3]).hex()

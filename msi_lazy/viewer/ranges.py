@@ -6,7 +6,7 @@ import re
 
 __all__ = ["UnsatisfiableRangeError", "parse_range"]
 
-_SINGLE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII | re.IGNORECASE)
+_SINGLE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
 
 
 class UnsatisfiableRangeError(ValueError):

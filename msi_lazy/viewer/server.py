@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers |= {"Accept-Ranges": "bytes", "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
         if part is None:
             return HTTPStatus.OK, headers | {"Content-Length": str(len(body) if with_body else size)}, body
-        headers["Content-Range"] = f"bytes {part[0]}-{part[1] - 1}/{size}"
+        headers["Content-Range"] = f"bytes {part[0]}-{part[0] + len(body) - 1}/{size}"  # it may have shrunk since
         return HTTPStatus.PARTIAL_CONTENT, headers, body
 
     def _send(self, status: HTTPStatus, headers: dict[str, str], body: bytes = b"", with_body: bool = True) -> None:
