@@ -76,7 +76,9 @@ def faulty_pixels(seen, wanted):
     return wrong
 
 
-@pytest.mark.parametrize(("scale", "level"), ZOOMS)
+@pytest.mark.parametrize(
+    ("store", "scale", "level"), [("0.4", 2, 1), *(("sharded", *zoom) for zoom in ZOOMS)], indirect=["store"]
+)
 def test_each_zoom_shows_the_samples_of_its_level(browser, store, scale, level):
     with msi.view(store, open_browser=False) as viewer:
         store.reads.clear()
