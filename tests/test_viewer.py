@@ -332,3 +332,13 @@ class TestCommand:
 def test_a_label_that_has_a_colour_is_a_number():
     colors = [{"label-value": True, "rgba": [1, 2, 3, 4]}, {"label-value": 2, "rgba": [1, 2, 3, 4]}]
     assert label_colors({"image-label": {"colors": colors}}) == {2: "#010203"}
+
+
+def test_what_a_remote_store_would_decode_is_no_key():
+    store = MemoryStore()
+    make_stained().pyramid.to_zarr(store)
+    contents = Contents(store)
+    assert contents.read("zarr.json")
+    for key in ("%2e%2e/secret", "..%2fsecret", "zarr.json?q=1", "zarr.json#x"):
+        assert not contents._is_inside(key)
+        assert contents.read(key) is None

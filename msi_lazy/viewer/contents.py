@@ -49,7 +49,7 @@ class Contents:
         if not is_plain_key(key):
             return False
         if not isinstance(self.store, LocalStore):
-            return True
+            return not set(key) & set("%?#")  # a remote file system would decode them, and go up by what they hide
         root = Path(self.store.root).resolve()
         try:
             path = (root / key).resolve()

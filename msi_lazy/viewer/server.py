@@ -158,6 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # else a body waits 40 ms for the header to be acknowledged
     server_version = "msi_lazy"
     sys_version = ""
+    timeout = 60  # seconds that an idle connection keeps its thread
     server: _Server
 
     def do_GET(self) -> None:
