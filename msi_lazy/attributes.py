@@ -14,10 +14,16 @@ if TYPE_CHECKING:
 
     from msi_lazy.plan.pyramid import PyramidPlan
 
-__all__ = ["channel_block", "root_attributes"]
+__all__ = ["channel_block", "ome_attributes", "root_attributes"]
 
 _MOST_CHANNELS = 2**14
 """Channels that are described unasked: nobody looks at more of them one by one, and it takes time."""
+
+
+def ome_attributes(attributes: Mapping[Any, Any]) -> Mapping[str, Any]:
+    """Part of a root's ``attributes`` that OME-Zarr 0.5 names ``ome``; empty if there is none."""
+    ome = attributes.get("ome")
+    return ome if isinstance(ome, Mapping) else {}
 
 
 def channel_block(
@@ -27,9 +33,8 @@ def channel_block(
 
     What the tree's root ``attributes`` say of a channel of the same name is kept.
     """
-    channels = next((axis.name for axis in plan.axes if axis.kind == "channel"), None)
-    ome = attributes.get("ome")
-    stored = ome.get("omero") if isinstance(ome, Mapping) else None
+    channels = None if plan.channel_dim is None else plan.dims[plan.channel_dim]
+    stored = ome_attributes(attributes).get("omero")
     if channels is None and colors is None and windows is None and stored is None:
         return None
     if channels is not None and image.sizes[channels] > _MOST_CHANNELS and colors is None and windows is None:

@@ -205,7 +205,7 @@ def _make_part(tree: xr.DataTree, version: Version, *, colors: Any, windows: Any
     tree, plan = _in_order(tree)
     images = level_images(tree)
     omero = channel_block(tree.attrs, images[0], plan, colors, windows)
-    channels = next((number for number, axis in enumerate(plan.axes) if axis.kind == "channel"), None)
+    channels = plan.channel_dim
     measured = None
     if isinstance(windows, str):
         if windows != "auto":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from msi_lazy.axes import Axis
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 
-__all__ = ["level_for", "select_window"]
+__all__ = ["fitting_level", "level_for", "select_window"]
 
 _ROUNDING = 1e-6
 """Share of a sample by which positions and spacings may be off, and still count as the same."""
@@ -53,7 +53,7 @@ def level_for(tree: xr.DataTree, spacing: float | Mapping[str, float]) -> str:
     'scale2'
     """
     plan = read_plan(tree)
-    return plan.levels[_fitting_level(plan, spacing)].name
+    return plan.levels[fitting_level(plan, _parse_spacing(plan, spacing))].name
 
 
 def select_window(
@@ -61,7 +61,7 @@ def select_window(
 ) -> xr.DataArray:
     """Window of the level that ``spacing`` asks for; see :meth:`msi_lazy.PyramidAccessor.sel`, which says the rest."""
     plan = read_plan(tree)
-    number = 0 if spacing is None else _fitting_level(plan, spacing)
+    number = 0 if spacing is None else fitting_level(plan, _parse_spacing(plan, spacing))
     chosen = _merge(indexers, by_name)
     unknown = [name for name in chosen if name not in plan.dims]
     if unknown:
@@ -69,13 +69,12 @@ def select_window(
     image = level_images(tree)[number]
     level = plan.levels[number]
     spatial, others = {}, {}
-    for dim, (axis, wanted) in enumerate(zip(plan.axes, (chosen.get(name) for name in plan.dims), strict=True)):
-        if wanted is None and axis.name not in chosen:
-            continue
-        if axis.is_spatial:
-            spatial[axis.name] = _samples(axis, level, dim, wanted)
+    for name, wanted in chosen.items():
+        dim = plan.dims.index(name)
+        if plan.axes[dim].is_spatial:
+            spatial[name] = _samples(plan.axes[dim], level, dim, wanted)
         else:
-            others[axis.name] = wanted
+            others[name] = wanted
     return _select_others(image, others).isel(spatial)
 
 
@@ -90,15 +89,17 @@ def _merge(indexers: Mapping[Any, Any] | None, by_name: Mapping[str, Any]) -> di
     return {**indexers, **by_name}
 
 
-def _fitting_level(plan: PyramidPlan, spacing: Any) -> int:
-    """Number of the coarsest level that is fine enough along every dimension that is named; 0 if none is."""
-    wanted = _parse_spacing(plan, spacing)
+def fitting_level(plan: PyramidPlan, spacing: Mapping[int, float], finest: int = 0) -> int:
+    """Number of the coarsest level, from ``finest`` on, that is no coarser than ``spacing``; ``finest`` if none is.
+
+    ``spacing`` is by number of the dimension.
+    """
     fine = [
         level.number
-        for level in plan.levels
-        if all(level.scale[dim] <= most * (1 + _ROUNDING) for dim, most in wanted.items())
+        for level in plan.levels[finest:]
+        if all(level.scale[dim] <= most * (1 + _ROUNDING) for dim, most in spacing.items())
     ]
-    return max(fine, default=0)
+    return max(fine, default=finest)
 
 
 def _parse_spacing(plan: PyramidPlan, spacing: Any) -> dict[int, float]:
@@ -123,8 +124,7 @@ def _parse_spacing(plan: PyramidPlan, spacing: Any) -> dict[int, float]:
 def _samples(axis: Axis, level: LevelPlan, dim: int, wanted: Any) -> int | slice:
     """Samples of ``level`` along a dimension of space that lie, as far as they reach, in what is ``wanted``."""
     scale, length = level.scale[dim], level.shape[dim]
-    begin = level.translation[dim] - scale / 2
-    end = begin + length * scale
+    begin, end = level.extent(dim)
     unit = f" {axis.unit}" if axis.unit else ""
     extent = f"the image reaches from {begin:g} to {end:g}{unit} along {axis.name!r} on {level.name}"
     if not isinstance(wanted, slice):

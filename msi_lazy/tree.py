@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from msi_lazy.attributes import channel_block, root_attributes
+from msi_lazy.attributes import channel_block, ome_attributes, root_attributes
 from msi_lazy.axes import Axis, axis_coordinate, read_axes
 from msi_lazy.graph.stages import find_works
 from msi_lazy.ngff.read import StoredImage, parse_image
@@ -70,8 +70,7 @@ def refresh(tree: xr.DataTree) -> xr.DataTree:
     plan = read_plan(tree, check_nesting=False)
     others = {key: value for key, value in tree.attrs.items() if key != "ome"}
     stamped = root_attributes(plan, channel_block(tree.attrs, level_images(tree)[0], plan)).get("ome")
-    kept = tree.attrs.get("ome")
-    ome = {**(kept if isinstance(kept, Mapping) else {}), **stamped} if stamped else None
+    ome = {**ome_attributes(tree.attrs), **stamped} if stamped else None
     stamped_tree = tree.copy(deep=False)
     stamped_tree.attrs = {**others, **({"ome": ome} if ome else {})}
     return stamped_tree

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from msi_lazy.attributes import ome_attributes
 from msi_lazy.axes import axis_kind
 from msi_lazy.edit.levels import dims_of, level_along
 from msi_lazy.ngff.read import parse_image
@@ -24,7 +25,9 @@ def restamp(edited: xr.DataTree) -> xr.DataTree:
     pyramid = _pyramid_of(edited)
     if pyramid is None:
         return edited
-    others = {key: value for key, value in _ome(edited).items() if key not in ("multiscales", "version")}
+    others = {
+        key: value for key, value in ome_attributes(edited.attrs).items() if key not in ("multiscales", "version")
+    }
     read_plan(pyramid, check_nesting=False)
     try:
         edited.attrs = refresh(pyramid).attrs
@@ -70,14 +73,8 @@ def name_channels(tree: xr.DataTree, dim: Hashable) -> None:
 
 def _channels(tree: xr.DataTree, dim: Hashable) -> list[dict[str, Any]]:
     """What the root's attributes say of each channel, if ``dim`` is that of the channels."""
-    omero, dims = _ome(tree).get("omero"), dims_of(tree)
+    omero, dims = ome_attributes(tree.attrs).get("omero"), dims_of(tree)
     channels = omero.get("channels") if isinstance(omero, dict) else None
     if not isinstance(channels, list) or not all(isinstance(channel, dict) for channel in channels):
         return []
     return channels if dim in dims and axis_kind(str(dim), dims) == "channel" else []
-
-
-def _ome(tree: xr.DataTree) -> dict[str, Any]:
-    """The root's ``ome`` attributes, empty if there are none."""
-    ome = tree.attrs.get("ome")
-    return ome if isinstance(ome, dict) else {}

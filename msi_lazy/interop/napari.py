@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from msi_lazy.attributes import channel_block
-from msi_lazy.methods.table import is_for_labels
+from msi_lazy.attributes import channel_block, ome_attributes
+from msi_lazy.methods.table import makes_labels
 from msi_lazy.ngff.units import ngff_unit
 from msi_lazy.tree import level_images, read_plan
 
@@ -64,7 +61,7 @@ def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Lit
     """
     plan = read_plan(tree)
     images = level_images(tree)
-    channel = next((number for number, axis in enumerate(plan.axes) if axis.kind == "channel"), None)
+    channel = plan.channel_dim
     is_labels = channel is None and _holds_labels(tree, plan)
     shown = [number for number in range(len(plan.axes)) if number != channel]
     finest = plan.levels[0]
@@ -83,10 +80,8 @@ def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Lit
 
 
 def _holds_labels(tree: xr.DataTree, plan: PyramidPlan) -> bool:
-    ome = tree.attrs.get("ome")
-    told = isinstance(ome, Mapping) and "image-label" in ome
-    # by the method alone: integers of 32 bits may well be an image
-    return plan.dtype.kind in "biu" and (told or is_for_labels(plan.method, np.dtype("u1")))
+    # by the method, not the dtype: integers of 32 bits may well be an image
+    return plan.dtype.kind in "biu" and ("image-label" in ome_attributes(tree.attrs) or makes_labels(plan.method))
 
 
 def _channel_options(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan, count: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ __all__ = [
     "describe_method",
     "is_for_labels",
     "is_of_library",
+    "makes_labels",
     "method_names",
     "register_method",
     "resolve_method",
@@ -182,6 +183,18 @@ def is_of_library(method: Method) -> bool:
     return _LIBRARY.get(method.name) == method
 
 
+def makes_labels(name: str) -> bool:
+    """Whether the method called ``name`` is one for labels, so that its levels are most likely labels.
+
+    Examples
+    --------
+    >>> makes_labels("mode"), makes_labels("mean")
+    (True, False)
+    """
+    row = _TABLE.get(name)
+    return row is not None and row.labels
+
+
 def is_for_labels(name: str, dtype: np.dtype[Any]) -> bool:
     """Whether samples of ``dtype`` that the method called ``name`` made are most likely labels.
 
@@ -191,8 +204,7 @@ def is_for_labels(name: str, dtype: np.dtype[Any]) -> bool:
     >>> is_for_labels("mode", np.dtype("u1")), is_for_labels("mean", np.dtype("u2"))
     (True, False)
     """
-    row = _TABLE.get(name)
-    return (row is not None and row.labels) or dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize >= 4)
+    return makes_labels(name) or dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize >= 4)
 
 
 def resolve_method(method: Any) -> Method:

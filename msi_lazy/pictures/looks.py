@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from msi_lazy.attributes import channel_block
-from msi_lazy.methods.table import is_for_labels
+from msi_lazy.attributes import channel_block, ome_attributes
+from msi_lazy.methods.table import makes_labels
 from msi_lazy.ngff.omero import describe_channels
 from msi_lazy.pictures.blend import blend_channels, measure_window, paint_labels
 from msi_lazy.viewer.looks import label_colors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
     import xarray as xr
 
     from msi_lazy.plan.pyramid import PyramidPlan
@@ -75,16 +75,13 @@ def read_looks(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan) -> Loo
     """
     if plan.dtype.kind == "c":
         raise TypeError(f"the image has dtype {plan.dtype}, and a picture shows real numbers: take abs(tree), say")
-    ome = tree.attrs.get("ome")
-    block = ome if isinstance(ome, Mapping) else {}
-    axis = next((axis for axis in plan.axes if axis.kind == "channel"), None)
-    alone = axis is None or axis.length == 1
-    # by the method alone: integers of 32 bits may well be an image
-    voted = alone and is_for_labels(plan.method, np.dtype("u1"))
+    block = ome_attributes(tree.attrs)
+    count = 1 if plan.channel_dim is None else plan.axes[plan.channel_dim].length
+    # by the method, not the dtype: integers of 32 bits may well be an image
+    voted = count == 1 and makes_labels(plan.method)
     if plan.dtype.kind in "biu" and (voted or "image-label" in block):
         return Looks((0,), (), (), label_colors(block))
     described = channel_block(tree.attrs, image, plan)
-    count = 1 if axis is None else axis.length
     known = list(described["channels"]) if described else []
     if len(known) != count:  # too many to be described, or nobody can say which of several it is
         shown = min(count, _MOST_SHOWN)

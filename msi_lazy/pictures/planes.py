@@ -11,6 +11,7 @@ import numpy as np
 from dask.base import compute
 
 from msi_lazy.api import to_multiscale
+from msi_lazy.scales import fitting_level
 from msi_lazy.tree import level_images
 
 if TYPE_CHECKING:
@@ -75,11 +76,8 @@ class Frame:
 
     def extent(self, level: LevelPlan) -> tuple[Pair, Pair]:
         """Where ``level`` begins and ends, down and across: half a sample beyond the centres of the outermost."""
-        pairs = []
-        for dim in self.sides:
-            begin = level.translation[dim] - level.scale[dim] / 2
-            pairs.append((begin, begin + level.shape[dim] * level.scale[dim]))
-        return pairs[0], pairs[1]
+        down, across = self.sides
+        return level.extent(down), level.extent(across)
 
     def size(self, level: LevelPlan) -> Pair:
         """Physical lengths of ``level``, down and across."""
@@ -91,14 +89,9 @@ class Frame:
 
         Along a dimension where ``finest`` has fewer itself, its spacing counts.
         """
-        levels = self.plan.levels
-        wanted = [max(pixel, spacing) * (1 + _ROUNDING) for spacing in self.spacing(levels[finest])]
-        fits = [
-            level.number
-            for level in levels[finest:]
-            if all(spacing <= most for spacing, most in zip(self.spacing(level), wanted, strict=True))
-        ]
-        return max(fits, default=finest)
+        own = self.spacing(self.plan.levels[finest])
+        wanted = {dim: max(pixel, spacing) for dim, spacing in zip(self.sides, own, strict=True)}
+        return fitting_level(self.plan, wanted, finest)
 
     def middles(self, level: LevelPlan) -> dict[str, int]:
         """Sample that is shown along every dimension that does not run down, across, or over channels.
@@ -118,7 +111,7 @@ class Frame:
         are reduced by the library's own kernels, block by block: a level without a coarser one needs little memory.
         """
         down, across = (self.plan.dims[dim] for dim in self.sides)
-        channel = next((axis.name for axis in self.plan.axes if axis.kind == "channel"), None)
+        channel = None if self.plan.channel_dim is None else self.plan.dims[self.plan.channel_dim]
         plane = image.drop_vars(list(image.coords)).isel(self.middles(level))
         if channel is None:
             plane = plane.expand_dims("c")

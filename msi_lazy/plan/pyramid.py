@@ -56,6 +56,11 @@ class LevelPlan:
         """Name of the node in the tree."""
         return f"scale{self.number}"
 
+    def extent(self, dim: int) -> tuple[float, float]:
+        """Where the level begins and ends along dimension ``dim``, half a sample beyond the outermost centres."""
+        begin = self.translation[dim] - self.scale[dim] / 2
+        return begin, begin + self.shape[dim] * self.scale[dim]
+
     @property
     def nbytes(self) -> int:
         """Uncompressed bytes."""
@@ -97,6 +102,11 @@ class PyramidPlan:
     """How the levels were made, in the words of the store they were read from."""
     measured: MeasuredBlock | None = None
     """What one block took, where that was asked for."""
+
+    @property
+    def channel_dim(self) -> int | None:
+        """Number of the dimension of channels, if there is one."""
+        return next((number for number, axis in enumerate(self.axes) if axis.kind == "channel"), None)
 
     @property
     def dims(self) -> tuple[str, ...]:
