@@ -19,7 +19,7 @@ import pytest
 import tensorstore
 import zarr
 from click.testing import CliRunner
-from zarr.storage import LocalStore, MemoryStore, ZipStore
+from zarr.storage import FsspecStore, LocalStore, MemoryStore, ZipStore
 
 import msi_lazy as msi
 from msi_lazy.cli import main
@@ -335,10 +335,17 @@ def test_a_label_that_has_a_colour_is_a_number():
 
 
 def test_what_a_remote_store_would_decode_is_no_key():
-    store = MemoryStore()
+    store = FsspecStore.from_url("memory://decoded")
     make_stained().pyramid.to_zarr(store)
     contents = Contents(store)
     assert contents.read("zarr.json")
     for key in ("%2e%2e/secret", "..%2fsecret", "zarr.json?q=1", "zarr.json#x"):
         assert not contents._is_inside(key)
         assert contents.read(key) is None
+
+
+def test_an_image_in_memory_may_have_any_name():
+    tree = msi.to_multiscale(msi.to_spatial_image(np.ones((8, 8), "u1"), name="50% #1?"), [])
+    with tree.pyramid.view(open_browser=False) as viewer:
+        level = "scale0/50%25%20%231%3F/zarr.json"
+        assert ask(viewer._server, level)[0] == 200

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zarr.abc.store import RangeByteRequest
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import LocalStore
+from zarr.storage import LocalStore, MemoryStore, ZipStore
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -48,6 +48,8 @@ class Contents:
         """Whether a file is where its key says; a link that leads out of the directory is none of the store's."""
         if not is_plain_key(key):
             return False
+        if isinstance(self.store, (MemoryStore, ZipStore)):  # keys are what they say
+            return True
         if not isinstance(self.store, LocalStore):
             return not set(key) & set("%?#")  # a remote file system would decode them, and go up by what they hide
         root = Path(self.store.root).resolve()
