@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil, floor, isfinite, isnan
+from math import ceil, floor, inf, isfinite, isnan, nan
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -115,9 +115,9 @@ def _parse_spacing(plan: PyramidPlan, spacing: Any) -> dict[int, float]:
             raise ValueError(f"spacing has {name!r}, which is no spatial dimension of the image; it has {tuple(space)}")
         if isinstance(most, bool) or not isinstance(most, Real):
             raise TypeError(f"spacing must be a number, or a dict of numbers by dimension, not {most!r}")
-        if not (isfinite(most) and float(most) > 0):
-            raise ValueError(f"spacing must be positive and finite, not {most!r}")
-        found[space[name]] = float(most)
+        found[space[name]] = _to_float(most)
+        if not (isfinite(found[space[name]]) and found[space[name]] > 0):
+            raise ValueError(f"spacing must be positive and finite, not {_short(most)}")
     return found
 
 
@@ -143,6 +143,7 @@ def _samples(axis: Axis, level: LevelPlan, dim: int, wanted: Any) -> int | slice
     first = floor((low - begin) / scale + _ROUNDING)
     stop = ceil((high - begin) / scale - _ROUNDING)
     if wanted.start is not None and wanted.stop is not None:  # narrower than the rounding: the sample it begins in
+        first = min(first, length - 1) if (high - begin) / scale <= length + _ROUNDING else first
         stop = max(stop, first + 1)
     first, stop = max(first, 0), min(stop, length)
     if first >= stop:
@@ -151,13 +152,27 @@ def _samples(axis: Axis, level: LevelPlan, dim: int, wanted: Any) -> int | slice
 
 
 def _parse_position(axis: Axis, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or isnan(value):
+    position = nan if isinstance(value, bool) or not isinstance(value, Real) else _to_float(value)
+    if isnan(position):
         raise TypeError(
             f"{axis.name} is space: give a position or a slice of positions, such as slice(10, 20.5), not {value!r}"
         )
-    if not isfinite(value):
-        raise ValueError(f"{axis.name} must be finite, not {value!r}; leave an end of a slice open with None")
-    return float(value)
+    if not isfinite(position):
+        raise ValueError(f"{axis.name} must be finite, not {_short(value)}; leave an end of a slice open with None")
+    return position
+
+
+def _to_float(value: Any) -> float:
+    """``value``, a real number; one that no float can hold is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return inf
+
+
+def _short(value: Any) -> str:
+    """A number in a message: Python refuses to write out long integers."""
+    return f"a number of {value.bit_length()} bits" if isinstance(value, int) else repr(value)
 
 
 def _select_others(image: xr.DataArray, chosen: Mapping[str, Any]) -> xr.DataArray:

@@ -1,11 +1,12 @@
-"""Chromium for tests, and what Neuroglancer draws in it."""
+"""Requests to the viewer's server, Chromium for tests, and what Neuroglancer draws in it."""
 
+import http.client
 import io
 import json
 import shutil
 import time
 from contextlib import contextmanager
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import imageio.v3 as iio
 import numpy as np
@@ -41,6 +42,21 @@ BARE = {"showAxisLines": False, "showScaleBar": False, "showDefaultAnnotations":
 """Nothing is drawn over the image."""
 
 
+def ask(server, key, method="GET", **headers):
+    """Status, headers and body; ``key`` is sent as it is, below the store's URL unless it begins with a slash."""
+    path = key if key.startswith("/") else urlsplit(server.store_url()).path + key
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.putrequest(method, path, skip_host=True)
+        for name, value in {"Host": "127.0.0.1", **headers}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
 @contextmanager
 def open_browser(folder):
     from selenium import webdriver
@@ -57,6 +73,13 @@ def open_browser(folder):
         yield browser
     finally:
         browser.quit()
+
+
+def open_page(browser, viewer):
+    """Open the viewer's URL, as a user does, and wait until all that it shows is there."""
+    browser.get("about:blank")
+    browser.get(viewer.url)
+    _wait(browser, len(viewer.state["layers"]))
 
 
 def load(browser, viewer, **changes):

@@ -6,7 +6,7 @@ import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from tests.browsing import BARE, expected_panel, load, move, open_browser, panel
+from tests.browsing import BARE, expected_panel, load, move, open_browser, open_page, panel
 from tests.conftest import CountingStore
 
 pytestmark = pytest.mark.browser
@@ -92,6 +92,15 @@ def test_each_zoom_shows_the_samples_of_its_level(browser, store, scale, level):
         mixed = mix_channels(level_array(store, other)[...])
         wanted, _ = expected_panel(mixed, seen.shape[:2], scale, position, 2**other)
         assert faulty_pixels(seen, wanted)[inside].mean() > 0.3
+
+
+@pytest.mark.parametrize("store", ["sharded"], indirect=True)
+def test_the_page_shows_its_state_however_long(browser, store):
+    with msi.view(store, open_browser=False) as viewer:
+        open_page(browser, viewer)
+        assert browser.execute_script("return viewer.layerManager.managedLayers.map(l => l.name)") == list(COLORS)
+        assert browser.execute_script("return [...viewer.position.value]") == viewer.state["position"]
+        assert browser.execute_script("return viewer.crossSectionScale.value") == viewer.state["crossSectionScale"]
 
 
 @pytest.mark.parametrize("store", ["sharded"], indirect=True)

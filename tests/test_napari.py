@@ -53,6 +53,13 @@ def test_windows_that_nobody_measured_are_left_to_napari():
     assert "contrast_limits" not in msi.napari_layer(back)[1]
 
 
+def test_inverted_windows_are_turned_as_napari_wants_them():
+    tree, _ = stained(MemoryStore(), windows={"DAPI": (100, 2000)})
+    window = tree.attrs["ome"]["omero"]["channels"][0]["window"]
+    window.update(start=2000, end=100)
+    assert msi.napari_layer(tree)[1]["contrast_limits"] == [[100, 2000], [0, 65535]]
+
+
 def test_an_image_in_memory_without_channels():
     tree = msi.to_multiscale(msi.to_spatial_image(np.ones((8, 8), "f4"), scale={"y": 3.0}), [2])
     data, options, layer_type = msi.napari_layer(tree.load())

@@ -114,6 +114,17 @@ def test_a_window_that_ends_at_an_edge_takes_no_more():
 def test_a_window_of_no_length_takes_the_sample_it_lies_in():
     assert make_tree().pyramid.sel(x=slice(0.31, 0.31)).x.values.tolist() == pytest.approx([0.3])
     assert make_tree().pyramid.sel(x=slice(0.35, 0.35)).x.values.tolist() == pytest.approx([0.4])
+    assert make_tree().pyramid.sel(x=slice(-0.05, -0.05)).x.values.tolist() == pytest.approx([0])
+    assert make_tree().pyramid.sel(x=slice(0.75, 0.75)).x.values.tolist() == pytest.approx([0.7])  # as for x=0.75
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**5000)], ids=["large", "small"])
+def test_numbers_beyond_all_floats_are_named(number):
+    for wanted in (number, slice(number, None)):
+        with pytest.raises(ValueError, match=r"x must be finite, not a number of \d+ bits"):
+            make_tree().pyramid.sel(x=wanted)
+    with pytest.raises(ValueError, match=r"spacing must be positive and finite, not a number of \d+ bits"):
+        make_tree().pyramid.level_for(number)
 
 
 def test_windows_of_two_levels_cover_the_same():

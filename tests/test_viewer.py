@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import dask.array as da
 import numpy as np
@@ -19,146 +19,12 @@ import pytest
 import tensorstore
 import zarr
 from click.testing import CliRunner
-from zarr.storage import FsspecStore, LocalStore, MemoryStore, ZipStore
+from zarr.storage import MemoryStore, ZipStore
 
 import msi_lazy as msi
 from msi_lazy.cli import main
-from msi_lazy.viewer.contents import Contents
-from msi_lazy.viewer.looks import label_colors
-from msi_lazy.viewer.server import ViewerServer
-
-BODY = bytes(range(100))
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A store with the file ``a/b`` in it, and something beside it that is nobody's business."""
-    (tmp_path / "store/a").mkdir(parents=True)
-    (tmp_path / "store/a/b").write_bytes(BODY)
-    (tmp_path / "secret").write_bytes(b"secret")
-    (tmp_path / "store/out").symlink_to(tmp_path / "secret")
-    (tmp_path / "store/round").symlink_to(tmp_path / "store/round")
-    (tmp_path / "store/within").symlink_to(tmp_path / "store/a/b")
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def server(folder):
-    with ViewerServer(Contents(LocalStore(folder))) as server:
-        yield server
-
-
-def ask(server, key, method="GET", **headers):
-    """Status, headers and body; ``key`` is sent as it is, below the store's URL unless it begins with a slash."""
-    path = key if key.startswith("/") else urlsplit(server.store_url()).path + key
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    try:
-        connection.putrequest(method, path, skip_host=True)
-        for name, value in {"Host": "127.0.0.1", **headers}.items():
-            connection.putheader(name, value)
-        connection.endheaders()
-        answer = connection.getresponse()
-        return answer.status, dict(answer.getheaders()), answer.read()
-    finally:
-        connection.close()
-
-
-class TestServer:
-    def test_a_file_is_served_to_any_page(self, server):
-        status, headers, body = ask(server, "a/b", Origin="https://example.org")
-        assert (status, body) == (200, BODY)
-        assert headers["Access-Control-Allow-Origin"] == "*"
-        assert headers["Accept-Ranges"] == "bytes"
-        assert "Content-Range" in headers["Access-Control-Expose-Headers"]
-
-    def test_its_size_without_its_content(self, server):
-        status, headers, body = ask(server, "a/b", "HEAD")
-        assert (status, headers["Content-Length"], body) == (200, "100", b"")
-        assert ask(server, "a/c", "HEAD")[0] == 404
-
-    def test_a_browser_may_ask_for_parts(self, server):
-        status, headers, body = ask(server, "a/b", "OPTIONS", Origin="https://example.org")
-        assert (status, body) == (204, b"")
-        assert headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS"
-        assert headers["Access-Control-Allow-Headers"] == "*"
-
-    @pytest.mark.parametrize(
-        ("asked", "part"),
-        [
-            ("0-9", (0, 10)),
-            ("90-", (90, 100)),
-            ("-10", (90, 100)),
-            ("95-500", (95, 100)),
-            ("-500", (0, 100)),
-            ("7-7", (7, 8)),
-        ],
-    )
-    def test_a_part(self, server, asked, part):
-        status, headers, body = ask(server, "a/b", Range=f"bytes={asked}")
-        assert (status, body) == (206, BODY[slice(*part)])
-        assert headers["Content-Range"] == f"bytes {part[0]}-{part[1] - 1}/100"
-        assert headers["Content-Length"] == str(len(body))
-
-    @pytest.mark.parametrize("asked", ["100-", "500-600", "-0"])
-    def test_a_part_beyond_the_end(self, server, asked):
-        status, headers, body = ask(server, "a/b", Range=f"bytes={asked}")
-        assert (status, headers["Content-Range"], body) == (416, "bytes */100", b"")
-
-    @pytest.mark.parametrize(
-        "asked",
-        ["bytes=9-0", "bytes=a-b", "lines=0-5", "bytes=", "bytes=0-1,5-6", "bytes=-", "bytes=" + "9" * 5000 + "-"],
-    )
-    def test_what_is_no_single_range_gets_all(self, server, asked):
-        """RFC 9110 lets a server ignore the header."""
-        assert ask(server, "a/b", Range=asked)[::2] == (200, BODY)
-
-    @pytest.mark.parametrize(
-        "key",
-        [
-            "../secret", "a/../../secret", "%2e%2e/secret", "%252e%252e/secret", "..%2fsecret", "a//b", "a/./b", "out",
-            "round", "..\\secret", "a/b%00", "%00", "", "a", "a/", "//etc/passwd", "%2fetc%2fpasswd", "b" * 5000, "%ff",
-        ],
-    )  # fmt: skip
-    def test_nothing_else_is_served(self, server, key):
-        status, _, body = ask(server, key)
-        assert (status, body) == (404, b"")
-        assert ask(server, key, "HEAD")[0] == 404
-
-    def test_links_within_the_store_are_followed(self, server):
-        assert ask(server, "within")[::2] == (200, BODY)
-
-    def test_nothing_without_the_token(self, server):
-        for path in ("/a/b", "/store/a/b", "/store/guess/a/b", "/", "/v/guess/index.html", "/events/guess"):
-            assert ask(server, path)[0] == 404
-
-    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-    def test_nothing_is_taken(self, server, folder, method):
-        assert ask(server, "a/b", method, **{"Content-Length": "0"})[0] == 501
-        assert (folder / "a/b").read_bytes() == BODY
-
-    def test_only_this_machine_is_answered(self, server):
-        assert server._server.server_address[0] == "127.0.0.1"
-        assert urlsplit(server.store_url()).hostname == "127.0.0.1"
-
-    def test_many_at_once(self, server):
-        with ThreadPoolExecutor(16) as pool:
-            answers = list(pool.map(lambda _: ask(server, "a/b"), range(200)))
-        assert all((status, body) == (200, BODY) for status, _, body in answers)
-
-    def test_closing_ends_the_threads_and_frees_the_port(self, folder):
-        before = set(threading.enumerate())
-        server = ViewerServer(Contents(LocalStore(folder)))
-        waiting = socket.create_connection(("127.0.0.1", server.port))
-        assert ask(server, "a/b")[0] == 200
-        server.close()
-        server.close()
-        assert not [thread for thread in set(threading.enumerate()) - before if "zarr" not in thread.name]
-        assert waiting.recv(1) == b""
-        waiting.close()
-        with ViewerServer(Contents(LocalStore(folder)), port=server.port) as again:
-            assert ask(again, "a/b")[0] == 200
-            with pytest.raises(OSError, match=f"port {again.port} of this machine is in use; give another, or port=0"):
-                ViewerServer(Contents(LocalStore(folder)), port=again.port)
+from msi_lazy.ngff.labels import label_colors
+from tests.browsing import ask
 
 
 def make_stained(**options):
@@ -174,9 +40,19 @@ def make_stained(**options):
     return msi.to_multiscale(image, [{"y": 2, "x": 2}], **options)
 
 
+def edit_channels(path, changes):
+    """Change what the ``omero`` block of an image of version 0.5 says of each channel."""
+    group = zarr.open_group(path)
+    ome = group.attrs["ome"]
+    for channel, change in zip(ome["omero"]["channels"], changes, strict=True):
+        channel.update(change)
+    group.attrs["ome"] = ome
+
+
 def read_state(viewer):
-    """State in the page's URL, as the browser reads it."""
-    return json.loads(unquote(viewer.url.partition("#!")[2]))
+    """State that the page loads."""
+    with urlopen(viewer.url.partition("#!")[2]) as answer:
+        return json.load(answer)
 
 
 class TestView:
@@ -245,6 +121,70 @@ class TestView:
             msi.view(tmp_path / "out.zarr", open_browser=False) as viewer,
         ):
             assert [layer["type"] for layer in viewer.state["layers"]] == ["image"]
+
+    def test_labels_are_those_of_the_thumbnail_and_of_napari(self, tmp_path):
+        """By the method, also along an axis of one channel."""
+        for number, (dims, shape) in enumerate([("yx", (32, 32)), ("cyx", (1, 32, 32)), ("cyx", (2, 32, 32))]):
+            cells = msi.to_multiscale(msi.to_spatial_image(np.ones(shape, "u4"), dims=dims), [2], method="mode")
+            cells.pyramid.to_zarr(tmp_path / f"{number}.zarr")
+            back = msi.open_multiscale(tmp_path / f"{number}.zarr")
+            with msi.view(tmp_path / f"{number}.zarr", open_browser=False) as viewer:
+                (*_, layer) = viewer.state["layers"]
+            is_labels = number < 2
+            assert (layer["type"] == "segmentation") is is_labels
+            assert (msi.napari_layer(back)[2] == "labels") is is_labels
+            assert (len(np.unique(back.pyramid.thumbnail())) > 1) is is_labels  # a colour, else white
+
+    def test_channels_that_are_not_active_are_hidden(self, tmp_path):
+        make_stained().pyramid.to_zarr(tmp_path / "out.zarr")
+        for active, visible in [
+            ((False, True), [False, True]),
+            ((None, True), [True, True]),
+            ((False,) * 2, [True] * 2),
+        ]:
+            edit_channels(tmp_path / "out.zarr", [{"active": value} for value in active])
+            with msi.view(tmp_path / "out.zarr", open_browser=False) as viewer:
+                assert [layer["visible"] for layer in viewer.state["layers"]] == visible
+            assert msi.napari_layer(msi.open_multiscale(tmp_path / "out.zarr"))[1]["visible"] == visible
+
+    def test_of_many_channels_the_active_ones_come_first_and_the_rest_are_not_lost_in_silence(self, tmp_path):
+        image = msi.to_spatial_image(np.ones((40, 16, 16), "u1"), dims="cyx", c_coords=[f"ch{n}" for n in range(40)])
+        msi.to_multiscale(image, [2]).pyramid.to_zarr(tmp_path / "out.zarr")
+        edit_channels(tmp_path / "out.zarr", [{"active": number in (3, 37)} for number in range(40)])
+        with (
+            pytest.warns(UserWarning, match="the image has 40 channels, and 16 are shown"),
+            msi.view(tmp_path / "out.zarr", open_browser=False) as viewer,
+        ):
+            layers = viewer.state["layers"]
+        assert [layer["name"] for layer in layers] == [f"ch{number}" for number in [*range(15), 37]]
+        assert [layer["localPosition"] for layer in layers] == [[number] for number in [*range(15), 37]]
+        assert [layer["name"] for layer in layers if layer["visible"]] == ["ch3", "ch37"]
+
+    def test_a_window_that_says_nothing_is_measured_whatever_says_so(self, tmp_path):
+        make_stained().pyramid.to_zarr(tmp_path / "out.zarr")
+        edit_channels(tmp_path / "out.zarr", [{"window": {"min": 0, "max": 9, "start": 7, "end": 7}}, {}])
+        coarsest = zarr.open_array(tmp_path / "out.zarr/scale1/image")[0]
+        low, high = np.quantile(coarsest, [0.001, 0.999], method="nearest")
+        with msi.view(tmp_path / "out.zarr", open_browser=False) as viewer:
+            assert f"range=[{low}, {high}]" in viewer.state["layers"][0]["shader"]
+
+    def test_a_series_of_planes_begins_at_its_middle(self):
+        image = msi.to_spatial_image(
+            np.ones((7, 16, 32), "u1"), dims="tyx", scale={"t": 2.5, "x": 0.5}, axis_units={"t": "second"}
+        )
+        with msi.to_multiscale(image, [{"y": 2, "x": 2}]).pyramid.view(open_browser=False) as viewer:
+            state = viewer.state
+        assert state["dimensions"] == {"x": [0.5, ""], "y": [1.0, ""], "t": [2.5, "s"]}
+        assert state["displayDimensions"] == ["x", "y"]
+        assert state["position"] == [15.5, 7.5, 3]
+        assert state["layout"] == "xy"
+
+    def test_a_group_that_is_not_there_is_named(self, tmp_path):
+        make_stained().pyramid.to_zarr(tmp_path / "out.zarr")
+        before = threading.active_count()
+        with pytest.raises(FileNotFoundError, match="labels/none"):
+            msi.view(tmp_path / "out.zarr", group="labels/none", open_browser=False)
+        assert threading.active_count() == before
 
     def test_samples_that_cannot_be_shown_are_refused(self, tmp_path):
         tree = msi.to_multiscale(msi.to_spatial_image(da.ones((32, 32))), [])
@@ -332,16 +272,6 @@ class TestCommand:
 def test_a_label_that_has_a_colour_is_a_number():
     colors = [{"label-value": True, "rgba": [1, 2, 3, 4]}, {"label-value": 2, "rgba": [1, 2, 3, 4]}]
     assert label_colors({"image-label": {"colors": colors}}) == {2: "#010203"}
-
-
-def test_what_a_remote_store_would_decode_is_no_key():
-    store = FsspecStore.from_url("memory://decoded")
-    make_stained().pyramid.to_zarr(store)
-    contents = Contents(store)
-    assert contents.read("zarr.json")
-    for key in ("%2e%2e/secret", "..%2fsecret", "zarr.json?q=1", "zarr.json#x"):
-        assert not contents._is_inside(key)
-        assert contents.read(key) is None
 
 
 def test_an_image_in_memory_may_have_any_name():

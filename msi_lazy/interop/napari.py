@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from msi_lazy.attributes import channel_block, ome_attributes
-from msi_lazy.methods.table import makes_labels
+from msi_lazy.ngff.labels import holds_labels
+from msi_lazy.ngff.omero import shown_channels, told_window
 from msi_lazy.ngff.units import ngff_unit
 from msi_lazy.tree import level_images, read_plan
 
@@ -61,8 +62,9 @@ def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Lit
     """
     plan = read_plan(tree)
     images = level_images(tree)
-    channel = plan.channel_dim
-    is_labels = channel is None and _holds_labels(tree, plan)
+    count = 1 if plan.channel_dim is None else plan.axes[plan.channel_dim].length
+    is_labels = holds_labels(ome_attributes(tree.attrs), plan.dtype, plan.method, count)
+    channel = None if is_labels else plan.channel_dim  # labels have no channels: such an axis is one more to napari
     shown = [number for number in range(len(plan.axes)) if number != channel]
     finest = plan.levels[0]
     options: dict[str, Any] = {
@@ -74,14 +76,9 @@ def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Lit
         "name": plan.name,
     }
     if channel is not None:
-        options |= {"channel_axis": channel, **_channel_options(tree, images[0], plan, plan.axes[channel].length)}
+        options |= {"channel_axis": channel, **_channel_options(tree, images[0], plan, count)}
     data = [image.chunk().data if image.chunks is None else image.data for image in images]
     return data, options, "labels" if is_labels else "image"
-
-
-def _holds_labels(tree: xr.DataTree, plan: PyramidPlan) -> bool:
-    # by the method, not the dtype: integers of 32 bits may well be an image
-    return plan.dtype.kind in "biu" and ("image-label" in ome_attributes(tree.attrs) or makes_labels(plan.method))
 
 
 def _channel_options(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan, count: int) -> dict[str, Any]:
@@ -93,9 +90,10 @@ def _channel_options(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan, 
     options = {
         "name": [str(one["label"]) for one in channels],
         "colormap": [f"#{one['color']}" for one in channels],
-        "visible": [bool(one.get("active", True)) for one in channels],
+        "visible": [number in shown_channels(channels) for number in range(count)],
     }
-    windows = [one["window"] for one in channels]
-    if plan.dtype.itemsize == 1 or any((one["start"], one["end"]) != (one["min"], one["max"]) for one in windows):
-        options["contrast_limits"] = [[one["start"], one["end"]] for one in windows]
+    told = [told_window(one["window"], plan.dtype) for one in channels]
+    if any(told):  # napari takes all or none, and measures none then; it knows no inverted ones
+        whole = [(one["window"]["min"], one["window"]["max"]) for one in channels]
+        options["contrast_limits"] = [sorted(window or all_) for window, all_ in zip(told, whole, strict=True)]
     return options

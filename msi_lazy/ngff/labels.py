@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msi_lazy.methods.table import makes_labels
+
 if TYPE_CHECKING:
     from msi_lazy.ngff.write import Version
     from msi_lazy.plan.pyramid import PyramidPlan
 
-__all__ = ["check_labels", "describe_labels"]
+__all__ = ["check_labels", "describe_labels", "holds_labels", "label_colors"]
 
 _SOURCE = {"image": "../../"}
 """From ``labels/<name>`` back to the image."""
@@ -102,6 +104,42 @@ def _check_place(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
                 f"labels {name!r} do not lie on the image along {axis.name!r}: their spacing is {axis.scale:g} from "
                 f"{axis.translation:g}, the image's {other.scale:g} from {other.translation:g}"
             )
+
+
+def holds_labels(block: Mapping[str, Any], dtype: np.dtype[Any], method: str | None, channels: int = 1) -> bool:
+    """Whether an image holds labels: it has an ``image-label`` block, or a method for labels made it (of one channel).
+
+    By the method, not by the dtype: integers of 32 bits may well be an image.
+
+    Examples
+    --------
+    >>> holds_labels({}, np.dtype("u4"), "mode"), holds_labels({}, np.dtype("u4"), "mean")
+    (True, False)
+    """
+    voted = channels == 1 and method is not None and makes_labels(method)
+    return dtype.kind in "biu" and (voted or "image-label" in block)
+
+
+def label_colors(block: Mapping[str, Any]) -> dict[int, str]:
+    """Colours that an ``image-label`` block gives to labels, as ``#rrggbb``; what is malformed is left out.
+
+    Examples
+    --------
+    >>> label_colors({"image-label": {"colors": [{"label-value": 1, "rgba": [255, 128, 0, 255]}, {"label-value": 2}]}})
+    {1: '#ff8000'}
+    """
+    described = block.get("image-label")
+    colors = described.get("colors") if isinstance(described, Mapping) else None
+    found = {}
+    for color in colors if isinstance(colors, list) else ():
+        value, rgba = (
+            (color.get(key) for key in ("label-value", "rgba")) if isinstance(color, Mapping) else (None, None)
+        )
+        if isinstance(value, bool) or not isinstance(value, int) or not isinstance(rgba, list) or len(rgba) < 3:
+            continue
+        if all(isinstance(part, int) and 0 <= part <= 255 for part in rgba[:3]):
+            found[value] = "#" + bytes(rgba[:3]).hex()
+    return found
 
 
 def _label(label: Any, argument: str) -> int:

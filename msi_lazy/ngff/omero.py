@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["channel_colors", "channel_windows", "describe_channels", "with_measured_windows"]
+__all__ = [
+    "channel_colors",
+    "channel_windows",
+    "describe_channels",
+    "fill_windows",
+    "measure_window",
+    "shown_channels",
+    "told_window",
+    "with_measured_windows",
+]
 
 Range = tuple[float, float]
 
@@ -21,6 +30,8 @@ _CYCLE = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF", "FFFFFF")
 """Green and magenta first: two channels in these can be told apart by everyone."""
 _SHOWN = 4
 """Channels that a viewer shows at first: with more, nothing can be told from anything."""
+_QUANTILES = (0.001, 0.999)
+"""Shares of the samples that are darker than a measured window begins and ends at: a few hot pixels change nothing."""
 
 
 def describe_channels(
@@ -116,6 +127,70 @@ def with_measured_windows(omero: Mapping[str, Any], ranges: Sequence[Range]) -> 
         for channel, measured in zip(omero["channels"], ranges, strict=True)
     ]
     return {**omero, "channels": channels}
+
+
+def shown_channels(channels: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Numbers of the ``omero`` channels that are shown at first: the active ones, else the first few.
+
+    Examples
+    --------
+    >>> shown_channels([{"active": False}, {}, {"active": True}]), shown_channels([{"active": False}])
+    ([1, 2], [0])
+    """
+    active = [number for number, channel in enumerate(channels) if channel.get("active") in (None, True)]
+    return active or list(range(min(len(channels), _SHOWN)))
+
+
+def told_window(window: Mapping[str, float], dtype: np.dtype[Any]) -> Range | None:
+    """Values that an ``omero`` window shows as black and as the full colour; ``None`` if it says nothing of the image.
+
+    So does an empty one, and the whole range of more than 8 bits: most images would look black.
+
+    Examples
+    --------
+    >>> told_window({"start": 0, "end": 65535}, np.dtype("u2")), told_window({"start": 0, "end": 255}, np.dtype("u1"))
+    (None, (0, 255))
+    """
+    found = window["start"], window["end"]
+    empty = found[0] == found[1]
+    return None if empty or (dtype.itemsize > 1 and found == _dtype_range(dtype)) else found
+
+
+def measure_window(samples: np.ndarray[Any, Any]) -> Range:
+    """Values to show as black and as the full colour, where nothing says which: almost all finite samples between them.
+
+    Where the quantiles are one value, the smallest and the largest sample take their place, and where these are one, it
+    is the full colour, or black if it is not above 0.
+
+    Examples
+    --------
+    >>> measure_window(np.array([0.0, 4.0, np.nan, 2.0] * 999)), measure_window(np.array([3, 3], np.uint16))
+    ((0.0, 4.0), (0, 3))
+    """
+    valid = samples[np.isfinite(samples)]
+    if not valid.size:
+        return 0, 1
+    valid = valid.view(np.uint8) if valid.dtype.kind == "b" else valid
+    low, high = (value.item() for value in np.quantile(valid, _QUANTILES, method="nearest"))
+    if not low < high:
+        low, high = valid.min().item(), valid.max().item()
+    if low < high:
+        return low, high
+    return (0, high) if high > 0 else (low, low + 1 if low == 0 else 0)
+
+
+def fill_windows(
+    planes: np.ndarray[Any, Any], colors: Sequence[str], told: Sequence[Range | None]
+) -> tuple[Range, ...]:
+    """Window of each channel, measured on its samples where ``None`` is told; ``planes`` has channels first.
+
+    Red, green and blue are measured together, so that gray stays gray.
+    """
+    together = len(colors) == 3 and {color.upper() for color in colors} == set(_NAMED.values())
+    return tuple(
+        measure_window(planes if together else plane) if window is None else window
+        for plane, window in zip(planes, told, strict=True)
+    )
 
 
 def _window(low: float, high: float, start: float, end: float) -> dict[str, float]:

@@ -9,31 +9,10 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["blend_channels", "measure_window", "paint_labels"]
+__all__ = ["blend_channels", "paint_labels"]
 
-_PERCENTILES = (0.1, 99.9)
-"""Of the samples, from black to the full colour: a few hot pixels make no dark picture."""
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """The golden ratio's share of 2**64: its multiples, modulo 2**64, lie far from each other, neighbours the most."""
-
-
-def measure_window(samples: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """Values to show as black and as the full colour, where nothing says which: most of the finite samples.
-
-    Where the percentiles are one value, the smallest and the largest sample take their place.
-
-    Examples
-    --------
-    >>> measure_window(np.array([0.0, 4.0, np.nan, 2.0] * 999)), measure_window(np.array([3.0, np.nan]))
-    ((0.0, 4.0), (3.0, 4.0))
-    """
-    valid = samples[np.isfinite(samples)]
-    if not valid.size:
-        return 0.0, 1.0
-    low, high = (float(value) for value in np.percentile(valid, _PERCENTILES))
-    if not low < high:
-        low, high = float(valid.min()), float(valid.max())
-    return low, high if low < high else low + 1
 
 
 def blend_channels(
@@ -62,8 +41,9 @@ def blend_channels(
     """
     light = np.zeros((*planes.shape[1:], 3))
     for plane, color, (start, end) in zip(planes, colors, windows, strict=True):
-        with np.errstate(invalid="ignore", over="ignore"):
-            share = np.clip((plane.astype(np.float64) - start) / ((end - start) or 1), 0, 1)
+        # halved, as the difference of large floats may be none
+        with np.errstate(invalid="ignore"):
+            share = np.clip((plane.astype(np.float64) / 2 - start / 2) / (end / 2 - start / 2), 0, 1)
         light += np.nan_to_num(share)[..., np.newaxis] * (np.frombuffer(bytes.fromhex(color), np.uint8) / 255)
     picture: np.ndarray[Any, Any] = np.rint(255 * np.minimum(light, 1)).astype(np.uint8)
     return picture

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.attributes import channel_block, ome_attributes
-from msi_lazy.methods.table import makes_labels
-from msi_lazy.ngff.omero import describe_channels
-from msi_lazy.pictures.blend import blend_channels, measure_window, paint_labels
-from msi_lazy.viewer.looks import label_colors
+from msi_lazy.ngff.labels import holds_labels, label_colors
+from msi_lazy.ngff.omero import describe_channels, fill_windows, shown_channels, told_window
+from msi_lazy.pictures.blend import blend_channels, paint_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +22,6 @@ __all__ = ["Looks", "read_looks"]
 
 _MOST_SHOWN = 4
 """Channels that are shown where the attributes choose none."""
-_RGB = {"FF0000", "00FF00", "0000FF"}
-
 Window = tuple[float, float]
 
 
@@ -47,14 +44,8 @@ class Looks:
         return "mean" if self.labels is None else "nearest"
 
     def measured(self, planes: np.ndarray[Any, Any]) -> tuple[Window, ...]:
-        """Window of each channel of ``planes``; red, green and blue are measured together, so that gray stays gray."""
-        if self.labels is not None:
-            return ()
-        together = set(self.colors) == _RGB and len(self.colors) == 3
-        return tuple(
-            measure_window(planes if together else plane) if window is None else window
-            for plane, window in zip(planes, self.windows, strict=True)
-        )
+        """Window of each channel of ``planes``."""
+        return () if self.labels is not None else fill_windows(planes, self.colors, self.windows)
 
     def paint(self, planes: np.ndarray[Any, Any], windows: tuple[Window, ...]) -> np.ndarray[Any, Any]:
         """Picture ``(y, x, 3)`` of samples ``(c, y, x)``."""
@@ -66,8 +57,6 @@ class Looks:
 def read_looks(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan) -> Looks:
     """Looks of a tree whose finest level is ``image``; no pixel is read.
 
-    It holds labels if its root has an ``image-label`` block, or if a method for labels made it (and no channels).
-
     Raises
     ------
     TypeError
@@ -77,27 +66,16 @@ def read_looks(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan) -> Loo
         raise TypeError(f"the image has dtype {plan.dtype}, and a picture shows real numbers: take abs(tree), say")
     block = ome_attributes(tree.attrs)
     count = 1 if plan.channel_dim is None else plan.axes[plan.channel_dim].length
-    # by the method, not the dtype: integers of 32 bits may well be an image
-    voted = count == 1 and makes_labels(plan.method)
-    if plan.dtype.kind in "biu" and (voted or "image-label" in block):
+    if holds_labels(block, plan.dtype, plan.method, count):
         return Looks((0,), (), (), label_colors(block))
     described = channel_block(tree.attrs, image, plan)
     known = list(described["channels"]) if described else []
     if len(known) != count:  # too many to be described, or nobody can say which of several it is
         shown = min(count, _MOST_SHOWN)
         known = describe_channels([str(number) for number in range(shown)], plan.dtype)["channels"]
-    active = [number for number, channel in enumerate(known) if channel.get("active", True)]
-    chosen = active or list(range(min(len(known), _MOST_SHOWN)))
+    chosen = shown_channels(known)
     return Looks(
         channels=tuple(chosen),
         colors=tuple(str(known[number]["color"]).upper() for number in chosen),
-        windows=tuple(_told_window(known[number]["window"], plan.dtype) for number in chosen),
+        windows=tuple(told_window(known[number]["window"], plan.dtype) for number in chosen),
     )
-
-
-def _told_window(window: Mapping[str, float], dtype: np.dtype[Any]) -> Window | None:
-    """Window that says something of the image: the whole range of more than 8 bits does not, most would look black."""
-    whole = describe_channels([""], dtype)["channels"][0]["window"]
-    start, end = window["start"], window["end"]
-    told = dtype.itemsize == 1 or (start, end) != (whole["start"], whole["end"])
-    return (start, end) if told else None

@@ -155,7 +155,7 @@ def fit_axis(
     Parameters
     ----------
     samples, axis
-        What is resampled, and along which axis.
+        What is resampled, and along which axis; not the first one, except for the nearest.
     length
         How many samples are covered; the last one may be partly.
     pixels
@@ -165,8 +165,8 @@ def fit_axis(
 
     Examples
     --------
-    >>> fit_axis(np.array([0.0, 3.0, 6.0]), 0, 3.0, 2, nearest=False)
-    array([1., 5.])
+    >>> fit_axis(np.array([[0.0, 3.0, 6.0]]), 1, 3.0, 2, nearest=False)
+    array([[1., 5.]])
     >>> fit_axis(np.array([1, 2, 3]), 0, 3.0, 6, nearest=True)
     array([1, 1, 2, 2, 3, 3])
     """
@@ -177,18 +177,25 @@ def fit_axis(
         return np.take(samples, centres, axis)
     if pixels == length == last + 1:
         return samples
-    begin, end = edges[:-1], edges[1:]
-    first = np.floor(begin).astype(int)
-    total, weight = np.zeros(1), np.zeros(1)
-    shape = [-1 if dim == axis else 1 for dim in range(samples.ndim)]
-    for offset in range(int(np.ceil(length / pixels)) + 1):  # so many samples does an entry touch, at most
-        sample = first + offset
-        covered = np.clip(np.minimum(end, sample + 1) - np.maximum(begin, sample), 0, None).reshape(shape)
-        values = np.take(samples, sample.clip(0, last), axis).astype(np.float64)
-        counted = covered * ~np.isnan(values)
-        with np.errstate(invalid="ignore"):  # infinities of both signs
-            total = total + np.where(counted > 0, values, 0) * counted
-        weight = weight + counted
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean: np.ndarray[Any, Any] = total / weight
+    # cut where a sample or an entry begins: each piece is of one sample, and counts in one entry
+    cuts = np.union1d(edges[:-1], np.arange(np.ceil(length)))
+    sizes = np.diff(cuts, append=length) * (pixels / length)  # shares of an entry: their sum is at most 1, no overflow
+    entries = np.searchsorted(cuts, edges[:-1])
+    means = [
+        _mean_of_pieces(plane, cuts.astype(int).clip(0, last), sizes, entries)
+        for plane in np.moveaxis(samples, axis, -1)
+    ]
+    return np.moveaxis(np.stack(means), -1, axis)
+
+
+def _mean_of_pieces(
+    rows: np.ndarray[Any, Any], pieces: np.ndarray[Any, Any], sizes: np.ndarray[Any, Any], entries: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """Means along the last axis of ``rows``: of its samples ``pieces``, by ``sizes``, from each of ``entries`` on."""
+    values = rows[..., pieces].astype(np.float64)
+    valid = ~np.isnan(values)
+    weights = np.add.reduceat(sizes * valid, entries, axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # infinities of both signs; nothing but NaN
+        total = np.add.reduceat(np.where(valid, values * sizes, 0), entries, axis=-1)
+        mean: np.ndarray[Any, Any] = total / weights
     return mean

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
-from msi_lazy.ngff.omero import with_measured_windows
+from msi_lazy.ngff.omero import measure_window, with_measured_windows
 from msi_lazy.ngff.write import collection_attributes, labels_attributes
 from msi_lazy.store.target import Target, consolidate, consolidate_above, write_attributes
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Completion", "ListImage", "ListLabels", "measure_windows"]
 
-_QUANTILES = (0.001, 0.999)
-"""Shares of the samples that are darker than a measured window begins and ends at."""
 _MEASURED_CHUNKS = 64
 """Chunks of the coarsest level that are looked at for each channel, at most."""
 _MEASURED_SAMPLES = 2**22
@@ -109,16 +107,5 @@ def measure_windows(array: zarr.Array[Any], channel_dim: int) -> list[tuple[floa
             where = [slice(int(i) * c, int(i) * c + c) for i, c in zip(position, chunks, strict=True)]
             where[channel_dim] = slice(channel, channel + 1)
             samples.append(np.asarray(array[tuple(where)]).ravel())
-        windows.append(_quantiles(np.concatenate(samples)))
+        windows.append(measure_window(np.concatenate(samples)))
     return windows
-
-
-def _quantiles(samples: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """Window of some samples; never empty."""
-    finite = samples[np.isfinite(samples)]
-    if not finite.size:
-        return 0, 1
-    low, high = (float(value) for value in np.quantile(finite, _QUANTILES, method="nearest"))
-    if samples.dtype.kind in "iub":
-        low, high = int(low), int(high)
-    return low, high if high > low else low + max(1, abs(low) * 2**-20)

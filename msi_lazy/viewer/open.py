@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import threading
 import warnings
 import webbrowser
@@ -11,11 +10,11 @@ from html import escape
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import zarr
 from zarr.storage import LocalStore, MemoryStore
 
+from msi_lazy.ngff.labels import holds_labels, label_colors
 from msi_lazy.ngff.read import StoredImage, parse_image
 from msi_lazy.output import to_zarr
 from msi_lazy.store.arguments import check_switches, parse_group
@@ -24,8 +23,8 @@ from msi_lazy.store.remake import label_paths
 from msi_lazy.store.target import Target, as_store, image_block
 from msi_lazy.tree import read_plan
 from msi_lazy.viewer.contents import Contents
-from msi_lazy.viewer.looks import channel_looks, label_colors
-from msi_lazy.viewer.scene import LabelLayer, Scene, check_showable, client_unit
+from msi_lazy.viewer.looks import channel_looks
+from msi_lazy.viewer.scene import MOST_LAYERS, LabelLayer, Scene, check_showable, client_unit
 from msi_lazy.viewer.server import ViewerServer
 
 if TYPE_CHECKING:
@@ -48,16 +47,17 @@ class Viewer:
 
     def __init__(self, server: ViewerServer, state: Mapping[str, Any], store_url: str, what: str) -> None:
         self._server = server
+        self._url = server.page_url(state)
         self._what = what
         self.state = dict(state)
-        """Neuroglancer's state at first."""
+        """Neuroglancer's state at first, which the page loads from this server."""
         self.store_url = store_url
         """Where the image is served: any reader of OME-Zarr on this machine can open it."""
 
     @property
     def url(self) -> str:
-        """URL of the page, which carries the state."""
-        return self._server.page_url() + "#!" + quote(json.dumps(self.state, separators=(",", ":")), safe=":,/")
+        """URL of the page; whoever knows it can read the image, as long as it is served."""
+        return self._url
 
     def close(self) -> None:
         """Stop serving: the page keeps what it has loaded.  Nothing the second time."""
@@ -121,7 +121,11 @@ def view(
     Notes
     -----
     The coarsest level is read, if it is small and the image does not say which values to show; of the rest only what
-    the browser asks for.  A link in a directory that leads out of it is not followed.
+    the browser asks for.  A link in a directory that leads out of it is not followed.  Of more than 16 channels 16 get
+    a layer, those that are active first, with a warning.
+
+    Other users of this machine cannot guess the URL, but may see it among the arguments of the browser that is started;
+    where that matters, open ``viewer.url`` yourself.
 
     Examples
     --------
@@ -145,7 +149,8 @@ def view(
     for unit, dim in zip(image.units, image.dims, strict=True):
         client_unit(unit, dim)
     block = image_block(opened)
-    is_labels = "image-label" in block
+    count = images[0].shape[image.kinds.index("channel")] if "channel" in image.kinds else 1
+    is_labels = holds_labels(block, images[0].dtype, image.method, count)
     looks = [] if is_labels else channel_looks(opened, image, block)
     server = ViewerServer(Contents(opened.store), _client(), port)
     try:
@@ -153,7 +158,7 @@ def view(
         layers = _label_layers(opened, server, image)
         if is_labels:
             layers = [LabelLayer(image.name or "labels", source, label_colors(block)), *layers]
-        scene = Scene(image, images[0].shape, source, looks, layers)
+        scene = Scene(image, images[0].shape, source, _shown_channels(looks), layers)
     except BaseException:
         server.close()
         raise
@@ -196,6 +201,18 @@ def view_tree(tree: xr.DataTree, port: int = 0, open_browser: bool = True) -> Vi
     viewer = view(store, port=port, open_browser=open_browser)
     viewer._what = f"{plan.name!r}, {plan.bytes_written / 2**20:,.1f} MiB written to memory"
     return viewer
+
+
+def _shown_channels(looks: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Channels that get a layer, by number."""
+    first = sorted(range(len(looks)), key=lambda number: not looks[number]["active"])
+    if len(looks) > MOST_LAYERS:
+        warnings.warn(
+            f"the image has {len(looks)} channels, and {MOST_LAYERS} are shown: those that are active in its omero "
+            f"attributes, then the first; view a part of it, or set 'active' there",
+            stacklevel=3,
+        )
+    return {number: looks[number] for number in sorted(first[:MOST_LAYERS])}
 
 
 def _shown(viewer: Viewer, open_browser: bool) -> Viewer:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from msi_lazy.ngff.read import StoredImage
 
-__all__ = ["LabelLayer", "Scene", "check_showable", "client_unit"]
+__all__ = ["MOST_LAYERS", "LabelLayer", "Scene", "check_showable", "client_unit"]
 
 _DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32")
 """What Neuroglancer's Zarr reader takes."""
@@ -28,7 +28,7 @@ _OTHER_UNITS = {
     "day": (86400.0, "s"),
 }  # fmt: skip
 """Numbers as in Neuroglancer's source (datasource/zarr/ome.ts): others would be another place."""
-_MOST_LAYERS = 16
+MOST_LAYERS = 16
 """Channels that get a layer each; the page is full then."""
 _SCREEN = 800
 """Pixels that the longer side of the image takes at first."""
@@ -110,9 +110,9 @@ class Scene:
     """Samples of level 0."""
     source: str
     """Where Neuroglancer finds it: ``http://.../|zarr3:``."""
-    channels: Sequence[Mapping[str, Any]]
-    """``omero`` channels: label, colour, window, and whether it is shown; one for an image without channels,
-    none for a label image."""
+    channels: Mapping[int, Mapping[str, Any]]
+    """``omero`` channels that get a layer, by number: label, colour, window, and whether it is shown; one for an image
+    without channels, none for a label image."""
     labels: Sequence[LabelLayer]
     """Label images that are shown over it."""
 
@@ -170,9 +170,11 @@ class Scene:
     def _image_layers(self) -> list[dict[str, Any]]:
         channel = next((dim for dim in self.image.dims if self._is_channel(dim)), None)
         layers = []
-        for number, look in enumerate(self.channels[:_MOST_LAYERS]):
+        for number, look in self.channels.items():
             window = look["window"]
-            numbers = {"start": window["start"], "end": window["end"], "low": window["min"], "high": window["max"]}
+            start, end = window["start"], window["end"]
+            end = end if end != start else start + 1  # it divides by their difference
+            numbers = {"start": start, "end": end, "low": window["min"], "high": max(window["max"], end)}
             layer = {
                 "type": "image",
                 "name": str(look["label"]),
@@ -180,7 +182,7 @@ class Scene:
                 "shader": _SHADER.format(color=look["color"], **{key: _plain(value) for key, value in numbers.items()}),
                 "opacity": 1,
                 "blend": "additive",
-                "visible": bool(look.get("active", True)),
+                "visible": look["active"],
             }
             if channel is not None:
                 layer |= {

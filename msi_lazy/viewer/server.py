@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import secrets
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,12 +17,12 @@ from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
+from msi_lazy.viewer.contents import Contents
 from msi_lazy.viewer.ranges import UnsatisfiableRangeError, parse_range
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
-
-    from msi_lazy.viewer.contents import Contents
 
 __all__ = ["ViewerServer"]
 
@@ -41,6 +43,8 @@ _CORS = {
 }
 _HEARTBEAT = 15
 """Seconds between two signs of life on a stream of events."""
+_LAST_READS = 5
+"""Seconds that a closing server waits for what it is reading, at most."""
 
 
 class ViewerServer:
@@ -95,9 +99,14 @@ class ViewerServer:
         below = f"{quote(path)}/" if path else ""
         return f"http://127.0.0.1:{self.port}/store/{self._token}/{below}"
 
-    def page_url(self) -> str:
-        """URL of Neuroglancer's page, which finds its token in it."""
-        return f"http://127.0.0.1:{self.port}/v/{self._token}/"
+    def page_url(self, state: Mapping[str, Any]) -> str:
+        """URL of Neuroglancer's page, which finds its token in it, and loads ``state`` as JSON from the same server.
+
+        In the URL itself the state could be too long for a browser: it holds a colour for each label.
+        """
+        self._server.rooms[f"/state/{self._token}"] = Contents.of({"state.json": json.dumps(state).encode()})
+        place = f"http://127.0.0.1:{self.port}"
+        return f"{place}/v/{self._token}/#!{place}/state/{self._token}/state.json"
 
     def close(self) -> None:
         """Stop listening, end open connections, and wait for the threads; nothing the second time."""
@@ -125,26 +134,40 @@ class _Server(ThreadingHTTPServer):
         self.rooms = rooms
         self.token = token
         self.closing = threading.Event()
-        self._open: dict[threading.Thread, socket.socket] = {}
+        self._open: set[socket.socket] = set()
+        self._serving: set[threading.Thread] = set()
         super().__init__(("127.0.0.1", port), _Handler)
 
     def server_bind(self) -> None:
         TCPServer.server_bind(self)  # http.server's own asks a name server for this machine's name, which can take long
         self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)  # before its thread begins, which may be after all are ended
+        super().process_request(request, client_address)
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        self._open[threading.current_thread()] = request
+        self._serving.add(threading.current_thread())
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._open.pop(threading.current_thread(), None)
+            self._serving.discard(threading.current_thread())
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
 
     def end_connections(self) -> None:
-        """End all connections, those too that wait for a request; a thread that is still reading a store ends soon."""
-        for thread, connection in list(self._open.items()):
+        """End all connections, those too that wait for a request; wait for their threads, 5 seconds at most.
+
+        One that reads a slow store ends when it has read, and nobody hears of it.
+        """
+        for connection in list(self._open):
             with suppress(OSError):  # it has just ended
                 connection.shutdown(socket.SHUT_RDWR)
-            thread.join(timeout=5)
+        end = time.monotonic() + _LAST_READS
+        for thread in list(self._serving):
+            thread.join(timeout=max(end - time.monotonic(), 0))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):  # a browser that went on to something else
@@ -173,6 +196,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_OPTIONS(self) -> None:
         """Answer a browser that asks whether it may send a ``Range`` header."""
         self._send(HTTPStatus.NO_CONTENT, {})
+
+    def do_POST(self) -> None:
+        """Refuse whatever is not for reading."""
+        self._send(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": _CORS["Access-Control-Allow-Methods"]})
+
+    do_PUT = do_PATCH = do_DELETE = do_POST
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing is printed: a screen of chunks is hundreds of lines."""
@@ -211,6 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
         return HTTPStatus.PARTIAL_CONTENT, headers, body
 
     def _send(self, status: HTTPStatus, headers: dict[str, str], body: bytes = b"", with_body: bool = True) -> None:
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # a body is not read, and must not be taken for the next request
         self.send_response(status)
         for name, value in (_CORS | headers).items():
             self.send_header(name, value)

@@ -1,0 +1,218 @@
+"""What is served of a store, and to whom."""
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import obstore
+import pytest
+import zarr
+from zarr.storage import FsspecStore, LocalStore, LoggingStore, ObjectStore, WrapperStore
+
+from msi_lazy.viewer import server as viewer_server
+from msi_lazy.viewer.contents import Contents
+from msi_lazy.viewer.server import ViewerServer
+from tests.browsing import ask
+
+BODY = bytes(range(100))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A store with the file ``a/b`` in it, and something beside it that is nobody's business."""
+    (tmp_path / "store/a").mkdir(parents=True)
+    (tmp_path / "store/a/b").write_bytes(BODY)
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "store/out").symlink_to(tmp_path / "secret")
+    (tmp_path / "store/round").symlink_to(tmp_path / "store/round")
+    (tmp_path / "store/within").symlink_to(tmp_path / "store/a/b")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def server(folder):
+    with ViewerServer(Contents(LocalStore(folder))) as server:
+        yield server
+
+
+class TestServer:
+    def test_a_file_is_served_to_any_page(self, server):
+        status, headers, body = ask(server, "a/b", Origin="https://example.org")
+        assert (status, body) == (200, BODY)
+        assert headers["Access-Control-Allow-Origin"] == "*"
+        assert headers["Accept-Ranges"] == "bytes"
+        assert "Content-Range" in headers["Access-Control-Expose-Headers"]
+
+    def test_its_size_without_its_content(self, server):
+        status, headers, body = ask(server, "a/b", "HEAD")
+        assert (status, headers["Content-Length"], body) == (200, "100", b"")
+        assert ask(server, "a/c", "HEAD")[0] == 404
+
+    def test_a_browser_may_ask_for_parts(self, server):
+        status, headers, body = ask(server, "a/b", "OPTIONS", Origin="https://example.org")
+        assert (status, body) == (204, b"")
+        assert headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS"
+        assert headers["Access-Control-Allow-Headers"] == "*"
+
+    @pytest.mark.parametrize(
+        ("asked", "part"),
+        [
+            ("0-9", (0, 10)),
+            ("90-", (90, 100)),
+            ("-10", (90, 100)),
+            ("95-500", (95, 100)),
+            ("-500", (0, 100)),
+            ("7-7", (7, 8)),
+        ],
+    )
+    def test_a_part(self, server, asked, part):
+        status, headers, body = ask(server, "a/b", Range=f"bytes={asked}")
+        assert (status, body) == (206, BODY[slice(*part)])
+        assert headers["Content-Range"] == f"bytes {part[0]}-{part[1] - 1}/100"
+        assert headers["Content-Length"] == str(len(body))
+
+    @pytest.mark.parametrize("asked", ["100-", "500-600", "-0"])
+    def test_a_part_beyond_the_end(self, server, asked):
+        status, headers, body = ask(server, "a/b", Range=f"bytes={asked}")
+        assert (status, headers["Content-Range"], body) == (416, "bytes */100", b"")
+
+    @pytest.mark.parametrize(
+        "asked",
+        ["bytes=9-0", "bytes=a-b", "lines=0-5", "bytes=", "bytes=0-1,5-6", "bytes=-", "bytes=" + "9" * 5000 + "-"],
+    )
+    def test_what_is_no_single_range_gets_all(self, server, asked):
+        """RFC 9110 lets a server ignore the header."""
+        assert ask(server, "a/b", Range=asked)[::2] == (200, BODY)
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "../secret", "a/../../secret", "%2e%2e/secret", "%252e%252e/secret", "..%2fsecret", "a//b", "a/./b", "out",
+            "round", "..\\secret", "a/b%00", "%00", "", "a", "a/", "//etc/passwd", "%2fetc%2fpasswd", "b" * 5000, "%ff",
+        ],
+    )  # fmt: skip
+    def test_nothing_else_is_served(self, server, key):
+        status, _, body = ask(server, key)
+        assert (status, body) == (404, b"")
+        assert ask(server, key, "HEAD")[0] == 404
+
+    def test_links_within_the_store_are_followed(self, server):
+        assert ask(server, "within")[::2] == (200, BODY)
+
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda folder: LoggingStore(LocalStore(folder)),
+            lambda folder: WrapperStore(LoggingStore(LocalStore(folder))),
+            lambda folder: FsspecStore.from_url(f"file://{folder}"),
+            lambda folder: FsspecStore.from_url(f"local://{folder}"),
+            lambda folder: FsspecStore.from_url(f"simplecache::file://{folder}"),
+            lambda folder: ObjectStore(obstore.store.LocalStore(folder)),
+        ],
+    )
+    def test_links_lead_out_of_no_kind_of_directory(self, folder, wrap):
+        with ViewerServer(Contents(wrap(folder))) as server:
+            assert ask(server, "out")[0] == ask(server, "out", "HEAD")[0] == ask(server, "round")[0] == 404
+            assert ask(server, "within")[::2] == ask(server, "a/b")[::2] == (200, BODY)
+
+    def test_nothing_without_the_token(self, server):
+        for path in ("/a/b", "/store/a/b", "/store/guess/a/b", "/", "/v/guess/index.html", "/events/guess"):
+            assert ask(server, path)[0] == 404
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+    def test_nothing_is_taken(self, server, folder, method):
+        status, headers, _ = ask(server, "a/b", method, **{"Content-Length": "0"})
+        assert (status, headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+        assert (folder / "a/b").read_bytes() == BODY
+
+    def test_only_this_machine_is_answered(self, server):
+        assert server._server.server_address[0] == "127.0.0.1"
+        assert urlsplit(server.store_url()).hostname == "127.0.0.1"
+
+    def test_many_at_once(self, server):
+        with ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(lambda _: ask(server, "a/b"), range(200)))
+        assert all((status, body) == (200, BODY) for status, _, body in answers)
+
+    def test_closing_ends_the_threads_and_frees_the_port(self, folder):
+        before = set(threading.enumerate())
+        server = ViewerServer(Contents(LocalStore(folder)))
+        waiting = socket.create_connection(("127.0.0.1", server.port))
+        assert ask(server, "a/b")[0] == 200
+        server.close()
+        server.close()
+        assert not [thread for thread in set(threading.enumerate()) - before if "zarr" not in thread.name]
+        assert waiting.recv(1) == b""
+        waiting.close()
+        with ViewerServer(Contents(LocalStore(folder)), port=server.port) as again:
+            assert ask(again, "a/b")[0] == 200
+            with pytest.raises(OSError, match=f"port {again.port} of this machine is in use; give another, or port=0"):
+                ViewerServer(Contents(LocalStore(folder)), port=again.port)
+
+    def test_a_body_is_not_taken_for_the_next_request(self, server):
+        path = urlsplit(server.store_url("a")).path + "b"
+        hidden = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(hidden)}\r\n\r\n"
+            connection.sendall(head.encode() + hidden)
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+    def test_closing_ends_every_connection_before_it_waits_for_reads(self, folder):
+        reading, go_on = threading.Semaphore(0), threading.Event()
+
+        class Slow(WrapperStore):
+            async def get(self, *args):
+                reading.release()
+                while not go_on.is_set():
+                    await asyncio.sleep(0.01)
+                return await super().get(*args)
+
+        server = ViewerServer(Contents(Slow(LocalStore(folder))))
+        request = f"GET {urlsplit(server.store_url('a')).path}b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        connections = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(4)]
+        for connection in connections:
+            connection.sendall(request)
+            assert reading.acquire(timeout=10)
+        closing = threading.Thread(target=server.close)
+        closing.start()
+        for connection in connections:
+            assert connection.recv(1) == b""
+            connection.close()
+        assert closing.is_alive()
+        go_on.set()
+        closing.join(10)
+        assert not closing.is_alive()
+
+    def test_the_stream_of_events_lives_until_the_server_closes(self, folder, monkeypatch):
+        monkeypatch.setattr(viewer_server, "_HEARTBEAT", 0.01)
+        server = ViewerServer(Contents(LocalStore(folder)))
+        token = urlsplit(server.store_url()).path.split("/")[2]
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", f"/events/{token}")
+        answer = connection.getresponse()
+        assert answer.headers["Content-Type"] == "text/event-stream"
+        assert answer.read(18) == b": alive\n\n: alive\n\n"
+        server.close()
+        answer.read()
+        connection.close()
+
+    def test_the_page_loads_its_state_however_long(self, server):
+        state = {"layers": [{"segmentColors": {str(label): "#ff8000" for label in range(100_000)}}]}
+        url = server.page_url(state)
+        assert len(url) < 200
+        assert json.loads(ask(server, urlsplit(url.partition("#!")[2]).path)[2]) == state
+
+
+def test_what_a_remote_store_would_decode_is_no_key():
+    store = FsspecStore.from_url("memory://decoded")
+    zarr.create_group(store)
+    contents = Contents(store)
+    assert contents.read("zarr.json")
+    for key in ("%2e%2e/secret", "..%2fsecret", "zarr.json?q=1", "zarr.json#x"):
+        assert not contents._is_inside(key)
+        assert contents.read(key) is None
