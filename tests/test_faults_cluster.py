@@ -1,5 +1,7 @@
 """What goes wrong on a cluster: workers that die, or run out of memory, in the middle of a write."""
 
+import re
+
 import dask
 import dask.array as da
 import numpy as np
@@ -56,7 +58,8 @@ def test_a_block_that_every_worker_dies_of_is_named_and_the_write_resumed(client
     with pytest.raises(KilledWorker) as caught:
         tree.pyramid.to_zarr(tmp_path / "o.zarr", source_id="faulty")
     notes = "\n".join(caught.value.__notes__)
-    assert "died while making block (1, 0, 0) of scale0 to scale1" in notes
+    # Dask blames all that the dead workers had, and raises for one of them
+    assert re.search(r"died while making block \(\d, \d, \d\) of scale0 to scale1, .*, or another block", notes)
     assert "resume=True" in notes
     with pytest.raises(msi.UnfinishedImageError):
         msi.open_multiscale(tmp_path / "o.zarr")

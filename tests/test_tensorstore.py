@@ -31,7 +31,7 @@ def test_levels_agree(dtype, method, boundary, tmp_path):
     factors = [(2, 2, 2), (1, 3, 2), (2, 1, 3)]
     steps = [dict(zip("zyx", step, strict=True)) for step in factors]
     image = msi.to_spatial_image(array)
-    tree = msi.to_multiscale(image, steps, method=method, chunks=4, boundary=boundary, block_bytes=4000)
+    tree = msi.to_multiscale(image, steps, method=method, chunks=8, boundary=boundary, block_bytes=20_000)
     tree.pyramid.to_zarr(tmp_path / "out.zarr")
     for number, level in enumerate(tensorstore_levels(array, factors, method, boundary)):
         stored = ts.open({"driver": "zarr3", "kvstore": f"file://{tmp_path}/out.zarr/scale{number}/image/"}).result()

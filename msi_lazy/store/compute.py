@@ -109,7 +109,8 @@ def compute(
         text = _deadly_task(error, delayed)
         if text:
             error.add_note(
-                f"workers died while making {text}; most likely they ran out of memory: give them more memory or fewer "
+                f"workers died while making {text}, or another block that waited with it on the same workers, as the "
+                f"scheduler cannot tell which; most likely they ran out of memory: give them more memory or fewer "
                 f"threads, or build the pyramid with smaller block_bytes"
             )
         error.add_note(advice)
