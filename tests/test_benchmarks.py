@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import build, codecs, compare, kernels, memory, scale, volume
+from benchmarks import build, codecs, compare, imports, kernels, memory, scale, volume
 
 
 def test_build_checks_every_sample():
@@ -75,6 +75,12 @@ def test_kernels_prints_a_row_for_each_case_with_its_peers():
     assert {row[5] == "" for row in rows if row[0] == "mode"} == {False}
     timed = CliRunner().invoke(kernels.main, ["--child", "nearest", "u2"], catch_exceptions=False)
     assert int(timed.output) >= 0
+
+
+def test_imports_prints_what_is_waited_for():
+    result = CliRunner().invoke(imports.main, ["--rounds", "1"], catch_exceptions=False)
+    anyway, ours, first = (float(line.partition(": ")[2].split()[0]) for line in result.output.splitlines())
+    assert min(anyway, ours, first) > 0
 
 
 def test_codecs_prints_a_row_for_each_codec():

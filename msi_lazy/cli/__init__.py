@@ -170,7 +170,7 @@ def _client(address: str | None) -> Iterator[None]:
     connect: Any = distributed.Client
     try:
         resolve(address)  # a client of a faulty address would hang when the process ends
-        client = connect(address, set_as_default=False)  # a default one would stay it, connected or not
+        client = connect(address, timeout=10, set_as_default=False)  # a default one would stay it, connected or not
     except (ValueError, OSError) as error:
         raise ValueError(f"there is no Dask scheduler at {address!r}: {error}") from error
     with client, client.as_current():
