@@ -68,7 +68,7 @@ def test_nothing_is_handed_on_where_it_is_read_back(read_back):
 
 @pytest.mark.parametrize("method", ["mean", WIDE], ids=["box", "halo"])
 def test_live_shares_stay_below_the_projection(method):
-    tree = make_tree(method, shape=(128, 68, 66), block_bytes=16**3 * 8)
+    tree = make_tree(method, shape=(96, 100, 130), block_bytes=16**3 * 8)
     projected = tree.pyramid.explain().memory(threads=2)
     peak = peak_of_results(tree)
     assert 0 < peak <= projected.shares
