@@ -104,10 +104,40 @@ def test_measured_windows_of_constants_of_nan_and_of_many_chunks():
     array[1] = np.nan
     array[2] = np.arange(64 * 64).reshape(64, 64)
     stored = zarr.create_array(MemoryStore(), data=array, chunks=(1, 4, 4))
-    flat, nothing, ramp = measure_windows(stored, 0)
+    flat, nothing, ramp = measure_windows(stored, 0, ["FFFFFF", "00FF00", "FF00FF"])
     assert (flat, nothing) == ((0, 1), (0, 1))
     assert ramp[0] < 100
     assert ramp[1] > 3900
+
+
+def test_red_green_and_blue_are_measured_together():
+    """Else a blue picture would turn gray: the stored tree looks as the one that was written."""
+    planes = np.arange(64, dtype="u2").reshape(1, 8, 8) + np.array([100, 1000, 5000], "u2")[:, None, None]
+    tree = msi.to_multiscale(msi.to_spatial_image(planes, dims="cyx", c_coords=["r", "g", "b"]), [2])
+    tree.pyramid.to_zarr(store := MemoryStore(), windows="auto")
+    assert len({(one["window"]["start"], one["window"]["end"]) for one in omero_of(store)["channels"]}) == 1
+    blue = msi.open_multiscale(store).pyramid.thumbnail()[..., 2].astype(int)
+    assert (blue > 2 * msi.open_multiscale(store).pyramid.thumbnail()[..., :2].max(axis=2)).all()
+
+
+@pytest.mark.parametrize(
+    "channel", [{"label": None}, {"label": 5}, {"window": {"min": 0, "max": 2**64, "end": 10**400}}]
+)
+def test_what_is_no_label_or_no_number_is_repaired(channel):
+    make_tree().pyramid.to_zarr(store := MemoryStore())
+    group = zarr.open_group(store)
+    ome = group.attrs["ome"]
+    for one in ome["omero"]["channels"]:
+        one.update(channel)
+        if one["label"] is None:
+            del one["label"]
+    group.attrs["ome"] = ome
+    back = msi.open_multiscale(store)
+    names = msi.napari_layer(back)[1]["name"]
+    assert len(names) == len(set(names)) == 3
+    assert back.pyramid.thumbnail().shape == (64, 80, 3)
+    with msi.view(store, open_browser=False) as viewer:
+        assert len(viewer.state["layers"]) == 3
 
 
 def test_what_another_tool_said_of_the_channels_is_kept_also_after_edits():

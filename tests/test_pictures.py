@@ -7,6 +7,7 @@ import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
+from msi_lazy.pictures.planes import fit_axis
 from tests.picturing import build, drawn, gray, levels_read, panels, random_array, stored_tree
 
 
@@ -148,6 +149,14 @@ def test_the_largest_floats_are_shown():
     found = build(values, factors=()).pyramid.thumbnail()[..., 0]
     np.testing.assert_array_equal(found[::4, ::4], [[0, 255], [128, 255]])
     np.testing.assert_array_equal(build(values, factors=()).pyramid.thumbnail(2)[..., 0], [[0, 255], [128, 255]])
+
+
+def test_an_entry_that_ends_at_a_sample_takes_nothing_of_the_next():
+    """87 samples in 105 entries: the edge at 29 is a rounding error away from it."""
+    samples = np.where(np.arange(87) < 29, 1.0, np.nan)[np.newaxis]
+    found = fit_axis(samples, 1, 87.0, 105, nearest=False)[0]
+    np.testing.assert_array_equal(np.isnan(found), np.arange(105) * 29 >= 29 * 35)
+    assert fit_axis(np.arange(2), 0, 2.0, 21, nearest=True).tolist() == [0] * 10 + [1] * 11
 
 
 def test_a_long_thin_image_is_averaged_as_any_other():

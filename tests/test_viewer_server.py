@@ -153,11 +153,12 @@ class TestServer:
             with pytest.raises(OSError, match=f"port {again.port} of this machine is in use; give another, or port=0"):
                 ViewerServer(Contents(LocalStore(folder)), port=again.port)
 
-    def test_a_body_is_not_taken_for_the_next_request(self, server):
+    @pytest.mark.parametrize("before", ["", "Content-Length: 0\r\n"])
+    def test_a_body_is_not_taken_for_the_next_request(self, server, before):
         path = urlsplit(server.store_url("a")).path + "b"
         hidden = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
-            head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(hidden)}\r\n\r\n"
+            head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{before}Content-Length: {len(hidden)}\r\n\r\n"
             connection.sendall(head.encode() + hidden)
             answer = b"".join(iter(lambda: connection.recv(4096), b""))
         assert answer.count(b"HTTP/1.1 ") == 1

@@ -95,5 +95,6 @@ def _channel_options(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan, 
     told = [told_window(one["window"], plan.dtype) for one in channels]
     if any(told):  # napari takes all or none, and measures none then; it knows no inverted ones
         whole = [(one["window"]["min"], one["window"]["max"]) for one in channels]
-        options["contrast_limits"] = [sorted(window or all_) for window, all_ in zip(told, whole, strict=True)]
+        limits = [sorted(window or all_) for window, all_ in zip(told, whole, strict=True)]
+        options["contrast_limits"] = [[low, high if low < high else low + 1] for low, high in limits]
     return options

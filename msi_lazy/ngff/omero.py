@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def describe_channels(
     channels = []
     for number, (name, default) in enumerate(zip(names, _default_colors(names), strict=True)):
         if number in known:
-            channel = _repaired(known[number], default, low, high)
+            channel = _repaired(known[number], name, default, low, high)
         else:
             window = {"min": low, "max": high, "start": low, "end": high}
             channel = {"label": name, "color": default, "active": number < _SHOWN, "window": window}
@@ -243,10 +244,11 @@ def _stored_channels(stored: Any, names: Sequence[str]) -> dict[int, Mapping[str
     return dict(enumerate(usable)) if len(usable) == len(channels) == len(names) else {}
 
 
-def _repaired(channel: Mapping[str, Any], default: str, low: float, high: float) -> dict[str, Any]:
-    """``channel`` as it is, but for a colour or a window that breaks the specification."""
+def _repaired(channel: Mapping[str, Any], name: str, default: str, low: float, high: float) -> dict[str, Any]:
+    """``channel`` as it is, but for a label, a colour or a window that breaks the specification."""
     color, window = str(channel.get("color")).removeprefix("#"), channel.get("window")
     repaired = {**channel, "color": color if re.fullmatch("[0-9A-Fa-f]{6}", color) else default}
+    repaired["label"] = channel["label"] if isinstance(channel.get("label"), str) else name
     known = {key: value for key, value in window.items() if _is_number(value)} if isinstance(window, Mapping) else {}
     start, end = known.get("start", known.get("min", low)), known.get("end", known.get("max", high))
     repaired["window"] = {"min": min(low, start), "max": max(high, end), "start": start, "end": end, **known}
@@ -254,4 +256,9 @@ def _repaired(channel: Mapping[str, Any], default: str, low: float, high: float)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False

@@ -170,10 +170,10 @@ def fit_axis(
     >>> fit_axis(np.array([1, 2, 3]), 0, 3.0, 6, nearest=True)
     array([1, 1, 2, 2, 3, 3])
     """
-    edges = np.linspace(0, length, pixels + 1)
+    edges = _snapped(np.linspace(0, length, pixels + 1))
     last = samples.shape[axis] - 1
     if nearest:
-        centres: np.ndarray[Any, Any] = np.floor((edges[:-1] + edges[1:]) / 2).astype(int).clip(0, last)
+        centres: np.ndarray[Any, Any] = np.floor(_snapped((edges[:-1] + edges[1:]) / 2)).astype(int).clip(0, last)
         return np.take(samples, centres, axis)
     if pixels == length == last + 1:
         return samples
@@ -186,6 +186,12 @@ def fit_axis(
         for plane in np.moveaxis(samples, axis, -1)
     ]
     return np.moveaxis(np.stack(means), -1, axis)
+
+
+def _snapped(positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Positions in samples; those that are off the border of a sample by rounding alone lie on it."""
+    borders: np.ndarray[Any, Any] = np.rint(positions)
+    return np.where(np.isclose(positions, borders, rtol=1e-13, atol=1e-9), borders, positions)
 
 
 def _mean_of_pieces(

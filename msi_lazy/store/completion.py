@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
-from msi_lazy.ngff.omero import measure_window, with_measured_windows
+from msi_lazy.ngff.omero import fill_windows, with_measured_windows
 from msi_lazy.ngff.write import collection_attributes, labels_attributes
 from msi_lazy.store.target import Target, consolidate, consolidate_above, write_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Completion", "ListImage", "ListLabels", "measure_windows"]
 
@@ -42,8 +42,9 @@ class Completion:
         attributes = dict(self.attributes)
         if self.coarsest:
             stored = zarr.open_array(self.target.store, path=self.target.below(self.coarsest), mode="r")
-            windows = measure_windows(stored, self.channel_dim)
             holder = attributes.get("ome", attributes)
+            colors = [channel["color"] for channel in holder["omero"]["channels"]]
+            windows = measure_windows(stored, self.channel_dim, colors)
             measured = {**holder, "omero": with_measured_windows(holder["omero"], windows)}
             attributes = {**attributes, "ome": measured} if "ome" in attributes else measured
         write_attributes(self.target, attributes)
@@ -92,7 +93,7 @@ class ListImage:
         consolidate_above(Target(self.root.store, self.root.below(self.path), self.root.zarr_format))
 
 
-def measure_windows(array: zarr.Array[Any], channel_dim: int) -> list[tuple[float, float]]:
+def measure_windows(array: zarr.Array[Any], channel_dim: int, colors: Sequence[str]) -> tuple[tuple[float, float], ...]:
     """First and last value to show of each channel: quantiles of up to 64 chunks, evenly spread over it."""
     chunks = array.chunks
     counts = [
@@ -100,12 +101,12 @@ def measure_windows(array: zarr.Array[Any], channel_dim: int) -> list[tuple[floa
     ]
     most = min(prod(counts), _MEASURED_CHUNKS, max(1, _MEASURED_SAMPLES // prod(chunks)))
     picked = np.unique(np.linspace(0, prod(counts) - 1, most).astype(int))
-    windows = []
+    channels = []
     for channel in range(array.shape[channel_dim]):
         samples = []
         for position in zip(*np.unravel_index(picked, counts), strict=True):
             where = [slice(int(i) * c, int(i) * c + c) for i, c in zip(position, chunks, strict=True)]
             where[channel_dim] = slice(channel, channel + 1)
             samples.append(np.asarray(array[tuple(where)]).ravel())
-        windows.append(measure_window(np.concatenate(samples)))
-    return windows
+        channels.append(np.concatenate(samples))
+    return fill_windows(np.stack(channels), colors, [None] * len(channels))

@@ -240,7 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
         return HTTPStatus.PARTIAL_CONTENT, headers, body
 
     def _send(self, status: HTTPStatus, headers: dict[str, str], body: bytes = b"", with_body: bool = True) -> None:
-        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+        lengths = self.headers.get_all("Content-Length", [])
+        if any(length != "0" for length in lengths) or "Transfer-Encoding" in self.headers:
             self.close_connection = True  # a body is not read, and must not be taken for the next request
         self.send_response(status)
         for name, value in (_CORS | headers).items():
