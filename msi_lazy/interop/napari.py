@@ -62,8 +62,7 @@ def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Lit
     """
     plan = read_plan(tree)
     images = level_images(tree)
-    count = 1 if plan.channel_dim is None else plan.axes[plan.channel_dim].length
-    is_labels = holds_labels(ome_attributes(tree.attrs), plan.dtype, plan.method, count)
+    is_labels = holds_labels(ome_attributes(tree.attrs), plan.dtype, plan.method, plan.channel_count)
     channel = None if is_labels else plan.channel_dim  # labels have no channels: such an axis is one more to napari
     shown = [number for number in range(len(plan.axes)) if number != channel]
     finest = plan.levels[0]
@@ -76,21 +75,22 @@ def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Lit
         "name": plan.name,
     }
     if channel is not None:
-        options |= {"channel_axis": channel, **_channel_options(tree, images[0], plan, count)}
+        options |= {"channel_axis": channel, **_channel_options(tree, images[0], plan)}
     data = [image.chunk().data if image.chunks is None else image.data for image in images]
     return data, options, "labels" if is_labels else "image"
 
 
-def _channel_options(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan, count: int) -> dict[str, Any]:
-    """Names, colours and windows of ``count`` channels, as far as they are known."""
+def _channel_options(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan) -> dict[str, Any]:
+    """Names, colours and windows of the channels, as far as they are known."""
     block = channel_block(tree.attrs, image, plan)
     channels = block["channels"] if block else []
-    if len(channels) != count:
+    if len(channels) != plan.channel_count:
         return {}
+    visible = set(shown_channels(channels))
     options = {
         "name": [str(one["label"]) for one in channels],
         "colormap": [f"#{one['color']}" for one in channels],
-        "visible": [number in shown_channels(channels) for number in range(count)],
+        "visible": [number in visible for number in range(len(channels))],
     }
     told = [told_window(one["window"], plan.dtype) for one in channels]
     if any(told):  # napari takes all or none, and measures none then; it knows no inverted ones

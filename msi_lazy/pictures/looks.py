@@ -65,7 +65,7 @@ def read_looks(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan) -> Loo
     if plan.dtype.kind == "c":
         raise TypeError(f"the image has dtype {plan.dtype}, and a picture shows real numbers: take abs(tree), say")
     block = ome_attributes(tree.attrs)
-    count = 1 if plan.channel_dim is None else plan.axes[plan.channel_dim].length
+    count = plan.channel_count
     if holds_labels(block, plan.dtype, plan.method, count):
         return Looks((0,), (), (), label_colors(block))
     described = channel_block(tree.attrs, image, plan)

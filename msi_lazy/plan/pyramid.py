@@ -104,6 +104,11 @@ class PyramidPlan:
     """What one block took, where that was asked for."""
 
     @property
+    def channel_count(self) -> int:
+        """Channels of the image; 1 for an image without a dimension of them."""
+        return 1 if self.channel_dim is None else self.axes[self.channel_dim].length
+
+    @property
     def channel_dim(self) -> int | None:
         """Number of the dimension of channels, if there is one."""
         return next((number for number, axis in enumerate(self.axes) if axis.kind == "channel"), None)
