@@ -18,7 +18,7 @@ import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 
 from benchmarks.volume import label_block, sample_block
-from msi_lazy.graph.pipeline import reopen_array
+from msi_lazy.storage.arrays import reopen_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable

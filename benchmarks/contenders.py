@@ -74,7 +74,7 @@ def tensorstore_copy(source: Path, target: Path, work: Work) -> None:
 
 def haloed_copy(source: Path, target: Path, work: Work) -> None:
     """The floor of a method with a halo: read each of our blocks with its halo, and copy level 0 of it."""
-    from msi_lazy.graph.pipeline import reopen_array
+    from msi_lazy.storage.arrays import reopen_array
 
     stage = make_tree(source, work).pyramid.explain().stages[0]
     opened = reopen_array(zarr.open_array(source, mode="r"))

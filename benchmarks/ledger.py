@@ -20,8 +20,8 @@ import zarr
 
 import msi_lazy as msi
 from benchmarks.volume import make_volume
-from msi_lazy.graph import identity
-from msi_lazy.store.ledger import StoredLedger
+from msi_lazy.source import identity
+from msi_lazy.storage.ledger import StoredLedger
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

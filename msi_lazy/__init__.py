@@ -1,8 +1,10 @@
 """Lazy, Dask-native multiscale image pyramids, written as OME-Zarr in one computation."""
 
 from msi_lazy.accessor import PyramidAccessor, register_accessors
-from msi_lazy.api import explain, open_multiscale, to_multiscale
-from msi_lazy.edit import skip_non_dimension_nodes
+from msi_lazy.api.add_levels import add_levels
+from msi_lazy.api.build import open_multiscale, to_multiscale
+from msi_lazy.api.maintain import update, verify
+from msi_lazy.api.write import to_zarr, write_labels
 from msi_lazy.errors import (
     MemoryLimitError,
     ResumeError,
@@ -10,16 +12,17 @@ from msi_lazy.errors import (
     UnfinishedImageError,
     UnsupportedImageError,
 )
-from msi_lazy.extend import add_levels
-from msi_lazy.image import to_spatial_image
-from msi_lazy.interop import from_pyimagej, itk_image_to_multiscale, napari_layer
+from msi_lazy.inputs.itk_image import itk_image_to_multiscale
+from msi_lazy.inputs.pyimagej import from_pyimagej
+from msi_lazy.inputs.spatial_image import to_spatial_image
+from msi_lazy.maintain.findings import VerifyReport
 from msi_lazy.methods import Method, Methods, register_method
-from msi_lazy.output import to_zarr, write_labels
 from msi_lazy.plan.pyramid import PyramidPlan
-from msi_lazy.store.findings import VerifyReport
-from msi_lazy.upkeep import update, verify
+from msi_lazy.show.explanation import explain
+from msi_lazy.show.napari import napari_layer
+from msi_lazy.show.viewer import Viewer, view
+from msi_lazy.tree.map_levels import skip_non_dimension_nodes
 from msi_lazy.validation import ValidationReport, validate
-from msi_lazy.viewer import Viewer, view
 
 __all__ = [
     "MemoryLimitError",

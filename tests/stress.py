@@ -27,8 +27,8 @@ from zarr.storage import LocalStore, MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.plan import memory, runs
-from tests.oracles import make_levels
-from tests.stress_cases import draw_case
+from tests.support.oracles import make_levels
+from tests.support.stress_cases import draw_case
 
 SPEC_ORDER = "tczyx"
 REOPENED_EVERY = 4

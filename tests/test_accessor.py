@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 import msi_lazy as msi
-from msi_lazy import edit
+from msi_lazy.tree import edit
 
 OTHER = """
 import xarray as xr, warnings

@@ -8,8 +8,8 @@ from zarr.codecs import GzipCodec
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.ngff.append import next_paths
-from tests.conftest import CountingStore
+from msi_lazy.ngff.append_levels import next_paths
+from tests.support.counting import CountingStore
 
 
 def samples(shape=(60, 90)):

@@ -10,9 +10,9 @@ import zarr
 
 import msi_lazy as msi
 from msi_lazy.methods import table
-from tests import bad_arguments, bad_methods
-from tests.bad_arguments import LABELS, TREE, is_ours
-from tests.bad_methods import PYRAMID
+from tests.support import bad_arguments, bad_methods
+from tests.support.bad_arguments import LABELS, TREE, is_ours
+from tests.support.bad_methods import PYRAMID
 
 TABLE = {**bad_arguments.TABLE, **bad_methods.TABLE}
 RESULTS = {"PyramidPlan", "ValidationReport", "VerifyReport", "Viewer", "PyramidAccessor", "Methods"}

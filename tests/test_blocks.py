@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msi_lazy.plan.blocks import Pyramid, plan_stages
+from msi_lazy.plan.block_size import Pyramid, plan_stages
 from msi_lazy.plan.windows import level_extent
 
 

@@ -6,8 +6,8 @@ import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from tests.browsing import BARE, expected_panel, load, move, open_browser, open_page, panel
-from tests.conftest import CountingStore
+from tests.support.browsing import BARE, expected_panel, load, move, open_browser, open_page, panel
+from tests.support.counting import CountingStore
 
 pytestmark = pytest.mark.browser
 N = 512

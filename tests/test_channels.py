@@ -7,7 +7,7 @@ import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.store.completion import measure_windows
+from msi_lazy.write.finish import measure_windows
 
 
 def make_tree(names=("DAPI", "GFP", "RFP"), shape=(64, 80), dtype="u2", **options):

@@ -17,7 +17,7 @@ from skimage import data
 
 import msi_lazy as msi
 from msi_lazy.cli import main
-from tests.conftest import pyramid_oracle
+from tests.support.window_oracles import pyramid_oracle
 
 PIXELS = np.random.default_rng(0).integers(0, 60000, (20, 45, 38), dtype="u2")
 

@@ -15,8 +15,8 @@ from zarr.storage import MemoryStore
 import msi_lazy as msi
 from msi_lazy.methods import method_names, resolve_method
 from msi_lazy.plan.windows import level_extent
-from tests.conftest import CountingStore
-from tests.strategies import FLOATS, INTEGERS, block_sizes, chunkings, draw_array
+from tests.support.counting import CountingStore
+from tests.support.strategies import FLOATS, INTEGERS, block_sizes, chunkings, draw_array
 from tests.test_methods import run_kernel, windows
 
 ROWS = [resolve_method(name) for name in method_names()]

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 import msi_lazy as msi
 from msi_lazy.graph.direct import emit_blocks
+from msi_lazy.graph.fuse_levels import fuse_levels
 from msi_lazy.graph.fused_task import run_fused
-from msi_lazy.graph.levels import fuse_levels
 from msi_lazy.graph.merge import MergeLayer
 from msi_lazy.graph.stream import LevelStore
-from msi_lazy.tree import level_images
-from tests.strategies import pyramids
+from msi_lazy.tree.read_plan import level_images
+from tests.support.strategies import pyramids
 
 
 def record(block, target, index, *, level):

@@ -10,8 +10,8 @@ import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.edit import skip_non_dimension_nodes
-from tests.conftest import CountingStore
+from msi_lazy.tree.map_levels import skip_non_dimension_nodes
+from tests.support.counting import CountingStore
 
 EDITS = {
     "transpose": lambda tree: tree.pyramid.transpose("c", "x", "y"),

@@ -6,7 +6,7 @@ import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.store.graph import store_block
+from msi_lazy.graph.write_graph import store_block
 
 
 def sparse():

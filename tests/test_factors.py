@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
+from msi_lazy.arguments.factors import auto_factors, parse_boundary, parse_bytes_of, parse_chunks, parse_factors
 from msi_lazy.axes import Axis
-from msi_lazy.plan.factors import auto_factors, parse_boundary, parse_bytes_of, parse_chunks, parse_factors
 
 AXES = (Axis("c", "channel", 3), Axis("y", "space", 100), Axis("x", "space", 64))
 

@@ -24,8 +24,8 @@ from zarr.storage import LocalStore
 
 import msi_lazy as msi
 from msi_lazy.cli import main
-from tests.faulty import FaultySource, UnreliableProxy
-from tests.killing import contents
+from tests.support.faulty import FaultySource, UnreliableProxy
+from tests.support.killing import contents
 
 PIXELS = np.random.default_rng(0).integers(0, 60000, (64, 96, 96), dtype="u2")
 RESUME = "to_zarr(..., resume=True)"

@@ -9,8 +9,8 @@ import pytest
 from distributed import Client, KilledWorker, LocalCluster
 
 import msi_lazy as msi
-from tests.faulty import FaultySource
-from tests.killing import contents
+from tests.support.faulty import FaultySource
+from tests.support.killing import contents
 
 PIXELS = np.random.default_rng(0).integers(0, 60000, (64, 96, 96), dtype="u2")
 

@@ -13,7 +13,7 @@ from msi_lazy.methods import separable
 from msi_lazy.methods.gaussian import window_gaussian
 from msi_lazy.methods.weights import gaussian_radius, gaussian_weights
 from msi_lazy.plan.windows import level_extent
-from tests.strategies import INTEGERS, draw_array
+from tests.support.strategies import INTEGERS, draw_array
 from tests.test_methods import run_kernel
 
 

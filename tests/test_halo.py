@@ -14,8 +14,8 @@ from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.plan.windows import level_extent
-from tests.conftest import CountingStore
-from tests.strategies import block_sizes, chunkings, pyramids
+from tests.support.counting import CountingStore
+from tests.support.strategies import block_sizes, chunkings, pyramids
 
 
 def two(factor):

@@ -10,8 +10,9 @@ import xarray as xr
 import zarr
 
 import msi_lazy as msi
-from msi_lazy.graph.identity import content_hash, identify_levels
-from msi_lazy.tree import level_images
+from msi_lazy.graph.level_identity import identify_levels
+from msi_lazy.source.identity import content_hash
+from msi_lazy.tree.read_plan import level_images
 
 PIXELS = np.random.default_rng(0).integers(0, 4000, (60, 64), dtype="u2")
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 import msi_lazy as msi
 from msi_lazy.cli import main
-from msi_lazy.cli.inputs import apply_geometry, read_input
+from msi_lazy.inputs.files import apply_geometry, read_input
 
 STACK = np.random.default_rng(0).integers(0, 60000, (11, 45, 38), dtype="u2")
 PLANE = STACK[0].astype("u1")

@@ -13,8 +13,9 @@ from spatial_image import to_spatial_image as library_to_spatial_image
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.interop import from_pyimagej, itk_image_to_multiscale
-from tests.itk_oracles import keep_swig_types
+from msi_lazy.inputs.itk_image import itk_image_to_multiscale
+from msi_lazy.inputs.pyimagej import from_pyimagej
+from tests.support.itk_oracles import keep_swig_types
 
 
 @pytest.fixture(scope="module")

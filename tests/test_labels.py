@@ -10,7 +10,7 @@ from ome_zarr_models.v05.image_label import ImageLabel as ImageLabel05
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from tests.conftest import CountingStore
+from tests.support.counting import CountingStore
 
 MODELS = {"0.4": ImageLabel04, "0.5": ImageLabel05}
 

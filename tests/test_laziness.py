@@ -13,7 +13,7 @@ import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from tests.conftest import CountingStore
+from tests.support.counting import CountingStore
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from msi_lazy.methods.extremes import window_maximum, window_minimum
 from msi_lazy.methods.mean import window_mean, window_mean_half_up, window_mean_truncated
-from tests.conftest import exact_mean, largest, reduce_windows, smallest
-from tests.itk_oracles import itk_bin_shrink
-from tests.strategies import INTEGERS
+from tests.support.itk_oracles import itk_bin_shrink
+from tests.support.strategies import INTEGERS
+from tests.support.window_oracles import exact_mean, largest, reduce_windows, smallest
 
 ROUNDINGS = {
     window_mean: round,

@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 
 import msi_lazy as msi
-from tests.conftest import CountingArray
+from tests.support.counting import CountingArray
 
 PIXELS = np.random.default_rng(0).integers(0, 60, (128, 192), "u2")
 
@@ -105,7 +105,7 @@ def test_nothing_is_left_behind(monkeypatch, tmp_path):
 
 def test_twice_the_blocks_take_twice_as_long_but_for_the_metadata(monkeypatch):
     """With a clock that ticks once each time it is looked at."""
-    from msi_lazy.store import measure
+    from msi_lazy.write import measure
 
     class Clock:
         def __init__(self):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msi_lazy.methods.median import window_median
-from tests.conftest import reduce_windows
-from tests.strategies import INTEGERS, draw_array
+from tests.support.strategies import INTEGERS, draw_array
+from tests.support.window_oracles import reduce_windows
 
 NATIVE = ("?", *INTEGERS, "f4", "f8")
 

@@ -17,8 +17,8 @@ from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.plan import memory
-from msi_lazy.store.compute import worker_threads
-from tests.conftest import CountingStore
+from msi_lazy.run.scheduler import worker_threads
+from tests.support.counting import CountingStore
 from tests.test_halo import WIDE
 
 MIB = 2**20

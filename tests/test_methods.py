@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msi_lazy.methods import Method, Methods, resolve_method
 from msi_lazy.methods.row import no_radius
 from msi_lazy.methods.table import check_dtype
-from tests.conftest import ORACLES, exact_mean, reduce_windows
-from tests.strategies import FLOATS, INTEGERS, draw_array
+from tests.support.strategies import FLOATS, INTEGERS, draw_array
+from tests.support.window_oracles import ORACLES, exact_mean, reduce_windows
 
 
 def run_kernel(name, array, factors, out_shape, nodata=None):

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msi_lazy.methods.mode import window_mode
-from tests.conftest import most_frequent, reduce_windows
-from tests.strategies import INTEGERS
+from tests.support.strategies import INTEGERS
+from tests.support.window_oracles import most_frequent, reduce_windows
 
 NATIVE = ("?", *INTEGERS, "f4", "f8")
 

@@ -6,7 +6,7 @@ import pytest
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from tests.conftest import CountingStore
+from tests.support.counting import CountingStore
 
 COLORS = {"DAPI": "0000FF", "GFP": "00FF80"}
 SCALE = {"z": 2.0, "y": 0.5, "x": 0.25}

@@ -16,9 +16,9 @@ from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from tests.bad_arguments import is_ours
-from tests.stored_images import VERSIONS
-from tests.strategies import ODD, mutate
+from tests.support.bad_arguments import is_ours
+from tests.support.stored_images import VERSIONS
+from tests.support.strategies import ODD, mutate
 
 DEEP = [[]]
 for _ in range(100):

@@ -7,8 +7,8 @@ import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.pictures.planes import fit_axis
-from tests.picturing import build, drawn, gray, levels_read, panels, random_array, stored_tree
+from msi_lazy.show.pictures.planes import fit_axis
+from tests.support.picturing import build, drawn, gray, levels_read, panels, random_array, stored_tree
 
 
 def test_a_small_image_is_its_own_thumbnail():

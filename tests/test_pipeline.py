@@ -12,8 +12,8 @@ from zarr.codecs import BloscCodec, BytesCodec, GzipCodec, ZstdCodec
 from zarr.storage import LocalStore, MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.graph.pipeline import open_array, reopen_array
-from msi_lazy.graph.source import find_source
+from msi_lazy.source.sources import find_source
+from msi_lazy.storage.arrays import open_array, reopen_array
 
 
 def pipeline(array):

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.pictures.planes import fit_axis
-from tests.conftest import CountingStore
-from tests.picturing import build, drawn, gray, levels_read, never, panels, random_array, stored_tree
+from msi_lazy.show.pictures.planes import fit_axis
+from tests.support.counting import CountingStore
+from tests.support.picturing import build, drawn, gray, levels_read, never, panels, random_array, stored_tree
 
 
 @pytest.fixture(autouse=True)

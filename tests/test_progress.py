@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.store import display
-from msi_lazy.store.graph import LevelArrays
-from msi_lazy.store.tally import Row, Tally
-from tests.strategies import pyramids
+from msi_lazy.graph.write_graph import LevelArrays
+from msi_lazy.run import progress_display as display
+from msi_lazy.run.tally import Row, Tally
+from tests.support.strategies import pyramids
 from tests.test_resume import FailingStore
 
 

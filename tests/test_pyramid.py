@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import msi_lazy as msi
-from tests.conftest import CountingArray, pyramid_oracle
-from tests.strategies import block_sizes, chunkings, draw_array, pyramids
+from tests.support.counting import CountingArray
+from tests.support.strategies import block_sizes, chunkings, draw_array, pyramids
+from tests.support.window_oracles import pyramid_oracle
 
 
 def level_values(tree):

@@ -15,8 +15,8 @@ from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.methods import table
-from tests.conftest import pyramid_oracle
-from tests.strategies import block_sizes, chunkings, draw_array, pyramids
+from tests.support.strategies import block_sizes, chunkings, draw_array, pyramids
+from tests.support.window_oracles import pyramid_oracle
 
 
 def largest(array, factors):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import msi_lazy as msi
-from tests.test_plan import make_plan
+from tests.support.plans import make_plan
 
 SVG = "{http://www.w3.org/2000/svg}"
 

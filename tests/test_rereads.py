@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-import msi_lazy.graph.levels
+import msi_lazy.graph.fuse_levels
 from msi_lazy.graph.fuse import fuse_blocks
-from tests.conftest import CountingArray
+from tests.support.counting import CountingArray
 
 
 class Ran:
@@ -238,7 +238,7 @@ def test_an_image_is_read_again_and_not_held(edit, scheduler, monkeypatch):
     assert held < 0.25
     if times > 1:
         without = partial(fuse_blocks, barrier=10**9)
-        monkeypatch.setattr(msi_lazy.graph.levels, "fuse_blocks", without)
+        monkeypatch.setattr(msi_lazy.graph.fuse_levels, "fuse_blocks", without)
         read, held = write(change, scheduler)
         assert read == 1
         assert held > 0.75

@@ -18,8 +18,8 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, WrapperStore
 
 import msi_lazy as msi
-from tests.killing import CASES, contents, kill_after, make_source, start, write
-from tests.strategies import pyramids
+from tests.support.killing import CASES, contents, kill_after, make_source, start, write
+from tests.support.strategies import pyramids
 
 LEDGER = ".msi_lazy-unfinished/"
 
@@ -365,7 +365,7 @@ def test_overwriting_keeps_the_old_image_until_it_is_emptied(tmp_path, monkeypat
     """A kill while the old image is deleted: what is left opens as nothing, and is emptied when the write goes on."""
     halved(PICTURE)[0].pyramid.to_zarr(tmp_path / "o.zarr")
     halved(PICTURE + 1)[0].pyramid.to_zarr(tmp_path / "reference.zarr")
-    from msi_lazy.store import begin
+    from msi_lazy.write import begin
 
     def dies(target, nested):
         (tmp_path / "o.zarr" / "zarr.json").unlink()

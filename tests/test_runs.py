@@ -12,8 +12,8 @@ import msi_lazy as msi
 from msi_lazy.graph.stream import stream_run
 from msi_lazy.plan import memory, runs
 from msi_lazy.plan.windows import Interval
-from tests.conftest import CountingStore
-from tests.strategies import block_sizes
+from tests.support.counting import CountingStore
+from tests.support.strategies import block_sizes
 from tests.test_halo import WIDE, whole_array_levels
 
 

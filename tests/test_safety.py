@@ -15,7 +15,7 @@ from zarr.codecs import GzipCodec
 from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore, StorePath, ZipStore
 
 import msi_lazy as msi
-from msi_lazy.graph.locations import locate
+from msi_lazy.storage.place import locate
 
 
 def make_tree(value=1):

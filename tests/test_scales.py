@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from tests.conftest import CountingArray, CountingStore
+from tests.support.counting import CountingArray, CountingStore
 
 SPACINGS = st.sampled_from([0.1, 0.25, 1.0, 3.0, 1e-6, 7e4])
 STARTS = st.sampled_from([0.0, -12.5, 1e3])

@@ -10,7 +10,7 @@ import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from tests.conftest import CountingStore
+from tests.support.counting import CountingStore
 
 
 def make_tree(shape=(70, 100, 90), method="mean", block_bytes=64 * 64 * 64 * 2, **options):

@@ -9,7 +9,8 @@ import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from tests.conftest import CountingStore, pyramid_oracle
+from tests.support.counting import CountingStore
+from tests.support.window_oracles import pyramid_oracle
 
 SHAPE = (40, 72, 64)
 DIMS = ("z", "y", "x")

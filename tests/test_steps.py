@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msi_lazy.graph.blocks import reduce_window
+from msi_lazy.graph.block_tasks import reduce_window
 from msi_lazy.methods import resolve_method
 from msi_lazy.plan.steps import Grid, Step, changed_interval, choose_blocks, intersect, plan_blocks
 from msi_lazy.plan.windows import Interval, level_extent, needed_interval

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tests import oracles, stress
-from tests.conftest import ORACLES, pyramid_oracle
-from tests.strategies import FLOATS, INTEGERS
-from tests.stress_cases import draw_case
+from tests import stress
+from tests.support import oracles
+from tests.support.strategies import FLOATS, INTEGERS
+from tests.support.stress_cases import draw_case
+from tests.support.window_oracles import ORACLES, pyramid_oracle
 
 SEED = 7
 

@@ -10,7 +10,7 @@ import zarr
 from click.testing import CliRunner
 
 from msi_lazy.cli import main
-from msi_lazy.cli.tiff import TiffPixels, open_tiff
+from msi_lazy.inputs.tiff import TiffPixels, open_tiff
 
 PIXELS = np.random.default_rng(0).integers(0, 60000, (2, 3, 4, 48, 40), dtype="u2")
 COLOUR = PIXELS[0, 0, :3].astype("u1")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
+from msi_lazy.maintain import remake
 from msi_lazy.methods import resolve_method
-from msi_lazy.store import remake
-from tests.conftest import CountingStore
-from tests.killing import contents
+from tests.support.counting import CountingStore
+from tests.support.killing import contents
 from tests.test_verify import largest, samples, truncate, write
 
 ONE_STORE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

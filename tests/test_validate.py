@@ -12,7 +12,7 @@ from zarr.storage import MemoryStore, StorePath
 import msi_lazy as msi
 from msi_lazy.validation import validate
 from msi_lazy.validation.rules import RULES
-from tests.stored_images import (
+from tests.support.stored_images import (
     LABEL,
     LEVEL,
     UNITS,

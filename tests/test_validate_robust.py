@@ -15,7 +15,7 @@ from zarr.storage import MemoryStore
 
 from msi_lazy.cli.validate import validate as validate_command
 from msi_lazy.validation import ValidationReport, validate
-from tests.stored_images import (
+from tests.support.stored_images import (
     LABEL,
     VERSIONS,
     broken,
@@ -26,7 +26,7 @@ from tests.stored_images import (
     sound_image,
     transformations,
 )
-from tests.strategies import mutate
+from tests.support.strategies import mutate
 
 
 @given(st.data())
@@ -78,7 +78,7 @@ def flipped(content):
     ("codec", "damage"), [("blosc", truncated), ("gzip", flipped), ("checksum", flipped), ("sharded", flipped)]
 )
 def test_a_damaged_chunk_is_found(tmp_path, monkeypatch, codec, damage):
-    monkeypatch.setattr("msi_lazy.validation.chunks._BLOCK_BYTES", 2048)  # several chunks, not all
+    monkeypatch.setattr("msi_lazy.validation.check_chunks._BLOCK_BYTES", 2048)  # several chunks, not all
     root = zarr.open_group(tmp_path / "a.zarr", mode="w")
     root.attrs.put(small_image().attrs.asdict())
     pixels = np.random.default_rng(0).integers(0, 999, (70, 64), "u2")

@@ -14,9 +14,9 @@ from zarr.storage import MemoryStore, ZipStore
 
 import msi_lazy as msi
 from msi_lazy.cli import main
-from msi_lazy.store import remake
-from tests.conftest import CountingStore
-from tests.killing import contents
+from msi_lazy.maintain import remake
+from tests.support.counting import CountingStore
+from tests.support.killing import contents
 
 
 def samples(shape=(70, 90), dtype="u2"):

@@ -23,8 +23,8 @@ from zarr.storage import MemoryStore, ZipStore
 
 import msi_lazy as msi
 from msi_lazy.cli import main
-from msi_lazy.ngff.labels import label_colors
-from tests.browsing import ask
+from msi_lazy.ngff.label_attributes import label_colors
+from tests.support.browsing import ask
 
 
 def make_stained(**options):

@@ -13,10 +13,10 @@ import pytest
 import zarr
 from zarr.storage import FsspecStore, LocalStore, LoggingStore, ObjectStore, WrapperStore
 
-from msi_lazy.viewer import server as viewer_server
-from msi_lazy.viewer.contents import Contents
-from msi_lazy.viewer.server import ViewerServer
-from tests.browsing import ask
+from msi_lazy.show.viewer import server as viewer_server
+from msi_lazy.show.viewer.contents import Contents
+from msi_lazy.show.viewer.server import ViewerServer
+from tests.support.browsing import ask
 
 BODY = bytes(range(100))
 

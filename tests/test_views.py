@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.graph.views import find_view
-from tests.conftest import CountingStore
+from msi_lazy.source.views import find_view
+from tests.support.counting import CountingStore
 
 SHAPE = (6, 20, 30)
 ARRAY = np.arange(np.prod(SHAPE)).reshape(SHAPE)

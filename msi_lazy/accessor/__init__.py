@@ -1,5 +1,5 @@
 """The ``.pyramid`` accessor of ``xarray.DataTree``."""
 
-from msi_lazy.accessor.pyramid import PyramidAccessor, register_accessors
+from msi_lazy.accessor.accessor import PyramidAccessor, register_accessors
 
 __all__ = ["PyramidAccessor", "register_accessors"]

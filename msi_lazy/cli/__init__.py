@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from msi_lazy.cli.faults import one_line_errors, telling_interrupts
+from msi_lazy.cli.one_line_errors import one_line_errors, telling_interrupts
 from msi_lazy.cli.validate import validate
 from msi_lazy.cli.verify import verify
 from msi_lazy.cli.view import view
@@ -90,7 +90,7 @@ def convert(input: str, output: str, **options: Any) -> None:
     picture that imageio reads.
     """
     import msi_lazy as msi
-    from msi_lazy.cli.inputs import apply_geometry, identify_input, read_input
+    from msi_lazy.inputs.files import apply_geometry, identify_input, read_input
 
     with one_line_errors(), telling_interrupts():
         image = read_input(input, _parse_dims(options["dims"]))
@@ -119,7 +119,7 @@ def convert(input: str, output: str, **options: Any) -> None:
 def info(store: str, group: str) -> None:
     """Print the levels of the OME-Zarr image at STORE."""
     import msi_lazy as msi
-    from msi_lazy.plan.render import levels_text
+    from msi_lazy.show.plan_table import levels_text
 
     with one_line_errors():
         tree = msi.open_multiscale(store, group=group)

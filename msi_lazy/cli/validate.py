@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from msi_lazy.cli.faults import one_line_errors
+from msi_lazy.cli.one_line_errors import one_line_errors
 
 if TYPE_CHECKING:
-    from msi_lazy.validation.chunks import Decode
+    from msi_lazy.validation.check_chunks import Decode
 
 __all__ = ["validate"]
 

@@ -6,7 +6,7 @@ import threading
 
 import click
 
-from msi_lazy.cli.faults import one_line_errors
+from msi_lazy.cli.one_line_errors import one_line_errors
 
 __all__ = ["view"]
 

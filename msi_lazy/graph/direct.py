@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dask.blockwise import Blockwise
 
-from msi_lazy.graph.blocks import StageWork, pick_level, read_block
+from msi_lazy.graph.block_tasks import StageWork, pick_level, read_block
 from msi_lazy.graph.emit import EmittedStage, emit_stage
 from msi_lazy.graph.fuse import FusedGraph
 from msi_lazy.graph.merge import MergeLayer

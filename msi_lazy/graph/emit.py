@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from dask.task_spec import GraphNode, Task, TaskRef
 
-from msi_lazy.graph.blocks import StageWork, merge_block, pick_level, read_back_block, read_block, restore_share
-from msi_lazy.graph.faults import block_text
+from msi_lazy.graph.block_tasks import StageWork, merge_block, pick_level, read_back_block, read_block, restore_share
 from msi_lazy.graph.fused_task import BlockPosition, External, Listed, Slot, Template, make_template, run_fused
 from msi_lazy.graph.marks import BlockGrid, mark_block
 from msi_lazy.graph.merge import touched_blocks
 from msi_lazy.graph.stream import LevelStore, StreamedStage, skip_block, stream_run
+from msi_lazy.plan.block_names import block_text
 from msi_lazy.plan.memory import finer_window
 from msi_lazy.plan.runs import run_stage
 

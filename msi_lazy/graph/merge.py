@@ -10,14 +10,14 @@ import numpy as np
 from dask.highlevelgraph import Layer
 from dask.task_spec import GraphNode, List, Task, TaskRef
 
-from msi_lazy.graph.blocks import merge_block
+from msi_lazy.graph.block_tasks import merge_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set
 
     from dask.typing import Key
 
-    from msi_lazy.graph.blocks import StageWork
+    from msi_lazy.graph.block_tasks import StageWork
     from msi_lazy.plan.stages import StagePlan
 
 __all__ = ["MergeLayer", "touched_blocks"]

@@ -14,7 +14,7 @@ from msi_lazy.plan.memory import finer_window
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set
 
-    from msi_lazy.graph.blocks import StageWork
+    from msi_lazy.graph.block_tasks import StageWork
     from msi_lazy.plan.stages import StagePlan
 
 __all__ = ["RemainingBlocks", "is_restorable", "remaining_blocks"]

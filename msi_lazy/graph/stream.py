@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msi_lazy.graph.blocks import reduce_block
-from msi_lazy.graph.faults import naming_block
+from msi_lazy.graph.block_tasks import reduce_block
 from msi_lazy.graph.marks import mark_block
+from msi_lazy.plan.block_names import naming_block
 from msi_lazy.plan.runs import new_reads, run_axis, run_positions, run_stage
 from msi_lazy.plan.windows import relative_slices
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from dask.typing import Key
 
-    from msi_lazy.graph.blocks import StageWork
+    from msi_lazy.graph.block_tasks import StageWork
     from msi_lazy.graph.marks import BlockGrid, Ledger
-    from msi_lazy.graph.source import WindowSource
+    from msi_lazy.source.sources import WindowSource
 
 __all__ = ["LevelStore", "StreamedStage", "skip_block", "stream_run"]
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.plan.blocks import Pyramid, plan_stages
+from msi_lazy.plan.block_size import Pyramid, plan_stages
 from msi_lazy.plan.memory import TASK_BYTES, MemoryUse, project_memory
 from msi_lazy.plan.reading import Reading
 from msi_lazy.plan.runs import run_stage
@@ -74,7 +74,7 @@ class LevelPlan:
 
 @dataclass(frozen=True)
 class PyramidPlan:
-    """What will be made, in which pieces, and what it costs; ``str`` and notebooks show it as a table."""
+    """What will be made, in which pieces, and what it costs."""
 
     name: str
     """Name of the image."""
@@ -195,18 +195,6 @@ class PyramidPlan:
         return replace(
             self, axes=tuple(self.axes[i] for i in order), levels=tuple(turned), stages=(), untransposed=self
         )
-
-    def __repr__(self) -> str:
-        """Return the plan as a table for a terminal."""
-        from msi_lazy.plan.render import plan_text
-
-        return plan_text(self)
-
-    def _repr_html_(self) -> str:
-        """Return the plan as a picture and a table for a notebook."""
-        from msi_lazy.plan.render import plan_html
-
-        return plan_html(self)
 
 
 def plan_levels(

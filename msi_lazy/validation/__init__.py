@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.store.arguments import check_store
+from msi_lazy.arguments.checks import check_store
+from msi_lazy.validation.check_chunks import DECODE, Decode
+from msi_lazy.validation.check_hierarchy import check_hierarchy
 from msi_lazy.validation.checks import Checks
-from msi_lazy.validation.chunks import DECODE, Decode
-from msi_lazy.validation.hierarchy import check_hierarchy
 from msi_lazy.validation.nodes import MalformedGroupError, open_root
 from msi_lazy.validation.report import Finding, ValidationReport
 

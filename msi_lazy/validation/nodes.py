@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import zarr
 from zarr.errors import ContainsArrayError
 
-from msi_lazy.graph.pipeline import reopen_array
-from msi_lazy.store.codecs import refuse_pickles
+from msi_lazy.storage.arrays import reopen_array
+from msi_lazy.storage.codecs import refuse_pickles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,0 +1,114 @@
+"""The scales that an image lacks, built in place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msi_lazy.api.build import to_multiscale
+from msi_lazy.arguments.checks import check_switches, parse_group
+from msi_lazy.methods import Method, method_names, resolve_method
+from msi_lazy.ngff.append_levels import appended_attributes, next_paths
+from msi_lazy.ngff.parse_attributes import StoredImage, parse_image
+from msi_lazy.run.options import RunOptions
+from msi_lazy.storage.open_image import open_image
+from msi_lazy.tree.read_plan import level_images, read_plan
+from msi_lazy.write.added_levels import Extension, write_levels
+from msi_lazy.write.job import Part, WriteOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dask.delayed import Delayed
+
+    from msi_lazy.storage.target import Mode
+
+__all__ = ["add_levels"]
+
+
+def add_levels(
+    store: Any,
+    scale_factors: Sequence[int | Mapping[str, int]] | str = "auto",
+    method: Any = None,
+    mode: Mode = "w-",
+    chunks: int | Sequence[int] | Mapping[str, int] | None = None,
+    boundary: str = "trim",
+    nodata: Any = None,
+    block_bytes: int | str = "64 MiB",
+    shards: int | Sequence[int] | Mapping[str, int] | str | None = None,
+    compressors: Any = "auto",
+    compute: bool = True,
+    progress: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    memory_limit: int | str | None = None,
+    group: str = "",
+) -> Delayed | None:
+    """Build the scales that an OME-Zarr image lacks, in place; nothing that it has is written again.
+
+    Parameters
+    ----------
+    store
+        Path, URL, or zarr store of the image, with one level or more.
+    scale_factors, boundary, nodata, block_bytes
+        As for :func:`msi_lazy.to_multiscale`; factors are relative to the image's last level.
+    method
+        As for :func:`msi_lazy.to_multiscale`; by default the one that made the image's levels, else ``mode`` for
+        labels and ``mean`` for others.
+    mode
+        ``"w-"`` refuses to overwrite an array that the image does not list, ``"w"`` overwrites it: what is left of a
+        run that died, for example.  Groups, and what the image lists, are never overwritten.
+    chunks, compressors
+        Of the new levels; by default those of the image's last one.
+    shards, compute, progress, storage_options, memory_limit, group
+        As for :func:`to_zarr`; the OME-Zarr version is the image's.
+
+    Returns
+    -------
+    None or dask.delayed.Delayed
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no image.
+    StoreExistsError
+        Something else is where a new level would go, and ``mode`` is ``"w-"``.
+    TypeError, ValueError
+        An argument that cannot be used, or label images that would have fewer levels than the image.  Nothing has
+        been created then.
+
+    Notes
+    -----
+    The new levels are named in the pattern of those there are, and listed in the image's attributes last of all.
+    """
+    group = parse_group(group)
+    check_switches(compute=compute, progress=progress)
+    images, attributes = open_image(store, storage_options, group)
+    stored = parse_image(attributes)
+    base = images[-1]
+    chunks = base.encoding["chunks"] if chunks is None else chunks
+    row = _method_of(stored, attributes, method)
+    tree = to_multiscale(base, scale_factors, row, chunks, boundary, nodata, block_bytes)
+    plan = read_plan(tree)
+    listed = [level.path for level in stored.levels]
+    paths = next_paths(listed, len(plan.levels) - 1)
+    appended_attributes(attributes, plan, paths)  # what cannot be listed fails here
+    part = Part(tree, level_images(tree), plan, {}, shards=shards, compressors=compressors)
+    options = WriteOptions(mode, "0.5", group, storage_options, memory_limit, run=RunOptions(compute, progress))
+    return write_levels(Extension(part, listed, stored.dims, paths), store, options)
+
+
+def _method_of(stored: StoredImage, attributes: Mapping[str, Any], method: Any) -> Method:
+    """Method for more levels of an image: the one that made those it has, if it is ours, else the mean.
+
+    Raises
+    ------
+    ValueError
+        A method that invents values for a label image, or another one than made the image's levels.
+    """
+    ours = str(stored.metadata.get("method", "")).startswith("msi_lazy.") and stored.method in method_names()
+    labels = "image-label" in attributes.get("ome", attributes)
+    row = resolve_method((stored.method if ours else "mode" if labels else "mean") if method is None else method)
+    if labels and not row.keeps_values:
+        raise ValueError(f"method {row.name!r} invents labels; use one that keeps values, such as 'mode'")
+    if ours and len(stored.levels) > 1 and row.name != stored.method:
+        raise ValueError(f"the image's levels were made by {stored.method!r}: use that, and not {row.name!r}")
+    return row

@@ -1,0 +1,185 @@
+"""What users call: check the arguments, plan, and hand over to the rooms below."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from msi_lazy.arguments.checks import parse_group
+from msi_lazy.arguments.factors import auto_factors, parse_boundary, parse_bytes_of, parse_chunks, parse_factors
+from msi_lazy.axes import image_name, read_axes
+from msi_lazy.graph.stage_layers import build_levels
+from msi_lazy.methods import resolve_method
+from msi_lazy.methods.table import check_dtype, check_nodata
+from msi_lazy.plan.pyramid import plan_pyramid
+from msi_lazy.source.sources import WindowSource, as_dask_source, find_source
+from msi_lazy.storage.open_image import open_image
+from msi_lazy.tree.build_tree import build_tree, stack_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from msi_lazy.methods import Method, Methods
+
+__all__ = ["open_multiscale", "to_multiscale"]
+
+
+def to_multiscale(
+    image: xr.DataArray,
+    scale_factors: Sequence[int | Mapping[str, int]] | str,
+    method: str | Methods | Method | Callable[[np.ndarray[Any, Any], tuple[int, ...]], np.ndarray[Any, Any]] = "mean",
+    chunks: int | Sequence[int] | Mapping[str, int] | None = None,
+    boundary: str = "trim",
+    nodata: Any = None,
+    block_bytes: int | str = "64 MiB",
+) -> xr.DataTree:
+    """Build the pyramid of an image; nothing is read or computed.
+
+    Parameters
+    ----------
+    image
+        1D to any number of dimensions, over NumPy, Dask, or a lazily opened file.  ``x``, ``y``,
+        ``z`` are space, ``t`` time, ``c`` channel.  Spatial coordinates, where there are any, must
+        be evenly spaced and ascending.
+    scale_factors
+        One entry per level, relative to the level before: 128 samples with ``[2, 4]`` become 64,
+        then 16.  An entry is an integer for all spatial dimensions, or a dict ``{dim: integer}``
+        in which a missing dimension means 1.  ``"auto"`` halves until the spatial dimensions fit one
+        chunk (``[]`` makes one level); each time those whose spacing is within √2 of the finest, so that an anisotropic
+        image becomes near-isotropic.
+    method
+        Name of the downsampling method, see :class:`msi_lazy.Methods`; or a function ``f(array, factors)`` that
+        reduces a NumPy array of whole windows to one sample for each, see :meth:`msi_lazy.Method.from_function`.
+    chunks
+        Chunk shape on disk: an integer for all spatial dimensions, a tuple, or a dict.  Default
+        256 along each of two spatial dimensions, 64 along three, 1 for ``t`` and ``c``.  Kept in the
+        ``encoding`` of each variable, which xarray drops when you do arithmetic with it.
+    boundary
+        What becomes of the ``n % factor`` samples at the end of a dimension that fill no window:
+        ``"trim"`` leaves them out, ``"pad"`` reduces over the samples that exist, ``"exact"`` raises.
+    nodata
+        A value that every reduction leaves out; a window of nothing else becomes this value.
+    block_bytes
+        How much of level 0 one task holds, as an integer or a text.  Dask blocks are whole multiples of
+        ``chunks`` up to this.
+
+    Returns
+    -------
+    xarray.DataTree
+        Root ``multiscales`` with a node ``scale0`` … ``scaleN`` per level, each a dataset of one lazy
+        variable with the name of the image.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument that cannot be used; the message names it, and what is allowed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from msi_lazy import to_spatial_image
+    >>> image = to_spatial_image(np.zeros((128, 128), np.uint8))
+    >>> tree = to_multiscale(image, [2, 4])
+    >>> [node["image"].shape for node in tree.children.values()]
+    [(128, 128), (64, 64), (16, 16)]
+    >>> tree["scale1"].x.values[:3]
+    array([0.5, 2.5, 4.5])
+    """
+    if not isinstance(image, xr.DataArray):
+        raise TypeError(
+            f"image must be an xarray.DataArray, not {type(image).__name__}; wrap an array with to_spatial_image(...)"
+        )
+    row = resolve_method(method)
+    dtype = image.dtype.newbyteorder("=")
+    check_dtype(row, dtype)
+    checked_boundary = parse_boundary(boundary)
+    limit = parse_bytes_of("block_bytes", block_bytes)
+    axes = read_axes(image)
+    on_disk = parse_chunks(chunks, axes)
+    if isinstance(scale_factors, str) and scale_factors == "auto":
+        factors = auto_factors(axes, on_disk, checked_boundary)
+    else:
+        factors = parse_factors(scale_factors, axes, checked_boundary)
+    check_nodata(row, nodata)
+    nodata = _parse_nodata(nodata, dtype)
+    source = find_source(image)
+    planned = partial(
+        plan_pyramid,
+        name=image_name(image),
+        axes=axes,
+        dtype=dtype,
+        factors=factors,
+        method=row,
+        chunks=on_disk,
+        boundary=checked_boundary,
+        block_bytes=limit,
+        source_chunks=source.chunks,
+    )
+    plan = planned(by_window=isinstance(source, WindowSource))
+    if isinstance(source, WindowSource) and not plan.reading.fits:
+        source = as_dask_source(image, source)
+        plan = planned(by_window=False)
+    plan = replace(plan, nodata=nodata)
+    return build_tree(plan, build_levels(source, plan, row, nodata), image)
+
+
+def _parse_nodata(nodata: Any, dtype: np.dtype[Any]) -> Any:
+    """``nodata`` as a scalar of the image's dtype.
+
+    Raises
+    ------
+    ValueError
+        The dtype cannot hold it.
+    """
+    if nodata is None:
+        return None
+    try:
+        if isinstance(nodata, (bool, np.bool_)) and dtype.kind != "b":
+            raise TypeError  # True is no number, even if it equals one
+        with np.errstate(invalid="ignore"):
+            scalar = np.asarray(nodata).astype(dtype)[()]
+        same = np.ndim(nodata) == 0 and (scalar == nodata or (scalar != scalar and nodata != nodata))
+    except (TypeError, ValueError, OverflowError):
+        same = False
+    if not same:
+        raise ValueError(f"nodata {nodata!r} is not a value of the image's dtype {dtype}")
+    return scalar
+
+
+def open_multiscale(store: Any, storage_options: Mapping[str, Any] | None = None, group: str = "") -> xr.DataTree:
+    """Open any OME-Zarr image, version 0.4 or 0.5, as a lazy pyramid.
+
+    Parameters
+    ----------
+    store
+        Path, URL, or a zarr store or group of the image.
+    storage_options
+        Options of the file system behind a URL.
+    group
+        Path of the image in the store: one of several, or a label image, ``"labels/cells"``.
+
+    Returns
+    -------
+    xarray.DataTree
+        The same kind of tree that :func:`to_multiscale` builds, whatever the paths in the store.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no Zarr group at ``store``.
+    TypeError
+        ``store`` is no store, or an argument is of the wrong type.
+    ValueError
+        The group holds no OME-Zarr image, or one that contradicts itself, or cannot be read: what zarr, xarray or
+        NumPy say of it is the cause.
+
+    Notes
+    -----
+    Nothing is unpickled: a store that asks for it is refused.
+    """
+    images, attributes = open_image(store, storage_options, parse_group(group))
+    return stack_levels(images, attributes)

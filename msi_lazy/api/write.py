@@ -1,0 +1,250 @@
+"""What users call to write: check the arguments, describe the parts, and hand over to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from msi_lazy.arguments.checks import check_store, check_switches, is_storable_name, parse_group, parse_retries
+from msi_lazy.ngff.label_attributes import check_labels, describe_labels
+from msi_lazy.ngff.write_attributes import Version, check_holdable, image_attributes, spec_order
+from msi_lazy.run.options import RunOptions
+from msi_lazy.storage.open_image import open_image
+from msi_lazy.tree.build_tree import stack_levels, transpose_tree
+from msi_lazy.tree.read_plan import level_images, read_plan
+from msi_lazy.tree.root_attributes import channel_block
+from msi_lazy.write.job import Part, WriteOptions
+from msi_lazy.write.write_image import write_image, write_labels_into
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
+    from msi_lazy.plan.pyramid import PyramidPlan
+    from msi_lazy.storage.target import Mode
+
+__all__ = ["to_zarr", "write_labels"]
+
+
+def to_zarr(
+    tree: xr.DataTree,
+    store: Any,
+    mode: Mode = "w-",
+    version: Version = "0.5",
+    shards: int | Sequence[int] | Mapping[str, int] | str | None = None,
+    compressors: Any = "auto",
+    encoding: Mapping[str, Any] | None = None,
+    compute: bool = True,
+    progress: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    memory_limit: int | str | None = None,
+    group: str = "",
+    colors: Mapping[str, str] | Sequence[str] | None = None,
+    windows: Mapping[str, tuple[float, float]] | Sequence[tuple[float, float]] | str | None = None,
+    labels: Mapping[str, xr.DataTree] | None = None,
+    resume: bool = False,
+    source_id: str | None = None,
+    retries: int = 0,
+) -> Delayed | None:
+    """Write every level of a pyramid as OME-Zarr, in one Dask computation.
+
+    Parameters
+    ----------
+    tree
+        A pyramid, also an edited or a reopened one: it is written as it is, with true geometry.
+    store
+        Path, URL, or a zarr store: also one of obstore, wrapped in ``zarr.storage.ObjectStore``, or of Icechunk.
+    mode
+        ``"w-"`` refuses an existing target, ``"w"`` overwrites one, if it is a Zarr hierarchy.
+    version
+        OME-Zarr version: ``"0.5"`` (Zarr v3) or ``"0.4"`` (Zarr v2).
+    shards
+        Shape of the shards, files that hold many chunks each (0.5 only): ``"auto"`` takes the blocks that a level is
+        made in; else a tuple, a dict, or an integer for the spatial dimensions, in whole chunks.  Default none.
+    compressors
+        Codecs of all levels of the image, as ``zarr.create_array`` takes them: ``zarr.codecs.ZstdCodec()``, or for 0.4
+        one of numcodecs.  ``"auto"`` is zstd, level 3: for images through Blosc, after a bit shuffle; alone for labels,
+        that is, integers of 32 or 64 bits, bool, and what a method for labels made.
+    encoding
+        Settings per level, in the form of xarray's ``DataTree.to_zarr``: ``{"/scale0": {"image": {...}}}``.
+    compute
+        ``False`` creates the arrays and returns a :class:`dask.delayed.Delayed` that does the rest; until
+        it has run, the store does not open as an image.
+    progress
+        Show what is stored of each level, how fast, and how long it takes yet: in a terminal or a notebook, and
+        nowhere else.
+    storage_options
+        Options of the file system behind a URL.
+    memory_limit
+        Most bytes that each process may hold, over what Python and its libraries take; an integer or a text such
+        as ``"4 GiB"``.  The plan is held against it before anything is created.
+    group
+        Path of the image in the store, for several images in one: its root lists them as bioformats2raw does, and
+        nothing else in it is touched.
+    colors
+        Colour of each channel, six hex digits, as a sequence or a dict by channel name.
+    windows
+        First and last value that viewers show of each channel, as a sequence of pairs or a dict by channel name; by
+        default the range of the dtype.  ``"auto"`` takes quantiles of the coarsest level, in the same computation.
+    labels
+        Label images to write below the image, in the same computation: pyramids of integers by name, with the shape
+        and the levels of the image, and the default codecs of labels; see :func:`write_labels` for colours.
+
+    Returns
+    -------
+    None or dask.delayed.Delayed
+
+    Raises
+    ------
+    StoreExistsError
+        The target exists, and ``mode`` is ``"w-"``.
+    ResumeError
+        The unfinished image is another one; the message says what differs.
+    MemoryLimitError
+        The plan needs more than ``memory_limit``; the message says what to change.
+    UnsupportedImageError
+        OME-Zarr cannot hold the image; the message names the rule.
+    TypeError, ValueError
+        An argument that cannot be used.  Nothing has been created then.
+
+    Notes
+    -----
+    Dimensions are written in the order of the specification (t, c, z, y, x).  The image's attributes
+    are written last of all, so a run that dies never looks complete.  Until then a ledger beside the data notes,
+    under ``.msi_lazy-unfinished``, which blocks are stored.  Errors in a block have a note that names it.
+    """
+    check_store(store, storage_options)
+    check_switches(compute=compute, progress=progress, resume=resume)
+    if source_id is not None and not isinstance(source_id, str):
+        raise TypeError(f"source_id is a text that names the source, not {source_id!r}")
+    group = parse_group(group, new=True)
+    options = WriteOptions(
+        mode=mode,
+        version=version,
+        group=group,
+        storage_options=storage_options,
+        memory_limit=memory_limit,
+        resume=resume,
+        source_id=source_id,
+        run=RunOptions(compute, progress, parse_retries(retries, compute)),
+    )
+    image = _make_part(tree, version, colors=colors, windows=windows)
+    parts = [replace(image, shards=shards, compressors=compressors, encoding={} if encoding is None else encoding)]
+    if labels is not None and not isinstance(labels, Mapping):
+        raise TypeError(f"labels are a dict of pyramids by name, not {type(labels).__name__}")
+    for name, labelled in (labels or {}).items():
+        part = _make_label_part(labelled, name, version, None, None)
+        part = replace(part, shards=_shards_along(part.plan.dims, image.plan.dims, shards))
+        check_labels(part.plan, image.plan, name)
+        parts.append(part)
+    return write_image(parts, store, options)
+
+
+def write_labels(
+    store: Any,
+    name: str,
+    labels: xr.DataTree,
+    mode: Mode = "w-",
+    colors: Mapping[int, Any] | None = None,
+    properties: Mapping[int, Mapping[str, Any]] | Sequence[Mapping[str, Any]] | None = None,
+    shards: int | Sequence[int] | Mapping[str, int] | str | None = None,
+    compressors: Any = "auto",
+    compute: bool = True,
+    progress: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    memory_limit: int | str | None = None,
+    group: str = "",
+) -> Delayed | None:
+    """Write a label image below an OME-Zarr image that exists.
+
+    Parameters
+    ----------
+    store
+        Path, URL, or zarr store of the image.
+    name
+        Name of the label image.
+    labels
+        Pyramid of integers, made with a method for labels such as ``mode``.  It has the image's shape, without ``c`` if
+        you like, and as many levels.
+    mode
+        ``"w-"`` refuses a name that is taken, ``"w"`` overwrites that label image.
+    colors
+        Colour of each label, ``{label: colour}``: hex digits, or three or four integers from 0 to 255.
+    properties
+        What else is known of each label, ``{label: {name: value}}``.
+    shards, compressors, compute, progress, storage_options, memory_limit, group
+        As for :func:`to_zarr`; the OME-Zarr version is the image's.
+
+    Returns
+    -------
+    None or dask.delayed.Delayed
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no image.
+    StoreExistsError
+        The name is taken, and ``mode`` is ``"w-"``.
+    TypeError, ValueError
+        Labels that are no integers, or do not lie on the image.  Nothing has been created then.
+    """
+    group = parse_group(group)
+    check_switches(compute=compute, progress=progress)
+    images, attributes = open_image(store, storage_options, group)
+    version: Version = "0.5" if "ome" in attributes else "0.4"
+    part = _make_label_part(labels, name, version, colors, properties)
+    check_labels(part.plan, read_plan(stack_levels(images, attributes)), name)
+    run = RunOptions(compute, progress)
+    options = WriteOptions(mode, version, group, storage_options, memory_limit, run=run)
+    return write_labels_into(replace(part, shards=shards, compressors=compressors), store, options)
+
+
+def _shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -> Any:
+    """What ``shards`` of an image say of label images that lack some of its dimensions."""
+    if isinstance(shards, Sequence) and not isinstance(shards, str) and len(shards) == len(image_dims):
+        shards = dict(zip(image_dims, shards, strict=True))
+    if isinstance(shards, Mapping):
+        return {dim: length for dim, length in shards.items() if dim in dims or dim not in image_dims}
+    return shards
+
+
+def _make_part(tree: xr.DataTree, version: Version, *, colors: Any, windows: Any) -> Part:
+    """The image of a tree, its dimensions in the order of the specification."""
+    origin = level_images(tree)
+    tree, plan = _in_order(tree)
+    images = level_images(tree)
+    omero = channel_block(tree.attrs, images[0], plan, colors, windows)
+    channels = plan.channel_dim
+    measured = None
+    if isinstance(windows, str):
+        if windows != "auto":
+            raise ValueError(f"windows must be 'auto', a sequence of pairs or a dict, not {windows!r}")
+        if channels is None:
+            raise ValueError(
+                "windows='auto' needs a channel dimension; give windows=[(start, end)] for an image without"
+            )
+        measured = channels
+    return Part(tree, images, plan, image_attributes(plan, version, omero), measured=measured, origin=origin)
+
+
+def _make_label_part(tree: xr.DataTree, name: str, version: Version, colors: Any, properties: Any) -> Part:
+    """The label image of a tree."""
+    if not is_storable_name(name):
+        raise ValueError(f"the name of a label image must be a word that can be a path in a store, not {name!r}")
+    if not isinstance(tree, xr.DataTree):
+        raise TypeError(f"labels {name!r} must be a pyramid, as to_multiscale makes it, not {type(tree).__name__}")
+    origin = level_images(tree)
+    tree, plan = _in_order(tree)
+    stored = tree.attrs.get("ome", {}).get("image-label")
+    attributes = image_attributes(plan, version, label=describe_labels(version, colors, properties, stored))
+    return Part(tree, level_images(tree), plan, attributes, f"labels/{name}", origin=origin)
+
+
+def _in_order(tree: xr.DataTree) -> tuple[xr.DataTree, PyramidPlan]:
+    """Tree and plan, transposed lazily to the order of the specification."""
+    plan = read_plan(tree)
+    check_holdable(plan.axes, plan.name)
+    order = spec_order(plan.axes)
+    return (tree, plan) if order == plan.dims else (transpose_tree(tree, order), plan.transposed(order))

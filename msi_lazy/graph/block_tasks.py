@@ -1,0 +1,247 @@
+"""What runs inside one task: read a window or merge shares, then make the levels of a stage.
+
+Module-level functions of picklable arguments, so that they run in any worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msi_lazy.methods.row import no_radius
+from msi_lazy.plan.block_names import naming_block
+from msi_lazy.plan.memory import finer_window
+from msi_lazy.plan.windows import Window, needed_interval, relative_slices
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import zarr
+
+    from msi_lazy.methods import Method
+    from msi_lazy.plan.reading import Reading
+    from msi_lazy.plan.stages import StagePlan
+    from msi_lazy.source.sources import WindowSource
+
+__all__ = [
+    "StageWork",
+    "as_native",
+    "merge_block",
+    "pick_level",
+    "read_back_block",
+    "read_block",
+    "reduce_block",
+    "reduce_overlapped",
+    "reduce_window",
+    "restore_share",
+]
+
+Array = np.ndarray[Any, Any]
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StageWork:
+    """A stage and how its levels are computed."""
+
+    stage: StagePlan
+    """Geometry."""
+    method: Method
+    """What reduces a window."""
+    nodata: Any
+    """Value left out of every reduction, or ``None``."""
+    boundary: str
+    """Carried for the record: the geometry follows it already."""
+    block_bytes: int
+    """Carried for the record: the limit the blocks were planned for."""
+    reading: Reading
+    """Carried for the record: what reading the source costs."""
+    notes: tuple[str, ...] = ()
+    """Carried for the record: the plan's remarks."""
+
+
+def read_block(source: WindowSource, index: Index, *, work: StageWork) -> tuple[Array, ...]:
+    """Read the window of block ``index`` from the source and make the stage's levels."""
+    with naming_block(work.stage, index):
+        window = source.read(work.stage.needed(index)[0])
+    return reduce_block(window, index, work=work)
+
+
+def merge_block(shares: Sequence[Array], index: Index, *, work: StageWork, before: StagePlan) -> tuple[Array, ...]:
+    """Put together the shares that touch the window of block ``index``, and make the stage's levels.
+
+    ``shares`` are those of the blocks of stage ``before`` that touch the window, in C order.
+    """
+    window = work.stage.needed(index)[0]
+    level = work.stage.first
+    merged = np.empty(tuple(interval.length for interval in window), shares[0].dtype)
+    positions = np.ndindex(*(len(touched) for touched in before.touching(level, window)))
+    starts = [touched.start for touched in before.touching(level, window)]
+    for share, position in zip(shares, positions, strict=True):
+        owned = before.owned(level, tuple(start + step for start, step in zip(starts, position, strict=True)))
+        common = tuple(type(a)(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(owned, window, strict=True))
+        merged[relative_slices(common, window)] = share[relative_slices(common, owned)]
+    return reduce_block(merged, index, work=work)
+
+
+def read_back_block(
+    stored: zarr.Array[Any], _done: Sequence[None], index: Index, *, work: StageWork, before: StagePlan
+) -> tuple[Array, ...]:
+    """Read what the blocks of stage ``before`` stored, and make the stage's levels of block ``index`` from it.
+
+    The same bits as from shares, as a level is always computed from the stored values of the one before.
+
+    Parameters
+    ----------
+    stored
+        Array of the last level that stage ``before`` writes.
+    _done
+        Results of the tasks that wrote the window.
+    """
+    with naming_block(work.stage, index):
+        array = _read_stored(stored, before, work.stage.first, work.stage.needed(index)[0], work)
+    return reduce_block(array, index, work=work)
+
+
+def restore_share(stored: zarr.Array[Any], index: Index, *, work: StageWork, stage: StagePlan) -> Array:
+    """Share of a block that is stored already, from what is stored.
+
+    Parameters
+    ----------
+    stored
+        Array of the last level that the stage writes.
+    index
+        The block.
+    work
+        How levels are made.
+    stage
+        The stage in the blocks that its tasks make.
+    """
+    assert stage.share is not None
+    with naming_block(stage, index):
+        return _read_stored(stored, stage, stage.share, stage.owned(stage.share, index), work)
+
+
+def _read_stored(stored: zarr.Array[Any], stage: StagePlan, level: int, window: Window, work: StageWork) -> Array:
+    """Samples ``window`` of a stage's share, ``level``, made from those stored of the last level that it writes."""
+    finer = finer_window(stage, level, window)
+    array = as_native(np.asarray(stored[tuple(slice(*interval) for interval in finer)]))
+    if stage.written[-1] == level:
+        return array
+    step = level - stage.first - 1
+    return reduce_window(array, finer, window, stage.factors[step], stage.extents[step], work.method, work.nodata)
+
+
+def reduce_block(array: Array, index: Index, *, work: StageWork) -> tuple[Array, ...]:
+    """Make the levels of a stage from the samples of its input level that block ``index`` needs.
+
+    Returns
+    -------
+    tuple of ndarray
+        What the block owns of each level of ``work.stage.outputs``.  A level is computed from the
+        values of the one before it as they are stored: rounded, and cast to the image's dtype.
+    """
+    with naming_block(work.stage, index):
+        return _make_levels(as_native(array), index, work)
+
+
+def _make_levels(array: Array, index: Index, work: StageWork) -> tuple[Array, ...]:
+    """As :func:`reduce_block`, from samples in native byte order."""
+    stage = work.stage
+    windows = stage.needed(index)
+    if array.shape != tuple(interval.length for interval in windows[0]):
+        raise ValueError(
+            f"block {index} of level {stage.first} has shape {array.shape}, but the image's metadata promises "
+            f"{tuple(interval.length for interval in windows[0])}; the source gives other blocks than it declares"
+        )
+    values = {stage.first: array}
+    for step, factors in enumerate(stage.factors):
+        terms = (factors, stage.extents[step], work.method, work.nodata)
+        array = reduce_window(array, windows[step], windows[step + 1], *terms)
+        values[stage.first + step + 1] = array
+    return tuple(
+        values[level][relative_slices(stage.owned(level, index), windows[level - stage.first])]
+        for level in stage.outputs
+    )
+
+
+def reduce_overlapped(array: Array, index: Index, *, work: StageWork) -> tuple[Array, ...]:
+    """Make the stage's levels from a block with a whole halo around it, as Dask's ``overlap`` gives it."""
+    return reduce_block(array[relative_slices(work.stage.needed(index)[0], work.stage.reach(index))], index, work=work)
+
+
+def pick_level(levels: tuple[Array, ...], *, position: int) -> Array:
+    """One level of a stage's tuple."""
+    return levels[position]
+
+
+def as_native(array: Any) -> Array:
+    """The same values in native byte order, which is all that compiled kernels take."""
+    samples: Array = np.asarray(array)
+    return samples if samples.dtype.isnative else samples.astype(samples.dtype.newbyteorder("="))
+
+
+def reduce_window(
+    array: Array,
+    window: Window,
+    output: Window,
+    factors: tuple[int, ...],
+    extents: tuple[int, ...],
+    method: Method,
+    nodata: Any,
+) -> Array:
+    """Samples ``output`` of the next level, from ``array``, which holds ``window`` of a level of shape ``extents``."""
+    radii = tuple(method.radius(factor) if factor > 1 else 0 for factor in factors)
+    out_shape = tuple(interval.length for interval in output)
+    array = _cut_out(array, window, output, factors, radii, extents)
+    if method.radius is not no_radius:
+        array = _extend(array, output, factors, radii, extents, method.edge)
+    if array.dtype == np.float16 and method.float16_through != "float16":
+        wide = method.kernel(array.astype(method.float16_through), factors, out_shape, nodata)
+        return wide.astype(np.float16)
+    made = method.kernel(array, factors, out_shape, nodata)
+    if made.shape != out_shape or made.dtype != array.dtype:
+        raise TypeError(
+            f"the kernel of method {method.name!r} gave {made.dtype} of shape {made.shape} for a block of "
+            f"{array.dtype} and factors {factors}; it must give {array.dtype} of shape {out_shape}"
+        )
+    return made
+
+
+def _cut_out(
+    array: Array,
+    window: Window,
+    output: Window,
+    factors: tuple[int, ...],
+    radii: tuple[int, ...],
+    extents: tuple[int, ...],
+) -> Array:
+    """Cut out the windows of ``output``, and ``radii`` samples on either side, as far as the level has them."""
+    terms = zip(window, output, factors, radii, extents, strict=True)
+    needed = ((held.start, needed_interval(out, factor, radius, n)) for held, out, factor, radius, n in terms)
+    return array[tuple(slice(start - first, stop - first) for first, (start, stop) in needed)]
+
+
+def _extend(
+    array: Array,
+    output: Window,
+    factors: tuple[int, ...],
+    radii: tuple[int, ...],
+    extents: tuple[int, ...],
+    edge: str,
+) -> Array:
+    """What a kernel with a radius is given where it reaches beyond the level: samples by the rule of ``edge``.
+
+    A last, partial window is filled with the level's last sample first.  Only then does every window's reflection
+    lie within its own reach, so that blocks cannot matter.
+    """
+    fill, beyond = [], []
+    for out, factor, radius, extent in zip(output, factors, radii, extents, strict=True):
+        whole = max(out.stop * factor, extent)
+        fill.append((0, whole - extent))
+        beyond.append((max(radius - out.start * factor, 0), max(out.stop * factor + radius - whole, 0)))
+    for widths, mode in ((fill, "edge"), (beyond, {"replicate": "edge", "reflect": "symmetric"}[edge])):
+        array = np.pad(array, widths, mode=mode) if any(map(any, widths)) else array  # type: ignore[call-overload]
+    return array

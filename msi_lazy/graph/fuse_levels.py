@@ -1,0 +1,119 @@
+"""The fused tasks that store any arrays as the levels of a pyramid, from their whole graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dask.blockwise import BlockIndex, blockwise
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+from dask.task_spec import Task, TaskRef
+
+from msi_lazy.graph.block_tasks import restore_share
+from msi_lazy.graph.direct import picked_stage
+from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
+from msi_lazy.graph.marks import BlockGrid, Ledger, mark_block
+from msi_lazy.graph.materialize import materialize
+from msi_lazy.graph.merge import MergeLayer
+from msi_lazy.graph.remaining import is_restorable
+from msi_lazy.graph.stage_layers import is_stage_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import dask.array as da
+    from dask.task_spec import GraphNode
+    from dask.typing import Key
+
+    from msi_lazy.graph.marks import BlockMarks
+    from msi_lazy.graph.stream import LevelStore
+
+__all__ = ["fuse_levels"]
+
+
+def fuse_levels(
+    arrays: Sequence[da.Array],
+    stores: Sequence[LevelStore],
+    opened: Mapping[Key, GraphNode],
+    token: str,
+    marks: BlockMarks | None = None,
+) -> FusedGraph:
+    """Tasks that store ``arrays``.
+
+    Parameters
+    ----------
+    arrays
+        The levels, in blocks of whole write units.
+    stores
+        How each of them is stored.
+    opened
+        Tasks that hold what they are stored in, and the ledger.
+    token
+        Made part of every key.
+    marks
+        How blocks are marked, and which are stored already, if they are marked.
+    """
+    layers: dict[str, Any] = {"pyramid-targets": MaterializedLayer(dict(opened))}
+    dependencies: dict[str, set[str]] = {"pyramid-targets": set()}
+    wanted: list[Key] = []
+    for number, (array, store) in enumerate(zip(arrays, stores, strict=True)):
+        name, dims = f"pyramid-store{number}-{token}", tuple(range(array.ndim))
+        pairs: tuple[Any, ...] = (array.name, dims, TaskRef(store.target), None)
+        options = dict(store.options)
+        function: Callable[..., None] = store.store
+        if marks is not None:
+            function, pairs = _store_marked, (*pairs, TaskRef(marks.ledger), None)
+            options |= {"store": store.store, "grid": marks.grids[number]}
+        numblocks = {array.name: array.numblocks}
+        layer = blockwise(
+            function, name, dims, *pairs, BlockIndex(array.numblocks), dims, numblocks=numblocks, **options
+        )
+        layers |= {**array.dask.layers, name: layer}
+        dependencies |= {**array.dask.dependencies, name: {array.name, "pyramid-targets"}}
+        done = marks.grids[number].among(marks.done) if marks is not None else frozenset()
+        wanted.extend(key for key in layer.get_output_keys() if key[1:] not in done)
+    graph = materialize(HighLevelGraph(layers, dependencies))
+    if marks is not None and marks.done and marks.lossless:
+        graph |= _restoring_tasks(arrays, stores, marks, layers)
+    return fuse_blocks(graph, wanted, is_stage_task, token)
+
+
+def _store_marked(
+    block: Any,
+    target: Any,
+    ledger: Ledger,
+    index: tuple[int, ...],
+    *,
+    store: Callable[..., None],
+    grid: BlockGrid,
+    **options: Any,
+) -> None:
+    """Store a block, then mark it."""
+    store(block, target, index, **options)
+    mark_block(ledger, index, grid=grid)
+
+
+def _restoring_tasks(
+    arrays: Sequence[da.Array], stores: Sequence[LevelStore], marks: BlockMarks, layers: Mapping[str, Any]
+) -> dict[Key, GraphNode]:
+    """Tasks that make shares from what is stored, for those that can be made so."""
+    tasks: dict[Key, GraphNode] = {}
+    for layer, level in _handing_on(arrays, layers):
+        done = marks.grids[level].among(marks.done)
+        for index in done:
+            if is_restorable(layer.before, index, done):
+                key: Key = (layer.shares, *index)
+                stored = TaskRef(stores[level].target)
+                tasks[key] = Task(key, restore_share, stored, index, work=layer.work, stage=layer.before)
+    return tasks
+
+
+def _handing_on(arrays: Sequence[da.Array], layers: Mapping[str, Any]) -> Iterator[tuple[MergeLayer, int]]:
+    """The merges of shares whose stage's last level is stored just as the stage makes it, and that level."""
+    for layer in layers.values():
+        if isinstance(layer, MergeLayer):
+            stage = picked_stage(layers.get(layer.shares))
+            level = layer.before.written[-1]
+            if level < len(arrays) and picked_stage(layers.get(arrays[level].name)) == stage:
+                position = layers[arrays[level].name].task.kwargs["position"]
+                if layer.before.outputs[position] == level:
+                    yield layer, level

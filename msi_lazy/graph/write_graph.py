@@ -1,0 +1,163 @@
+"""The write graph: one graph that stores every level and ends with the metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+from math import prod
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from dask.task_spec import DataNode, GraphNode
+
+from msi_lazy.graph.direct import block_geometry, emit_blocks
+from msi_lazy.graph.fuse_levels import fuse_levels
+from msi_lazy.graph.gather import as_delayed, gather, wait
+from msi_lazy.graph.marks import BlockMarks, number_blocks
+from msi_lazy.graph.stream import LevelStore, skip_block
+from msi_lazy.plan.block_names import naming_samples
+from msi_lazy.plan.block_size import aligned_blocks
+from msi_lazy.plan.windows import Interval
+from msi_lazy.storage.arrays import runs_in_rust
+from msi_lazy.storage.write_units import slices, write_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import dask.array as da
+    import numpy as np
+    import zarr
+    from dask.delayed import Delayed
+    from dask.typing import Key
+
+    from msi_lazy.graph.marks import Ledger
+
+__all__ = ["LevelArrays", "align_blocks", "store_block", "write_graph"]
+
+
+@dataclass(frozen=True)
+class LevelArrays:
+    """The levels of one image, and where they go."""
+
+    arrays: Sequence[da.Array]
+    """Samples of each level."""
+    targets: Sequence[zarr.Array[Any]]
+    """Stored array of each level."""
+    read_back: Sequence[bool] = ()
+    """Which stages read what the one before stored, in place of its shares."""
+    lossless: bool = True
+    """Whether the codecs are known to give back what they are given."""
+    kept: int = 0
+    """Levels from the finest that are in the store already and are not written again."""
+    path: str = ""
+    """Of the image's group below that of the write."""
+    first: int = 0
+    """Number of the first of these levels in the image."""
+
+
+def store_block(
+    block: np.ndarray[Any, Any],
+    target: zarr.Array[Any],
+    index: tuple[int, ...],
+    *,
+    starts: tuple[tuple[int, ...], ...],
+    probe: bool = False,
+) -> None:
+    """Write one block.
+
+    Parameters
+    ----------
+    block, target, index
+        The samples, the array, and which of its blocks they are.
+    starts
+        Where the blocks begin along each dimension.
+    probe
+        Whether to look first if any chunk can be empty: zarr-python compares every sample of every chunk
+        with the fill value, on the one thread that all writes go through.
+    """
+    if probe and _none_is_empty(block, target):
+        target = target.with_config({"write_empty_chunks": True})
+    corner = (begins[position] for begins, position in zip(starts, index, strict=True))
+    window = tuple(Interval(start, start + n) for start, n in zip(corner, block.shape, strict=True))
+    with naming_samples(f"storing block {index} of {target.path!r}", slices(window)):
+        write_window(target, window, block)
+
+
+def _none_is_empty(block: np.ndarray[Any, Any], target: zarr.Array[Any]) -> bool:
+    """Whether each chunk of ``block`` begins with a sample that is not the fill value."""
+    corners = block[tuple(slice(None, None, chunk) for chunk in target.chunks)]
+    fill: Any = target.fill_value
+    return bool(((corners != fill) & (corners == corners)).all())
+
+
+def align_blocks(arrays: Sequence[da.Array], units: Sequence[tuple[int, ...]]) -> list[da.Array]:
+    """``arrays`` in blocks of whole write units of their level, so that no two tasks write one chunk or shard."""
+    aligned = []
+    for array, unit in zip(arrays, units, strict=True):
+        blocks = aligned_blocks(array.chunks, unit)
+        aligned.append(array if blocks == array.chunks else array.rechunk(blocks))
+    return aligned
+
+
+def write_graph(
+    images: Sequence[LevelArrays],
+    completions: Sequence[Callable[[], None]],
+    ledger: Ledger | None = None,
+    done: frozenset[int] = frozenset(),
+) -> Delayed:
+    """Build the graph that stores all levels of ``images``, and then runs ``completions`` in order.
+
+    Keys carry a fresh token, as the same key under a held future would run nothing.
+
+    Parameters
+    ----------
+    images
+        What is stored.  Blocks of each level are whole write units: see :func:`align_blocks`.
+    completions
+        What ends the write.
+    ledger
+        Where blocks are marked that are stored, if they are.
+    done
+        Numbers of the blocks that are stored already.
+    """
+    name = f"pyramid-write-{uuid4().hex}"
+    graph: dict[Key, GraphNode] = {}
+    sinks: list[Key] = []
+    noted = f"pyramid-ledger-{name}"
+    if ledger is not None:
+        graph[noted] = DataNode(noted, ledger)
+    first = 0
+    for image in images:
+        grids = number_blocks([grid.counts for grid in block_geometry(image.arrays)], first)
+        first = grids[-1].first + prod(grids[-1].counts)
+        marks = BlockMarks(noted, grids, done, image.lossless) if ledger is not None else None
+        tasks, ends = _store_levels(image, marks)
+        graph |= tasks
+        sinks.extend(ends)
+    graph |= gather(name, sinks, wait, _complete, tuple(completions))
+    return as_delayed(graph, name)
+
+
+def _store_levels(image: LevelArrays, marks: BlockMarks | None) -> tuple[dict[Key, GraphNode], Sequence[Key]]:
+    """Tasks that store one image, and those of them that nothing waits for."""
+    token = uuid4().hex
+    opened: dict[Key, GraphNode] = {}
+    stores = []
+    for number, (array, stored) in enumerate(zip(image.arrays, image.targets, strict=True)):
+        key = f"pyramid-target{number}-{token}"
+        opened[key] = DataNode(key, stored)
+        starts = tuple(tuple(accumulate(lengths[:-1], initial=0)) for lengths in array.chunks)
+        probe = stored.shards is None and not runs_in_rust(stored)
+        stores.append(
+            LevelStore(skip_block if number < image.kept else store_block, key, {"starts": starts, "probe": probe})
+        )
+    fused = emit_blocks(image.arrays, stores, token, image.read_back, marks)
+    if fused is None:
+        fused = fuse_levels(image.arrays, stores, opened, token, marks)
+    return opened | fused.tasks, fused.sinks
+
+
+def _complete(_done: list[Any], completions: Sequence[Callable[[], None]]) -> None:
+    """Complete the images once every block is stored."""
+    for complete in completions:
+        complete()

@@ -1,0 +1,1 @@
+"""What users have: arrays, files, images of other libraries."""

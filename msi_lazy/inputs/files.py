@@ -1,0 +1,182 @@
+"""Opening what users have: zarr, NumPy files, TIFF, planes, pictures; lazily wherever the format allows."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from glob import glob
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from msi_lazy.api.build import open_multiscale
+from msi_lazy.axes import axis_coordinate, read_axes
+from msi_lazy.inputs.spatial_image import to_spatial_image
+from msi_lazy.inputs.tiff import open_tiff
+from msi_lazy.ngff.units import ngff_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import dask.array as da
+    import xarray as xr
+
+__all__ = ["apply_geometry", "identify_input", "read_input"]
+
+
+def read_input(source: str, dims: tuple[str, ...] | None = None) -> xr.DataArray:
+    """Open ``source`` as an image.
+
+    Parameters
+    ----------
+    source
+        Path or URL of a zarr array or OME-Zarr image, path of a ``.npy``, TIFF or picture, or a
+        glob of planes, which become ``z``; a glob that matches one file is that file.
+    dims
+        Names of the dimensions, in place of those that the source gives.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing is there.
+    ValueError
+        It is there, but holds no image, or its dimensions cannot be named.
+    """
+    if "://" in source:
+        return _read_zarr(source, dims)
+    path = Path(source).absolute()  # the workers of a cluster may run in another directory
+    if any(letter in source for letter in "*?[") and not path.exists():
+        return _read_planes(str(path), dims)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file or directory {source!r}")
+    if path.is_dir():
+        return _read_zarr(str(path), dims)
+    if path.suffix.lower() == ".npy":
+        return _read_npy(path, dims)
+    if path.suffix.lower() in (".tif", ".tiff", ".btf", ".lsm"):
+        return open_tiff(path, dims)
+    return _read_picture(path, dims)
+
+
+def identify_input(source: str) -> str | None:
+    """What tells the files of ``source`` from any others, for a conversion that is resumed.
+
+    ``None`` for what is known by itself: Zarr arrays and images.
+    """
+    path = Path(source).absolute()
+    if "://" in source or path.is_dir():
+        return None
+    files = [path] if path.exists() else sorted(map(Path, glob(str(path))))
+    told = [f"{file.resolve()} {file.stat().st_mtime_ns} {file.stat().st_size}" for file in files]
+    return told[0] if len(told) == 1 else f"{path}: {len(told)} files {sha256(repr(told).encode()).hexdigest()}"
+
+
+def apply_geometry(image: xr.DataArray, scale: Mapping[str, float], units: str | None) -> xr.DataArray:
+    """``image`` with another spacing along the dimensions of ``scale``, and ``units`` on spatial ones."""
+    unknown = [dim for dim in scale if dim not in image.dims]
+    if unknown:
+        raise ValueError(f"--scale names the dimension {unknown[0]!r}, but the image has {image.dims}")
+    wrong = [dim for dim, spacing in scale.items() if not spacing > 0 or np.isinf(spacing)]
+    if wrong:
+        raise ValueError(f"--scale must be positive, not {scale[wrong[0]]} for {wrong[0]!r}")
+    unit = ngff_unit(units, "space")
+    for axis in read_axes(image):
+        attrs = dict(image[axis.name].attrs) if axis.name in image.coords else {}
+        if unit and axis.is_spatial:
+            attrs["units"] = unit
+        if axis.name in scale:
+            if axis.kind == "channel":
+                raise ValueError(f"--scale names {axis.name!r}, but channels have names and no spacing")
+            grid = replace(axis, scale=scale[axis.name])
+            image = image.assign_coords({axis.name: axis_coordinate(grid, attrs)})
+        elif attrs:
+            image = image.assign_coords({axis.name: (axis.name, image[axis.name].values, attrs)})
+    return image
+
+
+def _read_zarr(source: str, dims: tuple[str, ...] | None) -> xr.DataArray:
+    try:
+        node = zarr.open(source, mode="r")
+    except FileNotFoundError:
+        hint = f"; for a directory of planes give a quoted glob, '{source}/*.tif'" if Path(source).is_dir() else ""
+        raise FileNotFoundError(f"there is no Zarr array or group at {source!r}{hint}") from None
+    except Exception as error:  # each file system behind a URL has exceptions of its own
+        raise ValueError(f"{source!r} cannot be opened as Zarr: {error}") from error
+    if isinstance(node, zarr.Array):
+        named: Any = getattr(node.metadata, "dimension_names", None) or node.attrs.get("_ARRAY_DIMENSIONS")
+        complete = named is not None and all(named)
+        return to_spatial_image(node, dims or (tuple(named) if complete else _usual_dims(source, node)))
+    scale0 = open_multiscale(source).children["scale0"].to_dataset(inherit=False)
+    (name,) = scale0.data_vars
+    image = scale0[name]
+    if dims is None:
+        return image
+    if len(dims) != image.ndim or len(set(dims)) != len(dims):
+        raise ValueError(f"--dims must be {image.ndim} different names in place of {image.dims}, not {dims}")
+    return image.rename(dict(zip(image.dims, dims, strict=True)))
+
+
+def _read_npy(path: Path, dims: tuple[str, ...] | None) -> xr.DataArray:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be opened as .npy: {error}") from None
+    return to_spatial_image(array, dims or _usual_dims(path.name, array))
+
+
+def _usual_dims(source: str, array: Any) -> tuple[str, ...] | None:
+    """Leave up to three dimensions to be the last of z, y, x; refuse to guess the names of more."""
+    if array.ndim <= 3:
+        return None
+    example = "tczyx"[-array.ndim :]
+    raise ValueError(f"{source} has {array.ndim} dimensions {array.shape} without names; give them: --dims {example}")
+
+
+def _read_planes(pattern: str, dims: tuple[str, ...] | None) -> xr.DataArray:
+    from dask_image.imread import imread
+
+    files = glob(pattern)
+    if not files:
+        raise FileNotFoundError(f"no file matches {pattern!r}")
+    if len(files) == 1:
+        return read_input(files[0], dims)
+    try:
+        with warnings.catch_warnings():  # it opens the first file with a deprecated argument of scikit-image
+            warnings.simplefilter("ignore", FutureWarning)
+            planes = imread(pattern)
+    except Exception as error:  # each reader behind it has exceptions of its own
+        raise ValueError(f"the planes {pattern!r} cannot be read: {error}") from error
+    checked = planes.map_blocks(_check_plane, like=planes.shape[1:], dtype=planes.dtype, meta=planes._meta)
+    return to_spatial_image(checked, dims or _picture_dims("z", planes))
+
+
+def _check_plane(plane: np.ndarray[Any, Any], like: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """The plane, if it has the shape of the first, which is all that was looked at before."""
+    if plane.shape[1:] != like:
+        raise ValueError(f"the planes differ: the first has shape {like}, another {plane.shape[1:]}")
+    return plane
+
+
+def _read_picture(path: Path, dims: tuple[str, ...] | None) -> xr.DataArray:
+    import imageio.v3 as iio
+
+    hint: Any = path.suffix or None
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the readers that it tries on the way
+            picture = iio.imread(file, extension=hint)
+    except Exception as error:  # each of these readers has exceptions of its own
+        raise ValueError(f"{path.name} is no picture that imageio reads: {error}") from error
+    return to_spatial_image(picture, dims or _picture_dims("", picture))
+
+
+def _picture_dims(leading: str, array: da.Array | np.ndarray[Any, Any]) -> tuple[str, ...]:
+    """Dimensions of a picture, or of a stack of them: a last dimension of 3 or 4 is colour."""
+    colour = array.ndim == len(leading) + 3 and array.shape[-1] in (2, 3, 4)
+    names = (*leading, "y", "x", "c") if colour else (*leading, "y", "x")
+    if array.ndim != len(names):
+        raise ValueError(f"the picture has shape {array.shape}; name its dimensions with --dims")
+    return names

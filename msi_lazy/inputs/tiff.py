@@ -1,0 +1,151 @@
+"""Opening TIFF and OME-TIFF lazily, with axes and pixel sizes from the metadata."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import finalize
+from xml.etree import ElementTree
+
+import tifffile
+import zarr
+
+from msi_lazy.inputs.spatial_image import to_spatial_image
+from msi_lazy.ngff.units import ngff_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+    import xarray as xr
+
+__all__ = ["TiffPixels", "open_tiff"]
+
+_AXES = {"T": "t", "C": "c", "S": "c", "Z": "z", "Y": "y", "X": "x"}
+
+
+class TiffPixels:
+    """Pixels of the first series of a TIFF at full resolution: sliceable, and decoded only when sliced.
+
+    It pickles as its path, because an open file cannot travel to the workers of a cluster: each opens its own.
+
+    Parameters
+    ----------
+    path
+        Absolute path of the file.
+
+    Raises
+    ------
+    ValueError
+        The file is no TIFF, holds no image, or is compressed with a codec that is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.file = tifffile.TiffFile(path)
+            finalize(self, self.file.close)
+            if not self.file.series:
+                raise ValueError("it holds no image")
+            self.series = self.file.series[0]
+            self.series.keyframe.decode(None, 0)  # decodes nothing, but refuses what could not be decoded later
+        except (ValueError, NotImplementedError) as error:
+            raise ValueError(f"{path.name} cannot be read as TIFF: {error}") from None
+        store = self.series.aszarr(level=0)
+        finalize(self, store.close)
+        self._array = zarr.open_array(store, mode="r")
+        self.shape: tuple[int, ...] = self._array.shape
+        self.dtype: np.dtype[Any] = self._array.dtype
+        self.chunks: tuple[int, ...] = self._array.chunks
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, window: Any) -> Any:
+        try:
+            return self._array[window]
+        except Exception as error:  # whatever a decoder makes of damaged bytes
+            raise ValueError(f"the pixels of {self.path.name} cannot be decoded: {error}") from error
+
+    def __reduce__(self) -> tuple[Callable[..., TiffPixels], tuple[Path]]:
+        return TiffPixels, (self.path,)
+
+
+def open_tiff(path: Path, dims: tuple[str, ...] | None = None) -> xr.DataArray:
+    """Open the first series of a TIFF, at full resolution, through tifffile's zarr view.
+
+    Raises
+    ------
+    ValueError
+        The file is no TIFF, or an axis has no name here and ``dims`` are not given, or do not fit.
+    """
+    pixels = TiffPixels(path.absolute())
+    axes = pixels.series.axes
+    if dims is None:
+        dims = tuple(_AXES.get(letter, letter) for letter in axes)
+        if any(letter not in _AXES for letter in axes) or len(set(dims)) < len(dims):
+            raise ValueError(f"{path} has the TIFF axes {axes!r}; name its dimensions with --dims")
+    scale, units, channels = _read_geometry(pixels.file)
+    lengths = dict(zip(dims, pixels.shape, strict=False))  # dims that do not fit are refused below
+    return to_spatial_image(
+        pixels,
+        dims,
+        scale={dim: value for dim, value in scale.items() if dim in dims},
+        axis_units={dim: value for dim, value in units.items() if dim in dims},
+        c_coords=channels if channels and len(channels) == lengths.get("c") else None,
+    )
+
+
+def _read_geometry(file: tifffile.TiffFile) -> tuple[dict[str, float], dict[str, str], list[str]]:
+    """Spacing, units and channel names, from OME-XML or from ImageJ's metadata."""
+    if file.ome_metadata:
+        return _read_ome(file.ome_metadata)
+    if file.imagej_metadata:
+        return _read_imagej(file)
+    return {}, {}, []
+
+
+def _read_ome(xml: str) -> tuple[dict[str, float], dict[str, str], list[str]]:
+    try:
+        pixels = ElementTree.fromstring(xml).find(".//{*}Image/{*}Pixels")
+    except ElementTree.ParseError:
+        pixels = None  # tifffile too goes on without it
+    if pixels is None:
+        return {}, {}, []
+    scale, units = {}, {}
+    for dim in "xyz":
+        size = pixels.get(f"PhysicalSize{dim.upper()}")
+        if size is not None and float(size) > 0:
+            scale[dim] = float(size)
+            units[dim] = pixels.get(f"PhysicalSize{dim.upper()}Unit", "µm")
+    step = pixels.get("TimeIncrement")
+    if step is not None and float(step) > 0:
+        scale["t"] = float(step)
+        units["t"] = pixels.get("TimeIncrementUnit", "s")
+    names = [channel.get("Name") or channel.get("ID") or "" for channel in pixels.findall("{*}Channel")]
+    return scale, _known_units(units), names
+
+
+def _read_imagej(file: tifffile.TiffFile) -> tuple[dict[str, float], dict[str, str], list[str]]:
+    metadata: dict[str, Any] = file.imagej_metadata or {}
+    scale, units = {}, {}
+    unit = str(metadata.get("unit", "")).replace("\\u00B5", "µ")
+    for dim, tag in (("x", "XResolution"), ("y", "YResolution")):
+        found = file.pages.first.tags.get(tag)
+        if found is not None and min(found.value) > 0 and unit:
+            scale[dim] = found.value[1] / found.value[0]
+            units[dim] = unit
+    if float(metadata.get("spacing", 0)) > 0 and unit:
+        scale["z"], units["z"] = float(metadata["spacing"]), unit
+    if float(metadata.get("finterval", 0)) > 0:
+        scale["t"], units["t"] = float(metadata["finterval"]), "second"
+    return scale, _known_units(units), [str(label) for label in metadata.get("Labels", [])]
+
+
+def _known_units(units: dict[str, str]) -> dict[str, str]:
+    """Units in OME-Zarr's names; those it does not know (``pixel``) are left out."""
+    known = {}
+    for dim, unit in units.items():
+        try:
+            known[dim] = ngff_unit(unit, "time" if dim == "t" else "space") or ""
+        except ValueError:
+            continue
+    return known

@@ -1,0 +1,1 @@
+"""Looking after stored images: verify, repair, update."""

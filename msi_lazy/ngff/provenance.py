@@ -1,0 +1,116 @@
+"""How the levels of a stored image were made: method, value left out and factors, by its attributes and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msi_lazy.methods import method_names, resolve_method
+from msi_lazy.methods.table import check_dtype, check_nodata, describe_method
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msi_lazy.methods import Method
+    from msi_lazy.ngff.parse_attributes import StoredImage
+
+__all__ = ["read_factors", "read_method", "read_nodata"]
+
+Extents = tuple[int, ...]
+
+
+def read_method(stored: StoredImage, asked: Any, dtype: np.dtype[Any]) -> Method:
+    """Method that made the levels of an image.
+
+    Parameters
+    ----------
+    stored
+        The image.
+    asked
+        What the user says that made them; ``None`` where the attributes are to tell.
+    dtype
+        Of the samples.
+
+    Raises
+    ------
+    ValueError
+        The attributes name no method of this library and nothing was asked for, or they name another one.
+    TypeError
+        The method is not defined for ``dtype``.
+    """
+    name = stored.method if stored.method in method_names() else None
+    named = name is not None and describe_method(name)[0] == stored.metadata.get("method")
+    if asked is None and not named:
+        what = f"name the method {stored.method!r}, which is none of msi_lazy's" if stored.method else "name no method"
+        raise ValueError(
+            f"the image's attributes {what}: pass method=, by which its levels were made; one of "
+            f"{', '.join(method_names())}, or the function itself"
+        )
+    row = resolve_method(name if asked is None else asked)
+    if named and row.name != name:
+        raise ValueError(f"the image's levels were made by {name!r}, and not by {row.name!r}: leave method= out")
+    check_dtype(row, dtype.newbyteorder("="))
+    return row
+
+
+def read_nodata(stored: StoredImage, method: Method, dtype: np.dtype[Any]) -> Any:
+    """Value that was left out of every reduction, as a scalar of ``dtype``; ``None`` if there is none."""
+    value = _kwargs(stored).get("nodata")
+    if value is None:
+        return None
+    check_nodata(method, value)
+    scalar = np.asarray(value).astype(dtype.newbyteorder("="))  # also of "nan" and "inf": JSON has no numbers for them
+    return scalar[()]
+
+
+def read_factors(stored: StoredImage, shapes: Sequence[Extents]) -> tuple[Extents, ...]:
+    """Factors of every step, as the attributes list them where the shapes agree, else as the spacings say.
+
+    Raises
+    ------
+    ValueError
+        No factors give a level's shape from that of the finer one.
+    """
+    listed = _kwargs(stored).get("scale_factors")
+    entries: list[Any] = listed if isinstance(listed, list) and len(listed) == len(shapes) - 1 else []
+    entries = entries or [None] * (len(shapes) - 1)
+    found = []
+    for number, entry in enumerate(entries, start=1):
+        finer, extents = shapes[number - 1], shapes[number]
+        factors = _listed_factors(entry, stored.dims)
+        if factors is None or not fits(finer, extents, factors):
+            spacings = zip(stored.levels[number - 1].scale, stored.levels[number].scale, strict=True)
+            factors = tuple(max(round(coarse / fine), 1) for fine, coarse in spacings)
+        if not fits(finer, extents, factors):
+            raise ValueError(
+                f"level {stored.levels[number].path!r} has shape {extents}, and the level before it {finer}: by its "
+                f"scale the factors are {factors}, which give another shape, so it cannot be made again"
+            )
+        found.append(factors)
+    return tuple(found)
+
+
+def fits(finer: Extents, extents: Extents, factors: Extents) -> bool:
+    """Whether ``factors`` give a level of shape ``extents``, with trim or with pad along each dimension.
+
+    Examples
+    --------
+    >>> fits((7, 8), (3, 4), (2, 2)), fits((7, 8), (4, 4), (2, 2)), fits((7, 8), (5, 4), (2, 2))
+    (True, True, False)
+    """
+    return all(m in (n // f, -(-n // f)) for n, m, f in zip(finer, extents, factors, strict=True))
+
+
+def _listed_factors(entry: Any, dims: tuple[str, ...]) -> Extents | None:
+    """Factors of one entry of the attributes, ``None`` if it does not list one for each dimension."""
+    if not isinstance(entry, Mapping) or set(entry) != set(dims):
+        return None
+    factors = tuple(entry[dim] for dim in dims)
+    return factors if all(type(factor) is int and factor > 0 for factor in factors) else None
+
+
+def _kwargs(stored: StoredImage) -> Mapping[str, Any]:
+    kwargs = stored.metadata.get("kwargs")
+    return kwargs if isinstance(kwargs, Mapping) else {}

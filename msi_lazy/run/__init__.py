@@ -1,0 +1,1 @@
+"""Computing graphs, and showing how far they are."""

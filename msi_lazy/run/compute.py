@@ -1,0 +1,141 @@
+"""Computing a graph, on whatever scheduler is active, with or without a progress bar."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dask
+from dask import threaded
+from dask.base import get_scheduler
+from dask.delayed import Delayed
+from dask.diagnostics.progress import ProgressBar
+from dask.highlevelgraph import HighLevelGraph
+from dask.task_spec import Task
+
+from msi_lazy.graph.emit import task_text
+from msi_lazy.run.progress_display import is_watched
+from msi_lazy.run.scheduler import active_client, worker_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from msi_lazy.run.options import RunOptions
+    from msi_lazy.run.watch import Watch
+
+__all__ = ["compute", "run"]
+
+
+def compute(
+    delayed: Delayed, options: RunOptions, watch: Watch, advice: str = "mode='w' starts over"
+) -> Delayed | None:
+    """Compute a write, or return it where it is not to be computed now.
+
+    Errors get a note with ``advice``, and one on the block that workers died of, if they did.
+    """
+    if not options.compute:
+        return delayed
+    try:
+        with watch.shown():
+            run(delayed, options.progress and watch.tally is None, options.retries)
+    except BaseException as error:
+        text = _deadly_task(error, delayed)
+        if text:
+            error.add_note(
+                f"workers died while making {text}, or another block that waited with it on the same workers, as the "
+                f"scheduler cannot tell which; most likely they ran out of memory: give them more memory or fewer "
+                f"threads, or build the pyramid with smaller block_bytes"
+            )
+        error.add_note(advice)
+        raise
+    return None
+
+
+def _deadly_task(error: BaseException, delayed: Delayed) -> str:
+    """The block that workers died of; empty if that is not what happened."""
+    key = getattr(error, "task", None)
+    if type(error).__name__ != "KilledWorker" or key is None:
+        return ""
+    return task_text(delayed.dask[key]) if key in delayed.dask else str(key)
+
+
+def run(delayed: Delayed, progress: bool, retries: int = 0) -> Any:
+    """Compute ``delayed``, whose graph needs no further optimising, on whatever scheduler is active.
+
+    Tasks in progress have ended when this returns or raises, but those on a cluster: a scheduler cannot wait for
+    what it has given up.
+
+    Parameters
+    ----------
+    delayed
+        What to compute.
+    progress
+        Whether to show a bar of the tasks, where anybody can see it.
+    retries
+        How often a task that fails is tried again.
+    """
+    client, progress = active_client(), progress and is_watched()
+    if client is not None:
+        return _run_on_cluster(client, delayed, progress, retries)
+    if retries:
+        delayed = _retried(delayed, retries)
+    with ProgressBar() if progress else nullcontext(), _own_threads() as settings:
+        return delayed.compute(optimize_graph=False, **settings)
+
+
+def _run_on_cluster(client: Any, delayed: Delayed, progress: bool, retries: int) -> Any:
+    future = client.compute(delayed, optimize_graph=False, retries=retries)
+    try:
+        if progress:
+            from distributed import progress as show_progress
+
+            show_progress(future, notebook=False)
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+@contextmanager
+def _own_threads() -> Iterator[dict[str, Any]]:
+    """Arguments of a computation on threads that end with it, where the user has chosen no others.
+
+    Dask's own threads go on with their task after another one failed, or after an interrupt; it might write into
+    what is by then another image.
+    """
+    if get_scheduler() not in (None, threaded.get) or dask.config.get("pool", None) is not None:
+        yield {}
+        return
+    threads = ThreadPoolExecutor(worker_threads())
+    try:
+        yield {"scheduler": "threads", "pool": threads}
+    finally:
+        threads.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Retried:
+    """A task's function that is called again where it fails; the tasks of a write may run any number of times."""
+
+    function: Callable[..., Any]
+    retries: int
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function, again if need be."""
+        for _ in range(self.retries):
+            try:
+                return self.function(*args, **kwargs)
+            except Exception:
+                continue
+        return self.function(*args, **kwargs)
+
+
+def _retried(delayed: Delayed, retries: int) -> Delayed:
+    """The same, each task tried again where it fails: Dask's own schedulers for one machine cannot do it."""
+    tasks = {
+        key: Task(key, _Retried(task.func, retries), *task.args, **task.kwargs) if type(task) is Task else task
+        for key, task in delayed.dask.items()
+    }
+    return Delayed(delayed.key, HighLevelGraph.from_collections(delayed.key, tasks))

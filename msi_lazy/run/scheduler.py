@@ -1,0 +1,70 @@
+"""The scheduler that a computation would run on now: its processes, threads and memory."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import dask
+import psutil
+from dask import multiprocessing
+from dask.base import get_scheduler
+from dask.local import get_sync
+from dask.system import CPU_COUNT
+
+from msi_lazy.storage.target import is_in_memory
+
+__all__ = ["active_client", "check_processes", "crosses_processes", "process_memory", "worker_threads"]
+
+
+def active_client() -> Any:
+    """The distributed client that a computation would go to now, or ``None``."""
+    if "distributed" not in sys.modules:  # nobody can have made one
+        return None
+    from distributed import Client
+
+    owner = getattr(get_scheduler(), "__self__", None)
+    return owner if isinstance(owner, Client) else None
+
+
+def crosses_processes() -> bool:
+    """Whether a computation now would run in other processes than this one."""
+    if active_client() is not None:
+        return True
+    return bool(get_scheduler() is multiprocessing.get)
+
+
+def worker_threads() -> int:
+    """Threads in a process that a computation now would use; the most of any worker on a cluster."""
+    client = active_client()
+    if client is not None:
+        return max((worker["nthreads"] for worker in _workers(client)), default=1)
+    scheduler = dask.config.get("scheduler", None)
+    pools = (scheduler, dask.config.get("pool", None))
+    sizes = [getattr(pool, name, None) for pool in pools for name in ("_max_workers", "_processes")]
+    if get_scheduler() in (get_sync, multiprocessing.get):
+        return 1
+    return int(next(filter(None, sizes), None) or dask.config.get("num_workers", None) or CPU_COUNT)
+
+
+def process_memory() -> int:
+    """Bytes that each process of a computation now may use: the least limit of any worker, or the machine's memory."""
+    client = active_client()
+    limits = [worker["memory_limit"] for worker in _workers(client)] if client is not None else []
+    return min(filter(None, limits), default=int(psutil.virtual_memory().total))
+
+
+def _workers(client: Any) -> list[dict[str, Any]]:
+    return list(client.scheduler_info(n_workers=-1)["workers"].values())
+
+
+def check_processes(store: Any) -> None:
+    """Refuse to write a store in memory from other processes, which cannot see it.
+
+    Raises
+    ------
+    ValueError
+        The store is in memory, and a computation now would run in other processes.
+    """
+    if is_in_memory(store) and crosses_processes():
+        raise ValueError("a store in memory cannot be written by worker processes; write to a path")

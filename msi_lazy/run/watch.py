@@ -1,0 +1,94 @@
+"""Watching a write: blocks report to a tally that is shown, on threads at once, on a cluster by its events."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from msi_lazy.run.progress_display import is_watched, watching
+from msi_lazy.run.scheduler import active_client, crosses_processes
+from msi_lazy.run.tally import ReportingLedger, Tally, log_block
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from msi_lazy.graph.marks import Ledger
+    from msi_lazy.graph.write_graph import LevelArrays
+    from msi_lazy.run.options import RunOptions
+
+__all__ = ["Watch", "watch_write"]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is shown of a write, if anything."""
+
+    ledger: Ledger | None
+    """The write's ledger, which reports if somebody watches."""
+    tally: Tally | None = None
+    """What is shown; ``None`` if nobody watches."""
+    topic: str = ""
+    """Of the cluster's events that report blocks; empty on threads."""
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the tally within, if there is one."""
+        if self.tally is None:
+            yield
+            return
+        with watching(self.tally), _subscribed(self.topic, self.tally):
+            yield
+
+
+def watch_write(
+    images: Sequence[LevelArrays],
+    options: RunOptions,
+    ledger: Ledger | None = None,
+    done: frozenset[int] = frozenset(),
+) -> Watch:
+    """Have the blocks of a write report, if its progress is asked for and somebody can see it.
+
+    Processes of Dask's own scheduler have nobody to report to; there a bar of its tasks must do.
+    """
+    client = active_client()
+    if not (options.progress and options.compute and is_watched()) or (client is None and crosses_processes()):
+        return Watch(ledger)
+    tally = Tally(images, done)
+    if client is None:
+        return Watch(ReportingLedger(ledger, tally.add), tally)
+    topic = f"msi_lazy-{uuid4().hex}"
+    return Watch(ReportingLedger(ledger, partial(log_block, topic=topic)), tally, topic)
+
+
+@dataclass
+class _Listener:
+    """Takes a cluster's events, for as long as it has a tally: the client never lets go of it."""
+
+    tally: Tally | None
+
+    def __call__(self, event: tuple[float, Any]) -> None:
+        """Count the block that an event (time and message) reports."""
+        tally = self.tally
+        if tally is not None:
+            tally.add(event[1])
+
+
+@contextmanager
+def _subscribed(topic: str, tally: Tally) -> Iterator[None]:
+    """Add what the cluster's workers report under ``topic``, within; that may arrive after the write has ended."""
+    client = active_client()
+    if not topic or client is None:
+        yield
+        return
+
+    listener = _Listener(tally)
+    client.subscribe_topic(topic, listener)
+    try:
+        yield
+        tally.add_all()
+    finally:
+        client.unsubscribe_topic(topic)
+        listener.tally = None

@@ -1,0 +1,70 @@
+"""The plan of a tree, as people read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from msi_lazy.arguments.checks import check_switches
+from msi_lazy.plan.pyramid import PyramidPlan
+from msi_lazy.show.plan_table import plan_html, plan_text
+from msi_lazy.source.sources import lazy_array
+from msi_lazy.tree.read_plan import level_images, read_plan
+from msi_lazy.write.measure import measure_block
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["ExplainedPlan", "explain"]
+
+
+@dataclass(frozen=True, repr=False)
+class ExplainedPlan(PyramidPlan):
+    """A plan that is a table where it is printed, and a picture and a table in a notebook."""
+
+    @classmethod
+    def of(cls, plan: PyramidPlan) -> ExplainedPlan:
+        """Wrap ``plan``, field by field."""
+        return cls(**{field.name: getattr(plan, field.name) for field in fields(plan)})
+
+    def __repr__(self) -> str:
+        return plan_text(self)
+
+    def _repr_html_(self) -> str:
+        return plan_html(self)
+
+
+def explain(tree: xr.DataTree, measure: bool = False) -> ExplainedPlan:
+    """Plan of a pyramid: levels, blocks, tasks, bytes, memory.  No pixel is read, unless you ask for a measurement.
+
+    Parameters
+    ----------
+    tree
+        A pyramid, also an edited or a reopened one.
+    measure
+        Read one block of level 0, in the middle; make its levels, and store them in a temporary directory, which is
+        removed again.  The plan then has ``measured``, with the projected time and size of the whole write, to local
+        files with the default codec.
+
+    Returns
+    -------
+    ExplainedPlan
+        Printed, it is a table; in a notebook a picture and a table.
+
+    Raises
+    ------
+    TypeError
+        It is no tree, or ``measure`` is neither ``True`` nor ``False``.
+    ValueError
+        The tree is no pyramid, or its levels no longer show the same extent.
+
+    Notes
+    -----
+    A projection is as good as the block is typical, and holds for a machine with nothing else to do.  Of writes of a
+    quarter of a GiB on two busy cores, most took between 0.9 and 1.5 times what was projected, some up to 2.5 times.
+    """
+    check_switches(measure=measure)
+    plan = ExplainedPlan.of(read_plan(tree))
+    if not measure:
+        return plan
+    return replace(plan, measured=measure_block([lazy_array(image) for image in level_images(tree)], plan))

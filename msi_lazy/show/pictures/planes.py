@@ -1,0 +1,207 @@
+"""Which samples a picture shows: two dimensions of space, the level that suits its pixels, and one plane of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from dask.base import compute
+
+from msi_lazy.api.build import to_multiscale
+from msi_lazy.tree.read_plan import level_images
+from msi_lazy.tree.select import fitting_level
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+
+    from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
+    from msi_lazy.show.pictures.display_settings import Looks
+
+__all__ = ["Frame", "Plane", "compute_planes", "fit_axis"]
+
+_ROUNDING = 1e-6
+"""Share of a pixel by which a spacing may be larger, and still count as the same."""
+
+_FEW = 2**22
+"""Samples of a plane, for each channel, that are taken as they are, whatever the size of the picture."""
+
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Samples ``(c, y, x)`` of one level, not computed yet, and how many of them, as a float, cover the level."""
+
+    samples: xr.DataArray
+    """``y`` and ``x`` may be reduced by ``steps``."""
+    steps: tuple[int, int]
+    """Samples of the level along ``y`` and ``x`` that one of these is made of."""
+    lengths: Pair
+    """Length of the level in these samples: the last one may lie partly beyond its end."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The rectangle that pictures of a pyramid show."""
+
+    plan: PyramidPlan
+    """Of the pyramid."""
+
+    @cached_property
+    def sides(self) -> tuple[int, int]:
+        """Numbers of the dimensions that run down and across: ``y`` and ``x``, else the last two of space.
+
+        Raises
+        ------
+        ValueError
+            There is only one dimension of space.
+        """
+        dims = self.plan.dims
+        space = [number for number, axis in enumerate(self.plan.axes) if axis.is_spatial]
+        if len(space) < 2:
+            raise ValueError(f"a picture needs two dimensions of space, and the image has the dimensions {dims}")
+        if "y" in dims and "x" in dims:
+            return dims.index("y"), dims.index("x")
+        return space[-2], space[-1]
+
+    def spacing(self, level: LevelPlan) -> Pair:
+        """Spacing of the samples of ``level`` down and across."""
+        down, across = self.sides
+        return level.scale[down], level.scale[across]
+
+    def extent(self, level: LevelPlan) -> tuple[Pair, Pair]:
+        """Where ``level`` begins and ends, down and across: half a sample beyond the centres of the outermost."""
+        down, across = self.sides
+        return level.extent(down), level.extent(across)
+
+    def size(self, level: LevelPlan) -> Pair:
+        """Physical lengths of ``level``, down and across."""
+        down, across = self.extent(level)
+        return down[1] - down[0], across[1] - across[0]
+
+    def choose_level(self, pixel: float, finest: int = 0) -> int:
+        """Coarsest level with at least one sample for each pixel of length ``pixel``, or ``finest``.
+
+        Along a dimension where ``finest`` has fewer itself, its spacing counts.
+        """
+        own = self.spacing(self.plan.levels[finest])
+        wanted = {dim: max(pixel, spacing) for dim, spacing in zip(self.sides, own, strict=True)}
+        return fitting_level(self.plan, wanted, finest)
+
+    def middles(self, level: LevelPlan) -> dict[str, int]:
+        """Sample that is shown along every dimension that does not run down, across, or over channels.
+
+        The middle along a dimension of space, the first along any other.
+        """
+        return {
+            axis.name: level.shape[number] // 2 if axis.is_spatial else 0
+            for number, axis in enumerate(self.plan.axes)
+            if number not in self.sides and axis.kind != "channel"
+        }
+
+    def plane(self, image: xr.DataArray, level: LevelPlan, looks: Looks, pixel: float) -> Plane:
+        """Plane of ``image``, which is ``level``; nothing is computed.
+
+        Of a large plane, where pixels of length ``pixel`` take two samples or more along a dimension, windows of these
+        are reduced by the library's own kernels, block by block: a level without a coarser one needs little memory.
+        """
+        down, across = (self.plan.dims[dim] for dim in self.sides)
+        channel = None if self.plan.channel_dim is None else self.plan.dims[self.plan.channel_dim]
+        plane = image.drop_vars(list(image.coords)).isel(self.middles(level))
+        if channel is None:
+            plane = plane.expand_dims("c")
+        elif looks.channels != tuple(range(image.sizes[channel])):
+            first, last = min(looks.channels), max(looks.channels)
+            plane = plane.isel({channel: slice(first, last + 1)})  # for a slice a store is not asked for the others
+            plane = plane.isel({channel: [number - first for number in looks.channels]})
+        plane = plane.transpose(channel or "c", down, across)
+        plane = plane.rename({old: new for old, new in zip(plane.dims, "cyx", strict=True) if old != new})
+        steps = self._steps(level, pixel)
+        if max(steps) > 1:
+            plane = plane.astype("float32") if plane.dtype.kind == "b" and looks.labels is None else plane
+            factors = dict(zip("yx", steps, strict=True))
+            reduced = to_multiscale(plane.rename("image"), [factors], method=looks.method, boundary="pad")
+            plane = level_images(reduced)[1]
+        lengths = [level.shape[dim] / step for dim, step in zip(self.sides, steps, strict=True)]
+        return Plane(plane, steps, (lengths[0], lengths[1]))
+
+    def _steps(self, level: LevelPlan, pixel: float) -> tuple[int, int]:
+        """Whole samples in a pixel, down and across; all of the level's at most, and one of a plane of few samples."""
+        if prod(level.shape[dim] for dim in self.sides) <= _FEW:
+            return 1, 1
+        steps = [
+            min(max(int(pixel * (1 + _ROUNDING) / spacing), 1), level.shape[dim])
+            for dim, spacing in zip(self.sides, self.spacing(level), strict=True)
+        ]
+        return steps[0], steps[1]
+
+
+def compute_planes(planes: Sequence[Plane]) -> list[np.ndarray[Any, Any]]:
+    """Samples of ``planes``, in one computation: what levels of a lazy pyramid have in common is made once."""
+    computed = compute(*(plane.samples for plane in planes))
+    return [np.asarray(samples.values) for samples in computed]
+
+
+def fit_axis(
+    samples: np.ndarray[Any, Any], axis: int, length: float, pixels: int, nearest: bool
+) -> np.ndarray[Any, Any]:
+    """``samples`` with ``pixels`` entries along ``axis``, which together cover the first ``length`` samples.
+
+    Parameters
+    ----------
+    samples, axis
+        What is resampled, and along which axis; not the first one, except for the nearest.
+    length
+        How many samples are covered; the last one may be partly.
+    pixels
+        Entries of the result along ``axis``.
+    nearest
+        Whether an entry is the sample at its centre, else the mean of what it covers, NaN left out.
+
+    Examples
+    --------
+    >>> fit_axis(np.array([[0.0, 3.0, 6.0]]), 1, 3.0, 2, nearest=False)
+    array([[1., 5.]])
+    >>> fit_axis(np.array([1, 2, 3]), 0, 3.0, 6, nearest=True)
+    array([1, 1, 2, 2, 3, 3])
+    """
+    edges = _snapped(np.linspace(0, length, pixels + 1))
+    last = samples.shape[axis] - 1
+    if nearest:
+        centres: np.ndarray[Any, Any] = np.floor(_snapped((edges[:-1] + edges[1:]) / 2)).astype(int).clip(0, last)
+        return np.take(samples, centres, axis)
+    if pixels == length == last + 1:
+        return samples
+    # cut where a sample or an entry begins: each piece is of one sample, and counts in one entry
+    cuts = np.union1d(edges[:-1], np.arange(np.ceil(length)))
+    sizes = np.diff(cuts, append=length) * (pixels / length)  # shares of an entry: their sum is at most 1, no overflow
+    entries = np.searchsorted(cuts, edges[:-1])
+    means = [
+        _mean_of_pieces(plane, cuts.astype(int).clip(0, last), sizes, entries)
+        for plane in np.moveaxis(samples, axis, -1)
+    ]
+    return np.moveaxis(np.stack(means), -1, axis)
+
+
+def _snapped(positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Positions in samples; those that are off the border of a sample by rounding alone lie on it."""
+    borders: np.ndarray[Any, Any] = np.rint(positions)
+    return np.where(np.isclose(positions, borders, rtol=1e-13, atol=1e-9), borders, positions)
+
+
+def _mean_of_pieces(
+    rows: np.ndarray[Any, Any], pieces: np.ndarray[Any, Any], sizes: np.ndarray[Any, Any], entries: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """Means along the last axis of ``rows``: of its samples ``pieces``, by ``sizes``, from each of ``entries`` on."""
+    values = rows[..., pieces].astype(np.float64)
+    valid = ~np.isnan(values)
+    weights = np.add.reduceat(sizes * valid, entries, axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # infinities of both signs; nothing but NaN
+        total = np.add.reduceat(np.where(valid, values * sizes, 0), entries, axis=-1)
+        mean: np.ndarray[Any, Any] = total / weights
+    return mean

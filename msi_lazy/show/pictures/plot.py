@@ -1,0 +1,176 @@
+"""The levels of a tree side by side, drawn by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msi_lazy.show.pictures.display_settings import read_looks
+from msi_lazy.show.pictures.planes import Frame, compute_planes
+from msi_lazy.tree.read_plan import level_images, read_plan
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+    from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
+    from msi_lazy.show.pictures.planes import Plane
+
+__all__ = ["plot_levels"]
+
+_COLUMNS = 4
+"""Panels side by side, at most."""
+_PANEL = (3.4, 3.9)
+"""Width and height of a panel of a new figure, in inches."""
+
+
+def plot_levels(tree: xr.DataTree, axes: Any = None, levels: Any = None) -> np.ndarray[Any, Any]:
+    """Draw levels of a pyramid; see :meth:`msi_lazy.PyramidAccessor.plot`."""
+    plan, images = read_plan(tree), level_images(tree)
+    frame, looks = Frame(plan), read_looks(tree, images[0], plan)
+    shown = [plan.levels[number] for number in _parse_levels(levels, len(plan.levels))]
+    size = frame.size(plan.levels[0])
+    panels = _new_panels(len(shown)) if axes is None else _parse_axes(axes, len(shown))
+    try:
+        planes: dict[tuple[int, tuple[int, int]], Plane] = {}
+        drawn = []
+        for level, panel in zip(shown, panels, strict=True):
+            pixel = _pixel(panel, size)
+            source = plan.levels[frame.choose_level(pixel, level.number)]
+            plane = frame.plane(images[source.number], source, looks, pixel)
+            planes.setdefault((source.number, plane.steps), plane)
+            drawn.append((source, plane.steps))
+        samples = dict(zip(planes, compute_planes(list(planes.values())), strict=True))
+        windows = looks.measured(samples[min(samples)])  # of the most detailed: one range for all panels
+        pictures = {key: looks.paint(value, windows) for key, value in samples.items()}
+    except BaseException:
+        if axes is None:
+            _forget(panels)
+        raise
+    for level, panel, (source, steps) in zip(shown, panels, drawn, strict=True):
+        _draw(panel, frame, pictures[source.number, steps], source, steps)
+        panel.set_title("\n".join(_title(plan, frame, level, source, steps)), fontsize="small")
+    return panels
+
+
+def _draw(panel: Axes, frame: Frame, picture: np.ndarray[Any, Any], source: LevelPlan, steps: tuple[int, int]) -> None:
+    """Show ``picture``, of the level ``source``, where it lies, in a panel for all of level 0, ``y`` downwards."""
+    (top, _), (left, _) = frame.extent(source)
+    tall, wide = (
+        count * step * spacing
+        for count, step, spacing in zip(picture.shape[:2], steps, frame.spacing(source), strict=True)
+    )
+    extent = (left, left + wide, top + tall, top)
+    panel.imshow(picture, extent=extent, origin="upper", interpolation="nearest", aspect="equal")
+    (top, bottom), (left, right) = frame.extent(frame.plan.levels[0])
+    panel.set_xlim(left, right)
+    panel.set_ylim(bottom, top)
+    down, across = (frame.plan.axes[dim] for dim in frame.sides)
+    panel.set_ylabel(f"{down.name} [{down.unit}]" if down.unit else down.name)
+    panel.set_xlabel(f"{across.name} [{across.unit}]" if across.unit else across.name)
+
+
+def _title(plan: PyramidPlan, frame: Frame, level: LevelPlan, source: LevelPlan, steps: tuple[int, int]) -> list[str]:
+    """What a panel shows: the level, and what of it."""
+    title = level.name if source is level else f"{level.name}, drawn from {source.name}"
+    if max(steps) > 1:
+        title += f", in windows of {steps[0]} x {steps[1]}"
+    spatial = [number for number, axis in enumerate(plan.axes) if axis.is_spatial]
+    shape = " x ".join(map(str, level.shape))
+    lines = [title, f"{shape}, spacing {' x '.join(f'{level.scale[dim]:g}' for dim in spatial)}"]
+    middles = frame.middles(source)
+    places = [
+        f"{plan.dims[dim]} = {source.translation[dim] + middles[plan.dims[dim]] * source.scale[dim]:g}"
+        for dim in spatial
+        if plan.dims[dim] in middles
+    ]
+    return [*lines, ", ".join(places)] if places else lines
+
+
+def _pixel(panel: Axes, size: tuple[float, float]) -> float:
+    """Physical length of a pixel, where all of ``size``, down and across, fits the panel."""
+    box = panel.get_window_extent()
+    return float(max(size[0] / max(box.height, 1), size[1] / max(box.width, 1)))
+
+
+def _parse_levels(levels: Any, count: int) -> list[int]:
+    """Numbers of the levels that are asked for, by number or by name."""
+    names = {f"scale{number}": number for number in range(count)}
+    if levels is None:
+        return list(names.values())
+    form = f"levels is a sequence of names or numbers of levels, 'scale0' to 'scale{count - 1}'"
+    if isinstance(levels, str) or not isinstance(levels, (Sequence, np.ndarray)):
+        raise TypeError(f"{form}, not {levels!r}")
+    found = []
+    for level in levels:
+        if isinstance(level, bool) or not isinstance(level, (str, Integral)):
+            raise TypeError(f"{form}; {level!r} is neither")
+        number = names.get(level) if isinstance(level, str) else int(level)
+        if number is None or not 0 <= number < count:
+            raise ValueError(f"{form}; there is no level {level!r}")
+        found.append(number)
+    if not found:
+        raise ValueError(f"{form}, and none is given: leave it out for all of them")
+    return found
+
+
+def _parse_axes(axes: Any, count: int) -> np.ndarray[Any, Any]:
+    """``axes`` in a row, one for each of ``count`` levels."""
+    _import_matplotlib()
+    from matplotlib.axes import Axes
+
+    single = isinstance(axes, Axes)
+    panels = np.array([axes] if single else axes, dtype=object).ravel() if _is_sequence(axes) or single else None
+    if panels is None or not all(isinstance(panel, Axes) for panel in panels):
+        raise TypeError(f"axes are matplotlib's Axes, as plt.subplots gives them, one for each level, not {axes!r}")
+    if len(panels) != count:
+        raise ValueError(
+            f"{count} levels are drawn, each in Axes of its own, and {len(panels)} are given; give {count}, or choose "
+            f"with levels=['scale0', ...]"
+        )
+    return panels
+
+
+def _is_sequence(axes: Any) -> bool:
+    return isinstance(axes, (Sequence, np.ndarray)) and not isinstance(axes, (str, bytes))
+
+
+def _new_panels(count: int) -> np.ndarray[Any, Any]:
+    """Panels of a new figure of pyplot's, so that a notebook shows it."""
+    _import_matplotlib()
+    import matplotlib.pyplot as plt
+
+    columns = min(count, _COLUMNS)
+    rows = -(-count // columns)
+    size = (_PANEL[0] * columns, _PANEL[1] * rows)
+    _, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for empty in grid.ravel()[count:]:
+        empty.remove()
+    panels: np.ndarray[Any, Any] = grid.ravel()[:count]
+    return panels
+
+
+def _forget(panels: np.ndarray[Any, Any]) -> None:
+    """Close the figure of new panels, which nobody has seen."""
+    import matplotlib.pyplot as plt
+
+    plt.close(panels[0].figure)
+
+
+def _import_matplotlib() -> None:
+    """Refuse to go on without matplotlib.
+
+    Raises
+    ------
+    ImportError
+        It is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "plots are drawn by matplotlib, which is not installed: pip install 'msi-lazy[plot]'"
+        ) from None

@@ -1,0 +1,198 @@
+"""What Neuroglancer shows at first: its state, as a plain dict, from what a store says of its image."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+
+    from msi_lazy.ngff.parse_attributes import StoredImage
+
+__all__ = ["MOST_LAYERS", "LabelLayer", "Scene", "check_showable", "client_unit"]
+
+_DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32")
+"""What Neuroglancer's Zarr reader takes."""
+_PREFIXES = {
+    "yotta": 24, "zetta": 21, "exa": 18, "peta": 15, "tera": 12, "giga": 9, "mega": 6, "kilo": 3, "hecto": 2, "deca": 1,
+    "": 0, "deci": -1, "centi": -2, "milli": -3, "micro": -6, "nano": -9, "pico": -12, "femto": -15, "atto": -18,
+    "zepto": -21, "yocto": -24,
+}  # fmt: skip
+_OTHER_UNITS = {
+    "angstrom": (1e-10, "m"), "foot": (0.3048, "m"), "inch": (0.0254, "m"), "mile": (1609.34, "m"),
+    "parsec": (3.0856775814913673e16, "m"), "yard": (0.9144, "m"), "minute": (60.0, "s"), "hour": (3600.0, "s"),
+    "day": (86400.0, "s"),
+}  # fmt: skip
+"""Numbers as in Neuroglancer's source (datasource/zarr/ome.ts): others would be another place."""
+MOST_LAYERS = 16
+"""Channels that get a layer each; the page is full then."""
+_SCREEN = 800
+"""Pixels that the longer side of the image takes at first."""
+_SHADER = """#uicontrol invlerp normalized(range=[{start}, {end}], window=[{low}, {high}])
+#uicontrol vec3 color color(default="#{color}")
+void main() {{
+  emitRGB(color * normalized());
+}}
+"""
+"""Linear from black at the window's start to the full colour at its end."""
+
+Window = tuple[float, float]
+
+
+def client_unit(unit: str | None, axis: str) -> tuple[float, str]:
+    """Factor and unit of Neuroglancer's, metres or seconds, for an OME-Zarr unit.
+
+    Raises
+    ------
+    ValueError
+        One that Neuroglancer does not know, and would refuse the image for.
+
+    Examples
+    --------
+    >>> client_unit("micrometer", "x"), client_unit("hour", "t"), client_unit(None, "c")
+    ((1e-06, 'm'), (3600.0, 's'), (1.0, ''))
+    """
+    if unit is None:
+        return 1.0, ""
+    matched = re.fullmatch("([a-z]*?)(meter|second)", unit)
+    if matched and matched[1] in _PREFIXES:
+        return float(f"1e{_PREFIXES[matched[1]]}"), matched[2][0]
+    if unit in _OTHER_UNITS:
+        return _OTHER_UNITS[unit]
+    raise ValueError(
+        f"axis {axis!r} has the unit {unit!r}, which Neuroglancer does not know; repair the image's attributes: "
+        f"'micrometer', say"
+    )
+
+
+def check_showable(dtype: np.dtype[Any]) -> None:
+    """Refuse an image that Neuroglancer cannot show.
+
+    Raises
+    ------
+    ValueError
+        Samples of a dtype that it does not know.
+    """
+    if dtype.name not in _DTYPES:
+        raise ValueError(
+            f"Neuroglancer shows samples of {', '.join(_DTYPES)}, not {dtype}; write the image in one of these"
+        )
+
+
+@dataclass(frozen=True)
+class LabelLayer:
+    """A label image below the image."""
+
+    name: str
+    """Its name."""
+    source: str
+    """Where Neuroglancer finds it."""
+    colors: Mapping[int, str]
+    """Colour of each label that has one, as ``#rrggbb``."""
+
+    def state(self) -> dict[str, Any]:
+        """Layer of Neuroglancer's."""
+        colors = {str(label): color for label, color in self.colors.items()}
+        return {"type": "segmentation", "name": self.name, "source": self.source, "segmentColors": colors}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image, and how it is shown at first."""
+
+    image: StoredImage
+    """Its attributes."""
+    shape: tuple[int, ...]
+    """Samples of level 0."""
+    source: str
+    """Where Neuroglancer finds it: ``http://.../|zarr3:``."""
+    channels: Mapping[int, Mapping[str, Any]]
+    """``omero`` channels that get a layer, by number: label, colour, window, and whether it is shown; one for an image
+    without channels, none for a label image."""
+    labels: Sequence[LabelLayer]
+    """Label images that are shown over it."""
+
+    def state(self) -> dict[str, Any]:
+        """State of Neuroglancer, which its URL carries as JSON.
+
+        Positions are in samples of level 0: sample ``i`` covers from ``i + origin - 0.5`` to ``i + origin + 0.5``,
+        where ``origin`` is its first sample's centre in samples, as OME-Zarr has it.  Dimensions go from x to t.
+        """
+        dims = [dim for dim in reversed(self.image.dims) if not self._is_channel(dim)]
+        shown = [dim for dim in dims if self._kind(dim) == "space"][:3] or dims[:3]
+        wide = shown[:2]
+        units = {dim: self._unit(dim) for dim in dims}
+        smallest = min(units[dim][0] for dim in shown)
+        extent = max(self._length(dim) * units[dim][0] / smallest for dim in wide)
+        volume = len(shown) == 3 and self._length(shown[2]) > 1
+        return {
+            "dimensions": {dim: list(unit) for dim, unit in units.items()},
+            "displayDimensions": shown,
+            "position": [self._centre(dim, between=dim in wide) for dim in dims],
+            "crossSectionScale": max(extent / (_SCREEN / 2 if volume else _SCREEN), 1e-3),
+            "projectionScale": extent * 1.5,
+            "crossSectionBackgroundColor": "#000000",
+            "layers": [*self._image_layers(), *(layer.state() for layer in self.labels)],
+            "selectedLayer": {"visible": False},
+            "layout": "4panel" if volume else "xy",
+        }
+
+    def _kind(self, dim: str) -> str | None:
+        return self.image.kinds[self.image.dims.index(dim)]
+
+    def _is_channel(self, dim: str) -> bool:
+        """Whether Neuroglancer takes it for a layer's own dimension, and calls it ``c'``."""
+        return self._kind(dim) == "channel"
+
+    def _length(self, dim: str) -> int:
+        return self.shape[self.image.dims.index(dim)]
+
+    def _unit(self, dim: str) -> tuple[float, str]:
+        """Spacing of level 0, in metres or seconds."""
+        number = self.image.dims.index(dim)
+        factor, unit = client_unit(self.image.units[number], dim)
+        return self.image.levels[0].scale[number] * factor, unit
+
+    def _centre(self, dim: str, between: bool) -> float:
+        """Middle of the image; where one sample is shown at a time, the middle of that sample."""
+        n = self._length(dim)
+        return self._origin(dim) + ((n - 1) / 2 if between else n // 2)
+
+    def _origin(self, dim: str) -> float:
+        """Centre of the first sample, in samples."""
+        number, finest = self.image.dims.index(dim), self.image.levels[0]
+        return finest.translation[number] / finest.scale[number]
+
+    def _image_layers(self) -> list[dict[str, Any]]:
+        channel = next((dim for dim in self.image.dims if self._is_channel(dim)), None)
+        layers = []
+        for number, look in self.channels.items():
+            window = look["window"]
+            start, end = window["start"], window["end"]
+            end = end if end != start else start + 1  # it divides by their difference
+            numbers = {"start": start, "end": end, "low": window["min"], "high": max(window["max"], end)}
+            layer = {
+                "type": "image",
+                "name": str(look["label"]),
+                "source": self.source,
+                "shader": _SHADER.format(color=look["color"], **{key: _plain(value) for key, value in numbers.items()}),
+                "opacity": 1,
+                "blend": "additive",
+                "visible": look["active"],
+            }
+            if channel is not None:
+                layer |= {
+                    "localDimensions": {f"{channel}'": [1, ""]},
+                    "localPosition": [self._origin(channel) + number],
+                }
+            layers.append(layer)
+        return layers
+
+
+def _plain(value: float) -> str:
+    """A number in the words of Neuroglancer's shaders, where an integer has no point."""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))

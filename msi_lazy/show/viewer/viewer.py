@@ -1,0 +1,286 @@
+"""Opening an image in Neuroglancer."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+import warnings
+import webbrowser
+from html import escape
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from zarr.storage import LocalStore, MemoryStore
+
+from msi_lazy.api.write import to_zarr
+from msi_lazy.arguments.checks import check_switches, parse_group
+from msi_lazy.maintain.remake import label_paths
+from msi_lazy.ngff.label_attributes import holds_labels, label_colors
+from msi_lazy.ngff.parse_attributes import StoredImage, parse_image
+from msi_lazy.show.viewer.channel_display import channel_looks
+from msi_lazy.show.viewer.contents import Contents
+from msi_lazy.show.viewer.scene import MOST_LAYERS, LabelLayer, Scene, check_showable, client_unit
+from msi_lazy.show.viewer.server import ViewerServer
+from msi_lazy.storage.open_image import open_image
+from msi_lazy.storage.target import Target, as_store, image_block
+from msi_lazy.tree.read_plan import read_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    import xarray as xr
+
+__all__ = ["Viewer", "view", "view_tree"]
+
+_MOST_IN_MEMORY = 256 * 2**20
+"""Bytes of a tree that is written to memory to be looked at, at most."""
+
+
+class Viewer:
+    """An image that is served to a browser, until it is closed or Python ends.
+
+    Also a context manager, which closes it.
+    """
+
+    def __init__(self, server: ViewerServer, state: Mapping[str, Any], store_url: str, what: str) -> None:
+        self._server = server
+        self._url = server.page_url(state)
+        self._what = what
+        self.state = dict(state)
+        """Neuroglancer's state at first, which the page loads from this server."""
+        self.store_url = store_url
+        """Where the image is served: any reader of OME-Zarr on this machine can open it."""
+
+    @property
+    def url(self) -> str:
+        """URL of the page; whoever knows it can read the image, as long as it is served."""
+        return self._url
+
+    def close(self) -> None:
+        """Stop serving: the page keeps what it has loaded.  Nothing the second time."""
+        self._server.close()
+
+    def __enter__(self) -> Viewer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Viewer of {self._what}: {self.url}"
+
+    def _repr_html_(self) -> str:
+        link = f'<a href="{escape(self.url)}" target="_blank" rel="noopener">Open in Neuroglancer</a>'
+        return f"{link}: {escape(self._what)}"
+
+
+def view(
+    store: Any,
+    storage_options: Mapping[str, Any] | None = None,
+    group: str = "",
+    port: int = 0,
+    open_browser: bool = True,
+) -> Viewer:
+    """Look at a stored image in Neuroglancer, at the level that each zoom needs; returns at once.
+
+    The store is served on this machine alone, at a URL with a random token, and so is Neuroglancer: nothing is fetched
+    from elsewhere.  Channels have their ``omero`` colours and windows, label images lie over the image.
+
+    Parameters
+    ----------
+    store
+        Path, URL, or a zarr store or group of the image: what can be opened can be viewed.
+    storage_options
+        Options of the file system behind a URL.
+    group
+        Path of the image in the store: one of several, or a label image, ``"labels/cells"``.
+    port
+        Port to serve on, of this machine; 0 takes one that is free.
+    open_browser
+        Whether to open the page in the browser; else use ``viewer.url``.
+
+    Returns
+    -------
+    Viewer
+        ``viewer.url`` is the page, ``viewer.close()`` stops serving.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no image.
+    ImportError
+        The extra ``view`` is not installed.
+    OSError
+        The port is in use.
+    TypeError, ValueError
+        An argument that cannot be used, or an image that Neuroglancer cannot show: samples of 64-bit floats, say.
+
+    Notes
+    -----
+    The coarsest level is read, if it is small and the image does not say which values to show; of the rest only what
+    the browser asks for.  A link in a directory that leads out of it is not followed.  Of more than 16 channels 16 get
+    a layer, those that are active first, with a warning.
+
+    Other users of this machine cannot guess the URL, but may see it among the arguments of the browser that is started;
+    where that matters, open ``viewer.url`` yourself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import zarr
+    >>> from msi_lazy import to_multiscale, to_spatial_image
+    >>> store = zarr.storage.MemoryStore()
+    >>> tree = to_multiscale(to_spatial_image(np.zeros((64, 64), np.uint8)), [2])
+    >>> tree.pyramid.to_zarr(store)
+    >>> with view(store, open_browser=False) as viewer:
+    ...     viewer.url.startswith("http://127.0.0.1:")
+    True
+    """
+    check_switches(open_browser=open_browser)
+    path, port = parse_group(group), _parse_port(port)
+    images, attributes = open_image(store, storage_options, path)
+    options = dict(storage_options) if storage_options else None
+    opened = zarr.open_group(as_store(store), path=path or None, mode="r", storage_options=options)
+    image = parse_image(attributes)
+    check_showable(images[0].dtype)
+    for unit, dim in zip(image.units, image.dims, strict=True):
+        client_unit(unit, dim)
+    block = image_block(opened)
+    count = images[0].shape[image.kinds.index("channel")] if "channel" in image.kinds else 1
+    is_labels = holds_labels(block, images[0].dtype, image.method, count)
+    looks = [] if is_labels else channel_looks(opened, image, block)
+    server = ViewerServer(Contents(opened.store), _client(), port)
+    try:
+        source = _source(server, opened.path, opened)
+        layers = _label_layers(opened, server, image)
+        if is_labels:
+            layers = [LabelLayer(image.name or "labels", source, label_colors(block)), *layers]
+        scene = Scene(image, images[0].shape, source, _shown_channels(looks), layers)
+    except BaseException:
+        server.close()
+        raise
+    viewer = Viewer(server, scene.state(), server.store_url(opened.path), str(opened.store_path))
+    return _shown(viewer, open_browser)
+
+
+def view_tree(tree: xr.DataTree, port: int = 0, open_browser: bool = True) -> Viewer:
+    """Look at a tree as it is now, edits and all: it is written to memory, if it is small, and viewed there.
+
+    Parameters
+    ----------
+    tree
+        A pyramid of at most 256 MiB, all levels together.
+    port, open_browser
+        As for :func:`view`.
+
+    Returns
+    -------
+    Viewer
+        It holds the written pyramid, until it is closed and forgotten.
+
+    Raises
+    ------
+    ValueError
+        The tree is larger, or is no pyramid; else as :func:`view`.
+    """
+    check_switches(open_browser=open_browser)
+    port, plan = _parse_port(port), read_plan(tree)
+    check_showable(plan.dtype)
+    _client()  # before the work is done
+    if plan.bytes_written > _MOST_IN_MEMORY:
+        raise ValueError(
+            f"the pyramid has {plan.bytes_written / 2**20:,.0f} MiB, and to be viewed it is written to memory, "
+            f"up to {_MOST_IN_MEMORY // 2**20} MiB; write it with pyramid.to_zarr(store), and look at it with "
+            f"msi_lazy.view(store)"
+        )
+    store = MemoryStore()
+    to_zarr(tree, store)
+    viewer = view(store, port=port, open_browser=open_browser)
+    viewer._what = f"{plan.name!r}, {plan.bytes_written / 2**20:,.1f} MiB written to memory"
+    return viewer
+
+
+def _shown_channels(looks: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Channels that get a layer, by number."""
+    first = sorted(range(len(looks)), key=lambda number: not looks[number]["active"])
+    if len(looks) > MOST_LAYERS:
+        warnings.warn(
+            f"the image has {len(looks)} channels, and {MOST_LAYERS} are shown: those that are active in its omero "
+            f"attributes, then the first; view a part of it, or set 'active' there",
+            stacklevel=3,
+        )
+    return {number: looks[number] for number in sorted(first[:MOST_LAYERS])}
+
+
+def _shown(viewer: Viewer, open_browser: bool) -> Viewer:
+    """Open the page in a thread: a browser in the terminal would hold up the program that called us."""
+    if open_browser:
+        threading.Thread(target=webbrowser.open, args=(viewer.url,), daemon=True).start()
+    return viewer
+
+
+def _parse_port(port: Any) -> int:
+    if isinstance(port, bool) or not isinstance(port, Integral):
+        raise TypeError(f"port must be an integer from 0, which takes a free one, to 65535, not {port!r}")
+    number = int(port)
+    if not 0 <= number <= 65535:
+        raise ValueError(f"port must be from 0, which takes a free one, to 65535, not {number}")
+    return number
+
+
+def _client() -> Contents:
+    """Neuroglancer's files: its package brings them, and need not be imported.
+
+    Raises
+    ------
+    ImportError
+        It is not installed, or came without them.
+    """
+    found = importlib.util.find_spec("neuroglancer")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        client = Path(folder, "static", "client")
+        if (client / "index.html").is_file():
+            return Contents(LocalStore(client, read_only=True))
+    raise ImportError("the viewer is Neuroglancer, which is not installed: pip install 'msi-lazy[view]'")
+
+
+def _source(server: ViewerServer, path: str, group: zarr.Group) -> str:
+    """Neuroglancer's name for an image: its place, then the format."""
+    return f"{server.store_url(path)}|zarr{group.metadata.zarr_format}:"
+
+
+def _label_layers(group: zarr.Group, server: ViewerServer, image: StoredImage) -> list[LabelLayer]:
+    """Label images below the image; those that cannot be shown are left out, with a warning."""
+    target, layers = Target.of(group), []
+    for path in label_paths(target):
+        try:
+            images, attributes = open_image(group, path=path)
+            check_showable(images[0].dtype)
+            _check_units(parse_image(attributes), image)
+            below: Any = group[path]
+        except (FileNotFoundError, KeyError, ValueError) as error:
+            warnings.warn(f"label image {path!r} is not shown: {error}", stacklevel=3)
+            continue
+        source = _source(server, target.below(path), below)
+        layers.append(LabelLayer(path.removeprefix("labels/"), source, label_colors(image_block(below))))
+    return layers
+
+
+def _check_units(labels: StoredImage, image: StoredImage) -> None:
+    """Refuse labels in other units than the image's: Neuroglancer takes a length without a unit for metres.
+
+    Raises
+    ------
+    ValueError
+        A dimension of both has a unit in one of them only, or a length in one and something else in the other.
+    """
+    units = dict(zip(image.dims, image.units, strict=True))
+    for dim, unit in zip(labels.dims, labels.units, strict=True):
+        if dim in units and client_unit(unit, dim)[1] != client_unit(units[dim], dim)[1]:
+            raise ValueError(
+                f"it has the unit {unit!r} along {dim!r}, and the image {units[dim]!r}, so that it has no place in it; "
+                f"write it with the image's axis_units"
+            )

@@ -1,0 +1,1 @@
+"""What level 0 is read from."""

@@ -1,0 +1,151 @@
+"""What tells the samples of an array from any others: what a write that goes on must have been given before.
+
+Numbers in memory are told by their content; what is stored by its place, its metadata and when it was last changed;
+and a Dask graph by its name, which Dask makes from what is in it.  What cannot be told gets an identity that nothing
+else has, so that it is never taken for the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import xarray as xr
+import xxhash
+import zarr
+from dask.base import tokenize
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore, MemoryStore, ObjectStore, ZipStore
+
+from msi_lazy.source.origins import innermost_array, origin_of
+from msi_lazy.source.sources import ChunkReader, MemmapFile, WindowSource
+from msi_lazy.source.views import CroppedArray
+from msi_lazy.storage.place import locate
+
+__all__ = ["content_hash", "identify_stored", "identify_value"]
+
+Identity = dict[str, Any]
+_SLAB_BYTES = 2**24
+"""How much of an array is hashed at once: what is not contiguous is copied."""
+
+
+def identify_stored(value: Any) -> Identity | None:
+    """What a graph holds, if it is stored somewhere: when it was last changed is not in the graph's name."""
+    origin = origin_of(value)
+    if origin is None:
+        return None
+    inner = innermost_array(value)
+    if isinstance(inner, (zarr.Array, MemmapFile)):
+        return identify_value(inner)
+    path = origin.directory
+    return {"place": str(origin)} if path is None or not path.exists() else _identify_file(str(path))
+
+
+def identify_value(value: Any) -> Identity:
+    """Anything that samples can be read from."""
+    if isinstance(value, (ChunkReader, WindowSource)):
+        return identify_value(value.array)
+    if isinstance(value, CroppedArray):
+        return {**identify_value(value.array), "crop": [list(np.ravel(crop).tolist()) for crop in value.crop]}
+    if isinstance(value, MemmapFile):
+        return {**_identify_file(value.filename), "layout": [value.shape, str(value.dtype), value.offset, value.order]}
+    if isinstance(value, np.ndarray):
+        return _identify_numbers(value)
+    if isinstance(value, zarr.Array):
+        metadata = json.dumps(value.metadata.to_dict(), default=str, sort_keys=True).encode()
+        where = {"place": str(locate(value)), "metadata": xxhash.xxh3_64_hexdigest(metadata)}
+        return {**where, "modified": _last_modified(value)}
+    if isinstance(value, xr.Variable):
+        source = value.encoding.get("source")
+        return _identify_adapter(value._data, source if isinstance(source, str) else None)  # ``data`` would load it
+    if type(value).__module__.startswith("xarray."):
+        return _identify_adapter(value, None)
+    filename = getattr(getattr(value, "file", None), "filename", None)  # h5py
+    if isinstance(filename, str):
+        return {**_identify_file(filename), "dataset": str(getattr(value, "name", "")), "shape": list(value.shape)}
+    try:
+        return {"object": tokenize(value, ensure_deterministic=True)}
+    except Exception:  # Dask has an error of its own for it, and pickling what is unknown may raise anything
+        return {"unknown": f"{type(value).__name__} {uuid4().hex}"}
+
+
+def _identify_numbers(array: np.ndarray[Any, Any]) -> Identity:
+    mapped: Any = None
+    below: Any = array
+    while isinstance(below, np.ndarray):  # down to the whole file: a slice of a memory map is one, too
+        mapped = below if isinstance(below, np.memmap) and below.filename is not None else mapped
+        below = below.base
+    if mapped is None or mapped.mode == "c":  # changed in memory only
+        return {"content": content_hash(array), "dtype": str(array.dtype), "shape": list(array.shape)}
+    begin = array.ctypes.data - mapped.ctypes.data + mapped.offset
+    return {**_identify_file(str(mapped.filename)), "layout": [array.shape, str(array.dtype), begin, array.strides]}
+
+
+def content_hash(array: np.ndarray[Any, Any]) -> str:
+    """Hash of an array's samples in C order, whatever their order in memory (XXH3, 128 bits).
+
+    Examples
+    --------
+    >>> array = np.arange(6).reshape(2, 3)
+    >>> content_hash(array) == content_hash(np.asfortranarray(array)), content_hash(array) == content_hash(array + 1)
+    (True, False)
+    """
+    digest = xxhash.xxh3_128()
+    rows = np.atleast_1d(array)
+    step = max(_SLAB_BYTES * len(rows) // max(rows.nbytes, 1), 1)
+    for start in range(0, len(rows), step):
+        digest.update(np.ascontiguousarray(rows[start : start + step]).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _identify_file(filename: str) -> Identity:
+    found = os.stat(filename)
+    return {"place": os.path.realpath(filename), "modified": str(found.st_mtime_ns), "bytes": found.st_size}
+
+
+def _identify_adapter(value: Any, source: str | None) -> Identity:
+    """What xarray opened lazily: what is behind its adapters, and how they index it."""
+    indexed = []
+    inner = value
+    while type(inner).__module__.startswith("xarray.") and hasattr(inner, "array"):
+        indexed.append(tokenize(getattr(getattr(inner, "key", None), "tuple", None)))
+        inner = inner.array
+    name = str(getattr(inner, "variable_name", ""))
+    inner = innermost_array(inner)
+    if isinstance(inner, (zarr.Array, np.ndarray)):
+        found = identify_value(inner)
+    elif source is not None and os.path.exists(source):
+        found = _identify_file(source)
+    else:
+        found = {"unknown": f"{type(inner).__name__} {uuid4().hex}"}
+    return {**found, "variable": name, "indexed": indexed, "shape": list(value.shape)}
+
+
+def _last_modified(array: zarr.Array[Any]) -> str | None:
+    """When the array's metadata was last changed, in whatever words the store has for it, if it has any."""
+    document = "zarr.json" if array.metadata.zarr_format == 3 else ".zarray"
+    store, key = array.store, "/".join(filter(None, (array.path, document)))
+    directory = locate(store).directory
+    try:
+        if directory is not None:
+            return str((directory / key).stat().st_mtime_ns)
+        if isinstance(store, ZipStore):
+            return str(Path(store.path).stat().st_mtime_ns)
+        if isinstance(store, MemoryStore):
+            return f"in memory, {uuid4().hex}"  # nothing tells what is in it
+        if isinstance(store, FsspecStore):
+            place = f"{store.path.rstrip('/')}/{key}" if store.path else key
+            found = sync(store.fs._info(place))  # what fsspec's asynchronous file systems offer
+            known = (found.get(word) for word in ("ETag", "etag", "LastModified", "mtime", "created"))
+            return next((str(value) for value in known if value), None)
+        if isinstance(store, ObjectStore):
+            head: Any = import_module("obstore").head(store.store, key)
+            return str(head.get("e_tag") or head.get("last_modified"))
+    except (OSError, NotImplementedError):
+        return None
+    return None

@@ -1,0 +1,201 @@
+"""Where level 0 comes from: something that a block can cut its window out of, or a Dask array.
+
+A Dask array that is only a view of something sliceable (``from_array``, ``from_zarr``, xarray's
+chunked backends) is unwrapped, so that blocks read at their own size and not a task per stored chunk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from mmap import mmap
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+import zarr
+from dask.array.core import getter, normalize_chunks
+
+from msi_lazy.plan.block_names import naming_samples
+from msi_lazy.source.views import CroppedArray, find_view
+from msi_lazy.storage.arrays import reopen_array
+
+if TYPE_CHECKING:
+    from msi_lazy.plan.windows import Window
+
+__all__ = [
+    "ChunkReader",
+    "DaskSource",
+    "MemmapFile",
+    "WindowSource",
+    "as_dask_source",
+    "find_source",
+    "is_in_memory",
+    "lazy_array",
+]
+
+Chunks = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class WindowSource:
+    """Something sliceable: an array, a Zarr array, a lazy xarray variable, an HDF5 dataset."""
+
+    array: Any
+    """What is sliced."""
+    token: str
+    """Identifies the pixels in task names."""
+    chunks: Chunks | None
+    """Chunks it is stored in, per dimension, if it has any."""
+    lock: Any = False
+    """Lock to hold while reading, as Dask's ``from_array`` takes it."""
+
+    def read(self, window: Window) -> np.ndarray[Any, Any]:
+        """Samples of ``window``."""
+        slices = tuple(slice(interval.start, interval.stop) for interval in window)
+        with naming_samples("reading the source", slices):
+            if isinstance(self.array, xr.Variable):
+                return np.asarray(self.array[slices].values)
+            return np.asarray(getter(self.array, slices, lock=self.lock))
+
+
+@dataclass(frozen=True)
+class MemmapFile:
+    """A memory-mapped array by its file, so that it is sent to workers as a name and not as its pixels."""
+
+    filename: str
+    """The file."""
+    shape: tuple[int, ...]
+    """Shape of the array."""
+    dtype: np.dtype[Any]
+    """Its dtype."""
+    offset: int
+    """Bytes before it in the file."""
+    order: Literal["C", "F"]
+    """Order of its dimensions."""
+
+    def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:
+        mapped = np.memmap(self.filename, self.dtype, "r", self.offset, self.shape, self.order)
+        return np.array(mapped[key])
+
+    @classmethod
+    def of(cls, array: np.ndarray[Any, Any]) -> MemmapFile | None:
+        """The file behind ``array``, if the whole of it is a plain view of one."""
+        mapped: Any = array
+        while isinstance(mapped.base, np.ndarray):
+            mapped = mapped.base
+        if not isinstance(mapped, np.memmap) or mapped.filename is None or not isinstance(mapped.base, mmap):
+            return None
+        if mapped.mode == "c":  # what was changed is in memory only
+            return None
+        same = (array.shape, array.dtype, array.strides) == (mapped.shape, mapped.dtype, mapped.strides)
+        if not same or array.ctypes.data != mapped.ctypes.data:
+            return None
+        order: Literal["C", "F"] = "C" if mapped.flags.c_contiguous else "F"
+        return cls(str(mapped.filename), mapped.shape, mapped.dtype, mapped.offset, order)
+
+
+@dataclass(frozen=True)
+class ChunkReader:
+    """A sliceable array for Dask to read chunk by chunk, which says which samples could not be read."""
+
+    array: Any
+    """What is sliced."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return tuple(self.array.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Its number of dimensions."""
+        return len(self.array.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Its dtype."""
+        found: np.dtype[Any] = self.array.dtype
+        return found
+
+    def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:
+        with naming_samples("reading the source", key):
+            return np.asarray(self.array[key])
+
+
+@dataclass(frozen=True)
+class DaskSource:
+    """A Dask array of unknown making: its blocks are rechunked."""
+
+    array: da.Array
+    """The array."""
+
+    @property
+    def token(self) -> str:
+        """Identifies the pixels in task names."""
+        return str(self.array.name)
+
+    @property
+    def chunks(self) -> Chunks:
+        """Its own chunks."""
+        return tuple(map(tuple, self.array.chunks))
+
+
+def find_source(image: xr.DataArray) -> WindowSource | DaskSource:
+    """Find what the pixels of ``image`` can be read from; nothing is read.
+
+    Raises
+    ------
+    ValueError
+        A Dask array whose chunks have unknown lengths.
+    """
+    if image.chunks is not None:
+        if any(np.isnan(length) for lengths in image.chunks for length in lengths):
+            raise ValueError("the Dask array has chunks of unknown length; call its compute_chunk_sizes() first")
+        return _unwrap(image.data) or DaskSource(image.data)
+    variable = image.variable
+    if is_in_memory(variable):
+        return WindowSource(MemmapFile.of(variable.values) or variable.values, uuid4().hex, None)
+    stored = variable.encoding.get("preferred_chunks") or {}
+    chunks = [stored.get(dim, n) for dim, n in variable.sizes.items()]
+    return WindowSource(variable, uuid4().hex, normalize_chunks(chunks, variable.shape) if stored else None)
+
+
+def as_dask_source(image: xr.DataArray, source: WindowSource) -> DaskSource:
+    """The same pixels as a Dask array in the chunks they are stored in, each decoded once, to be rechunked."""
+    if image.chunks is None:
+        return DaskSource(image.chunk(dict(zip(image.dims, source.chunks or image.shape, strict=True))).data)
+    if isinstance(source.array, CroppedArray):
+        return DaskSource(image.data)
+    # Dask's own name for it would differ from process to process, by what the codec pipeline is made of
+    name = f"pyramid-chunks-{source.token}"
+    return DaskSource(da.from_array(ChunkReader(source.array), chunks=source.chunks, lock=source.lock, name=name))
+
+
+def lazy_array(image: xr.DataArray) -> da.Array:
+    """The pixels of ``image`` as a Dask array; a lazily opened one is not loaded."""
+    if image.chunks is None:
+        image = image.chunk("auto")
+    array: da.Array = image.data
+    return array
+
+
+def is_in_memory(variable: xr.Variable) -> bool:
+    """Whether the pixels are in memory; xarray has no public question for a lazy backend array."""
+    return bool(variable._in_memory)
+
+
+def _unwrap(array: da.Array) -> WindowSource | None:
+    """What ``array`` is a plain chunked view of, or ``None`` where that is not certain."""
+    view = find_view(array)
+    if view is None or not (view.plain or isinstance(view.array, np.ndarray)):  # some other kind of array
+        return None
+    wrapped = view.array
+    if isinstance(wrapped, zarr.Array):
+        wrapped = reopen_array(wrapped)
+    elif isinstance(wrapped, np.ndarray):
+        wrapped = MemmapFile.of(wrapped) or wrapped
+    if any(crop != (0, n) for crop, n in zip(view.crop, view.array.shape, strict=True)):
+        wrapped = CroppedArray(wrapped, view.crop)
+    return WindowSource(wrapped, str(array.name), view.stored_chunks, view.lock)

@@ -1,0 +1,1 @@
+"""Places, arrays, ledgers.  Alone in opening Zarr."""

@@ -1,0 +1,78 @@
+"""Opening arrays with the codec pipeline that suits them: Rust ``zarrs`` where it can, else zarr-python's."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from zarr.storage import FsspecStore, LocalStore
+
+from msi_lazy.storage.place import locate
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
+__all__ = ["is_lossless", "open_array", "reopen_array", "runs_in_rust"]
+
+_RUST_PIPELINE = "zarrs.ZarrsCodecPipeline"
+_RUST_CODECS = {
+    2: frozenset({"Blosc", "Zstd", "GZip"}),
+    3: frozenset({"BytesCodec", "BloscCodec", "ZstdCodec", "GzipCodec", "Crc32cCodec", "ShardingCodec"}),
+}
+"""Names of the codec classes, by Zarr version."""
+_RUST_KINDS = "biuf"
+_CONFIGURING = Lock()
+"""Held while zarr is configured for one opening: threads that did it together would leave it so."""
+
+
+def open_array(store: Store, path: str, mode: Any = "r+", write_empty_chunks: bool = False) -> zarr.Array[Any]:
+    """Open an array, with the Rust pipeline if the array is on its list.
+
+    The pipeline is chosen for this one array: it is configured around the opening only, and an array
+    keeps it through pickling.  With ``write_empty_chunks``, chunks of nothing but the fill value are stored
+    too: by zarr-python, as ``zarrs`` leaves them out whatever it is told.
+    """
+    array = zarr.open_array(store, path=path, mode=mode)
+    return array.with_config({"write_empty_chunks": True}) if write_empty_chunks else reopen_array(array)
+
+
+def reopen_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
+    """The same array with the pipeline that suits it; its own if none suits better."""
+    store = _local_store(array.store)
+    if store is None or not runs_in_rust(array):
+        return array
+    with _CONFIGURING, zarr.config.set({"codec_pipeline.path": _RUST_PIPELINE}):
+        mode = "r" if array.read_only else "r+"
+        return zarr.open_array(store, path=array.path, mode=mode, zarr_format=array.metadata.zarr_format)
+
+
+def runs_in_rust(array: zarr.Array[Any]) -> bool:
+    """Whether store, dtype and codecs of an array are on the list of the ``zarrs`` pipeline."""
+    metadata = array.metadata
+    if _local_store(array.store) is None:
+        return False
+    if array.dtype.kind not in _RUST_KINDS or array.dtype.itemsize not in (1, 2, 4, 8) or not array.dtype.isnative:
+        return False
+    if metadata.zarr_format == 3:
+        codecs: tuple[Any, ...] = metadata.codecs
+    elif metadata.filters or metadata.order != "C" or metadata.fill_value is None:
+        return False
+    else:
+        codecs = (metadata.compressor,) if metadata.compressor is not None else ()
+    return all(type(codec).__name__ in _RUST_CODECS[metadata.zarr_format] for codec in codecs)
+
+
+def is_lossless(codecs: Any) -> bool:
+    """Whether ``codecs``, one or several, or none, are known to give back what they were given."""
+    several = codecs if isinstance(codecs, (list, tuple)) else [codecs]
+    known = _RUST_CODECS[2] | _RUST_CODECS[3]
+    return all(codec is None or type(codec).__name__ in known for codec in several)
+
+
+def _local_store(store: Store) -> LocalStore | None:
+    """The store as one of local files, if it is one; Dask's ``from_zarr`` opens a path through fsspec."""
+    if isinstance(store, LocalStore):
+        return store
+    directory = locate(store).directory if isinstance(store, FsspecStore) else None
+    return None if directory is None else LocalStore(directory, read_only=store.read_only)

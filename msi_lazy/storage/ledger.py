@@ -1,0 +1,185 @@
+"""The ledger of a write: which blocks are stored, kept beside the data until the image is complete.
+
+The marks are those of a Zarr array of one byte per block in chunks of one, so that each is a key of its own: nothing
+is shared, and nothing locked.  The attributes of another array hold the fingerprint of the write.  Both go when the
+image's attributes have been written, as the last act; while they are there, and the attributes are not, the image is
+unfinished.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore, LocalStore, MemoryStore
+
+from msi_lazy.storage.target import ZARR_DOCUMENTS, quietly
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from msi_lazy.storage.target import Target
+
+__all__ = [
+    "LEDGER",
+    "LEDGER_ARRAY",
+    "StoredLedger",
+    "child_names",
+    "empty_group",
+    "is_partial",
+    "nested_groups",
+    "remove_partial_files",
+]
+
+LEDGER = ".msi_lazy-unfinished"
+"""Where the ledger is below the image's group; no node itself, so that consolidated metadata do not list it."""
+LEDGER_ARRAY = f"{LEDGER}/blocks"
+"""Path of the array that stands for it: its attributes say what is written; the marks lie beside it."""
+_PARTIAL = ".partial"
+"""How zarr-python ends the names of local files that are being written."""
+_PARTIAL_NAME = re.compile(rf".+\.[0-9a-f]{{32}}\{_PARTIAL}")
+_MARK = b"\1"
+State = Literal["clearing", "storing"]
+"""What the write was at: emptying the group, or storing the image."""
+
+
+@dataclass(frozen=True)
+class StoredLedger:
+    """The ledger of one write."""
+
+    target: Target
+    """Group of the image."""
+    run: str
+    """What tells the marks of this write, resumed or not, from those of any other at the same place."""
+
+    @property
+    def marks(self) -> str:
+        """Path of the marks in the store."""
+        return self.target.below(f"{LEDGER}/{self.run}")
+
+    def begin(self, fingerprint: Mapping[str, Any], blocks: int, state: State, nested: Sequence[str] = ()) -> None:
+        """Store the fingerprint, and say that the write is at ``state``; no block is marked then.
+
+        Parameters
+        ----------
+        fingerprint
+            What the write is bound to.
+        blocks
+            How many there are to mark.
+        state
+            What it is at.
+        nested
+            Groups below the image's that are to be emptied.
+        """
+        attributes = {"state": state, "run": self.run, "nested": list(nested), "fingerprint": dict(fingerprint)}
+        if state == "storing":
+            for name in child_names(self.target, LEDGER):
+                if f"{LEDGER}/{name}" != LEDGER_ARRAY:
+                    sync(self.target.store.delete_dir(self.target.below(f"{LEDGER}/{name}")))
+        sync(self.target.store.set(f"{self.target.below(LEDGER_ARRAY)}/zarr.json", _array_document(blocks, attributes)))
+        self.hold_marks(blocks)
+
+    def hold_marks(self, blocks: int) -> None:
+        """Store the metadata of the array that the marks belong to, for stores that hold nothing else."""
+        if isinstance(self.target.store, LocalStore):
+            (self.target.store.root / self.marks / "c").mkdir(parents=True, exist_ok=True)
+        sync(self.target.store.set(f"{self.marks}/zarr.json", _array_document(blocks, {})))
+
+    def mark(self, number: int) -> None:
+        """Note that all chunks of block ``number`` are stored."""
+        store, key = self.target.store, f"{self.marks}/c/{number}"
+        if isinstance(store, LocalStore):  # at once, where zarr would wait for its own thread among busy ones
+            (store.root / key).write_bytes(_MARK)
+        else:
+            sync(store.set(key, default_buffer_prototype().buffer.from_bytes(_MARK)))
+
+    def marked(self) -> frozenset[int]:
+        """Numbers of the blocks that are marked."""
+        names = child_names(self.target, f"{LEDGER}/{self.run}/c")
+        return frozenset(int(name) for name in names if name.isdigit())  # not what a kill left half written
+
+    def remove(self) -> None:
+        """Remove the ledger: its marks first, so that what is left of it says that all is to be stored again."""
+        sync(self.target.store.delete_dir(self.marks))
+        sync(self.target.store.delete(f"{self.target.below(LEDGER_ARRAY)}/zarr.json"))
+        sync(self.target.store.delete_dir(self.target.below(LEDGER)))
+
+
+def _array_document(blocks: int, attributes: dict[str, Any]) -> Any:
+    """Metadata of an array with a byte for each block."""
+    made: dict[str, Any] = {}
+    zarr.create_array(
+        MemoryStore(made),
+        shape=(blocks,),
+        chunks=(1,),
+        dtype="uint8",
+        compressors=None,
+        fill_value=0,
+        attributes=attributes,
+    )
+    return made["zarr.json"]
+
+
+def child_names(target: Target, path: str = "") -> list[str]:
+    """Names of what is directly below ``path`` in the target's group."""
+    store = target.store
+    if isinstance(store, FsspecStore):
+        store.fs.invalidate_cache()  # what other processes stored is not in its listings
+
+    async def names() -> list[str]:
+        return [name async for name in store.list_dir(target.below(path))]
+
+    return [name.rstrip("/").rpartition("/")[2] for name in sync(names())]
+
+
+def nested_groups(target: Target) -> list[str]:
+    """Paths of all groups below a target's, which may be images of their own."""
+    try:
+        with quietly():
+            group = zarr.open_group(target.store, path=target.path or None, mode="r", use_consolidated=False)
+            return [path for path, node in group.members(max_depth=None) if isinstance(node, zarr.Group)]
+    except Exception:  # what is half deleted, or broken, is no image any more
+        return []
+
+
+def empty_group(target: Target, nested: Sequence[str] = ()) -> None:
+    """Delete all in a group but the ledger.
+
+    The metadata of the group itself, and of those ``nested`` in it, go first, so that nothing that is half deleted
+    opens as an image.
+    """
+    store = target.store
+
+    async def delete(name: str) -> None:
+        key = target.below(name)
+        if isinstance(store, LocalStore) and (store.root / key).is_symlink():
+            (store.root / key).unlink()  # and not what it leads to
+            return
+        if await store.exists(key):
+            await store.delete(key)
+        if not (isinstance(store, LocalStore) and (store.root / key).is_file()):
+            await store.delete_dir(key)
+
+    for path in ("", *nested):
+        for document in ZARR_DOCUMENTS:
+            sync(store.delete(target.below("/".join(filter(None, (path, document))))))
+    for name in child_names(target):
+        if name != LEDGER:
+            sync(delete(name))
+
+
+def remove_partial_files(directory: Path) -> None:
+    """Remove what a kill left of local files that zarr-python was writing."""
+    for path in directory.rglob(f"*{_PARTIAL}"):
+        if is_partial(path):
+            path.unlink(missing_ok=True)
+
+
+def is_partial(path: Path) -> bool:
+    """Whether a path is that of a file that zarr-python was writing, by its name."""
+    return _PARTIAL_NAME.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()

@@ -1,0 +1,227 @@
+"""Opening the arrays of a stored image, lazily."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+import zarr
+from dask.array.core import normalize_chunks
+from xarray.backends import ZarrStore
+from zarr.errors import ContainsArrayError
+
+from msi_lazy.arguments.checks import check_store
+from msi_lazy.axes import Axis, axis_coordinate, axis_kind
+from msi_lazy.ngff.parse_attributes import StoredImage, StoredLevel, parse_image
+from msi_lazy.storage.arrays import open_array
+from msi_lazy.storage.codecs import refuse_pickles
+from msi_lazy.storage.unfinished import naming_unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping
+
+__all__ = ["open_image"]
+
+_BLOCK_BYTES = 64 * 2**20
+_XARRAYS_OWN = ("_ARRAY_DIMENSIONS", "_FillValue", "coordinates")
+_PIXELS = "biufc"
+"""Dtype kinds (NumPy's letters) of an image."""
+_LONGEST_AXIS = 2**24
+"""Samples along an axis, at most: its coordinate is held in memory, and looked through."""
+_MOST_BYTES = 2**60
+"""Bytes of a level, at most."""
+_MOST_BLOCKS = 2**22
+"""Blocks along an axis, at most: Dask lists the length of each."""
+
+
+def open_image(
+    store: Any, storage_options: Mapping[str, Any] | None = None, path: str = ""
+) -> tuple[list[xr.DataArray], dict[str, Any]]:
+    """Open the image in the group at ``path``: the image of every level, and the group's attributes.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no Zarr group at ``store``.
+    TypeError
+        ``store`` is no store.
+    UnfinishedImageError
+        A write of the image died, or is still running.
+    ValueError
+        The group holds no OME-Zarr image, or one that contradicts itself, or cannot be read.
+    """
+    check_store(store, storage_options)
+    with naming_unfinished(store, storage_options, path):
+        group = _open_group(store, path, dict(storage_options) if storage_options else None)
+        with _reading("the attributes of the group"):
+            attributes = dict(group.attrs)
+        stored = parse_image(attributes)
+    dims = _tree_dims(stored)
+    name = stored.name if stored.name and "/" not in stored.name and stored.name not in dims else "image"
+    while name in dims:
+        name += "_"
+    return [_open_level(group, stored, level, name, dims) for level in stored.levels], attributes
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Make one error of whatever zarr, xarray and NumPy raise on a document that is broken."""
+    try:
+        yield
+    except OSError:  # the file or the network is at fault, not what is written
+        raise
+    except Exception as error:
+        raise ValueError(f"{what} cannot be read: {error!r}; repair it, or write the image again") from error
+
+
+def _open_group(store: Any, path: str, options: dict[str, Any] | None) -> zarr.Group:
+    if isinstance(store, zarr.Group):
+        if not path:
+            return store
+        store = store.store_path
+    try:
+        with _reading(f"the metadata of the group {path!r} in {store}" if path else f"the metadata of {store}"):
+            return zarr.open_group(store, path=path or None, mode="r", storage_options=options)
+    except FileNotFoundError:
+        where = f"{path!r} in {store}" if path else str(store)
+        raise FileNotFoundError(
+            f"there is no Zarr group at {where}; give the path or URL of an OME-Zarr image"
+        ) from None
+    except ValueError as error:
+        if not isinstance(error.__cause__, ContainsArrayError):
+            raise
+        raise ValueError(
+            f"{store} is a Zarr array, not the group of an OME-Zarr image; "
+            f"wrap it with to_spatial_image(zarr.open_array(...))"
+        ) from None
+
+
+def _tree_dims(stored: StoredImage) -> tuple[str, ...]:
+    """Names of the dimensions in a tree: those stored, but where the name would hide the axis's type."""
+    dims = list(stored.dims)
+    for position, kind in enumerate(stored.kinds):
+        if kind is None or axis_kind(dims[position], dims) == kind:
+            continue
+        usual = {"time": ("t",), "channel": ("c",), "space": ("z", "y", "x")}.get(kind, ())
+        free = [name for name in usual if name not in dims]
+        if free:
+            dims[position] = free[0]
+    return tuple(dims)
+
+
+def _open_level(
+    group: zarr.Group, stored: StoredImage, level: StoredLevel, name: str, dims: tuple[str, ...]
+) -> xr.DataArray:
+    path = "/".join(filter(None, (group.path, level.path)))
+    try:
+        with _reading(f"the metadata of level {level.path!r}"):
+            array = open_array(group.store, path, mode="r")
+            attrs = {key: value for key, value in array.attrs.items() if key not in _XARRAYS_OWN}
+    except FileNotFoundError:
+        raise ValueError(f"the image lists a level {level.path!r}, and there is no array at that path") from None
+    _check_array(array, stored, level)
+    with _reading(f"the chunks of level {level.path!r}"):
+        stored_in = array.shards or array.chunks
+        chunks = normalize_chunks("auto", array.shape, _BLOCK_BYTES, array.dtype, previous_chunks=stored_in)
+        data = da.from_array(array, chunks=chunks, inline_array=False)
+    coords = _coordinates(group, stored, level, dims, array)
+    coords.pop(name, None)  # the image has this name
+    image = xr.DataArray(data, dims=dims, coords=coords, name=name, attrs=attrs)
+    image.encoding["chunks"] = array.chunks
+    return image
+
+
+def _check_array(array: zarr.Array[Any], stored: StoredImage, level: StoredLevel) -> None:
+    """Refuse an array that is no level of the image, or that metadata blow up beyond what can be handled."""
+    refuse_pickles(array)
+    if array.ndim != len(stored.dims):
+        raise ValueError(
+            f"level {level.path!r} has {array.ndim} dimensions, but the image lists the axes {stored.dims}"
+        )
+    if array.dtype.kind not in _PIXELS:
+        raise ValueError(f"level {level.path!r} holds values of dtype {array.dtype}, and those of an image are numbers")
+    if not all(0 < n <= _LONGEST_AXIS for n in array.shape):
+        raise ValueError(
+            f"level {level.path!r} has the shape {array.shape}; axes have from 1 to {_LONGEST_AXIS:,} samples"
+        )
+    nbytes = prod(array.shape) * array.dtype.itemsize
+    if nbytes > _MOST_BYTES or min(max(array.shape), nbytes // _BLOCK_BYTES) > _MOST_BLOCKS:
+        raise ValueError(f"level {level.path!r} has the shape {array.shape}, which is more than can be cut into blocks")
+
+
+def _coordinates(
+    group: zarr.Group, stored: StoredImage, level: StoredLevel, dims: tuple[str, ...], array: zarr.Array[Any]
+) -> dict[Hashable, xr.Variable]:
+    """Coordinates of a level: what xarray stored beside its array, and grids where there is none."""
+    lengths = dict(zip(dims, array.shape, strict=True))
+    beside: dict[Hashable, xr.Variable] = {}  # names, dates and attributes that OME-Zarr cannot hold
+    if dims == stored.dims:
+        beside = _coordinates_beside(group, level.path, lengths)
+    coords: dict[Hashable, xr.Variable] = {}
+    for position, dim in enumerate(dims):
+        unit = stored.units[position]
+        kind = axis_kind(dim, dims)
+        axis = Axis(dim, kind, lengths[dim], level.scale[position], level.translation[position])
+        grid = axis_coordinate(axis, {"units": unit} if unit else {})
+        if axis.kind == "channel" and dim not in beside and len(stored.channels) == axis.length:
+            coords[dim] = xr.Variable((dim,), np.array(stored.channels, dtype=object))
+            continue
+        coords[dim] = beside.pop(dim, grid)
+        _warn_of_contradiction(coords[dim], grid, axis, level.path)
+    return coords | {name: beside[name] for name in sorted(beside, key=str)}
+
+
+def _warn_of_contradiction(coordinate: xr.Variable, grid: xr.Variable, axis: Axis, path: str) -> None:
+    """Warn where a level's coordinate is not where the OME-Zarr attributes say: other readers go by those."""
+    if axis.kind != "space" or coordinate is grid or coordinate.dtype.kind not in "iuf":
+        return
+    if abs(float(coordinate.values[0]) - float(grid.values[0])) > axis.scale / 100:
+        warnings.warn(
+            f"level {path!r}: the coordinate {axis.name!r} begins at {coordinate.values[0]}, the OME-Zarr attributes "
+            f"say {grid.values[0]}; the coordinate is used.  Was an edited tree written without pyramid.refresh()?",
+            stacklevel=5,
+        )
+
+
+def _coordinates_beside(group: zarr.Group, path: str, lengths: Mapping[str, int]) -> dict[Hashable, xr.Variable]:
+    """Coordinates that xarray stored in the group of the level's array, if it has a group of its own.
+
+    Those that have not the ``lengths`` of the level are left out before they are read.
+    """
+    parent = path.rpartition("/")[0]
+    if not parent:
+        return {}
+    where = "/".join(filter(None, (group.path, parent)))
+    fault: Exception | None = None
+    arrays: dict[str, zarr.Array[Any]] = {}
+    with _reading(f"what lies beside level {path!r}"):
+        try:
+            opened = ZarrStore.open_group(group.store, mode="r", group=where, consolidated=False)
+            arrays = {key: node for key, node in opened.members.items() if isinstance(node, zarr.Array)}
+        except FileNotFoundError:
+            return {}
+        except (KeyError, ValueError) as error:
+            fault = error
+    if fault is not None:
+        warnings.warn(f"what lies beside level {path!r} is left out, coordinates too: {fault}", stacklevel=6)
+        return {}
+    for array in arrays.values():
+        refuse_pickles(array)
+    others = [key for key, array in arrays.items() if not set(array.shape) <= set(lengths.values())]
+    with _reading(f"the coordinates beside level {path!r}"):
+        try:
+            dataset = xr.open_dataset(opened, chunks=None, drop_variables=others)
+        except (KeyError, ValueError):  # another tool's group, which is no xarray dataset
+            return {}
+        fitting = {
+            name: coordinate.variable
+            for name, coordinate in dataset.coords.items()
+            if all(lengths.get(str(dim)) == n for dim, n in coordinate.sizes.items())
+            and (name not in lengths or coordinate.dims == (name,))
+        }
+        return {name: variable.load() if variable.ndim < 2 else variable for name, variable in fitting.items()}

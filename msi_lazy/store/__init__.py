@@ -1,1 +1,0 @@
-"""Stores: creating, writing, opening.  The one room that writes Zarr and computes."""

@@ -1,0 +1,1 @@
+"""Plan and arrays to an ``xarray.DataTree``, and back; selections and edits of trees."""

@@ -1,0 +1,112 @@
+"""Plan and arrays to an ``xarray.DataTree``, with the coordinates and attributes of every level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from msi_lazy.axes import axis_coordinate
+from msi_lazy.tree.read_plan import level_images, read_plan
+from msi_lazy.tree.root_attributes import channel_block, ome_attributes, root_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
+
+
+__all__ = ["ROOT_NAME", "build_tree", "refresh", "stack_levels", "transpose_tree"]
+
+ROOT_NAME = "multiscales"
+_IMAGE_KEYS = ("multiscales", "omero", "image-label")
+"""Where version 0.4 keeps what version 0.5 keeps under ``ome``."""
+
+
+def build_tree(plan: PyramidPlan, arrays: Sequence[Any], image: xr.DataArray) -> xr.DataTree:
+    """Tree of ``plan`` whose levels hold ``arrays``, with the coordinates and attributes of ``image``."""
+    nodes = {"/": xr.Dataset(attrs=root_attributes(plan, channel_block({}, image, plan)))}
+    for level, array in zip(plan.levels, arrays, strict=True):
+        coords = _level_coords(plan, level, image)
+        variable = xr.Variable(image.dims, array, dict(image.attrs), {"chunks": level.chunks})
+        nodes[level.name] = xr.Dataset({plan.name: variable}, coords, dict(image.attrs))
+    return xr.DataTree.from_dict(nodes, name=ROOT_NAME)
+
+
+def stack_levels(images: Sequence[xr.DataArray], attributes: Mapping[str, Any]) -> xr.DataTree:
+    """Tree of the levels of a stored image, with the attributes of its group in the form of version 0.5."""
+    ome = attributes.get("ome")
+    if not isinstance(ome, Mapping):
+        ome = {key: attributes[key] for key in _IMAGE_KEYS if key in attributes}
+    others = {key: value for key, value in attributes.items() if key not in ("ome", *_IMAGE_KEYS)}
+    nodes = {"/": xr.Dataset(attrs={**others, "ome": ome})}
+    nodes |= {f"scale{number}": image.to_dataset(promote_attrs=True) for number, image in enumerate(images)}
+    return refresh(xr.DataTree.from_dict(nodes, name=ROOT_NAME))
+
+
+def refresh(tree: xr.DataTree) -> xr.DataTree:
+    """Tree whose root attributes say what its levels are now; what else they said is kept."""
+    plan = read_plan(tree, check_nesting=False)
+    others = {key: value for key, value in tree.attrs.items() if key != "ome"}
+    stamped = root_attributes(plan, channel_block(tree.attrs, level_images(tree)[0], plan)).get("ome")
+    ome = {**ome_attributes(tree.attrs), **stamped} if stamped else None
+    stamped_tree = tree.copy(deep=False)
+    stamped_tree.attrs = {**others, **({"ome": ome} if ome else {})}
+    return stamped_tree
+
+
+def _level_coords(plan: PyramidPlan, level: LevelPlan, image: xr.DataArray) -> dict[Hashable, xr.Variable]:
+    """Coordinates of one level: the image's own where no sample moved, else the level's grid."""
+    fixed = {
+        axis.name for axis, n in zip(plan.axes, level.shape, strict=True) if n == axis.length
+    }  # a factor above 1 always shortens an axis, but for a length of 1, which no factor fits
+    coords: dict[Hashable, xr.Variable] = {
+        name: _storable(coord.variable) for name, coord in image.coords.items() if set(coord.dims) <= fixed
+    }
+    for dim, axis in enumerate(plan.axes):
+        attrs = image.coords[axis.name].attrs if axis.name in image.coords else {}
+        if axis.regular and not (axis.name in fixed and axis.name in coords):
+            grid = replace(axis, length=level.shape[dim], scale=level.scale[dim], translation=level.translation[dim])
+            coords[axis.name] = axis_coordinate(grid, attrs)
+        elif axis.kind == "channel":
+            continue  # a mean of names is no name, and a mean of numbers that are names neither
+        elif axis.name not in fixed and image.coords[axis.name].dtype.kind in "iufmM":
+            positions = _positions(plan, level, dim)
+            coords[axis.name] = xr.Variable((axis.name,), _between(image.coords[axis.name].values, positions), attrs)
+    return coords
+
+
+def _storable(coordinate: xr.Variable) -> xr.Variable:
+    """``coordinate`` with names as variable-length strings; fixed-length ones are not in Zarr v3's specification."""
+    if coordinate.dtype.kind != "U":
+        return coordinate
+    return xr.Variable(coordinate.dims, coordinate.values.astype(object), coordinate.attrs)
+
+
+def _positions(plan: PyramidPlan, level: LevelPlan, dim: int) -> np.ndarray[Any, Any]:
+    """Where the samples of ``level`` lie along ``dim``, in samples of level 0."""
+    axis = plan.axes[dim]
+    start = (level.translation[dim] - axis.translation) / axis.scale
+    return start + np.arange(level.shape[dim]) * (level.scale[dim] / axis.scale)
+
+
+def _between(values: np.ndarray[Any, Any], positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Uneven numbers or dates at fractional positions, linearly between neighbours."""
+    if values.dtype.kind in "iu":
+        values = values.astype(float)  # differences of unsigned integers would wrap
+    lower = np.floor(positions).astype(int).clip(0, len(values) - 1)
+    upper = (lower + 1).clip(0, len(values) - 1)
+    between: np.ndarray[Any, Any] = values[lower] + (values[upper] - values[lower]) * (positions - lower)
+    return between
+
+
+def transpose_tree(tree: xr.DataTree, dims: Sequence[str]) -> xr.DataTree:
+    """Tree with the dimensions of every image in the order ``dims``; lazy."""
+    nodes = {node.path: node.to_dataset(inherit=False) for node in tree.subtree}
+    for number, image in enumerate(level_images(tree)):
+        path = f"/scale{number}"
+        nodes[path] = nodes[path].assign({image.name: image.transpose(*dims)})
+    return xr.DataTree.from_dict(nodes, name=tree.name)

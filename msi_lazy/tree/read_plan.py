@@ -1,0 +1,184 @@
+"""The plan of a tree, which carries none: geometry from its coordinates and attributes, stages from its Dask graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from msi_lazy.arguments.factors import parse_chunks
+from msi_lazy.axes import Axis, read_axes
+from msi_lazy.graph.stage_layers import find_works
+from msi_lazy.ngff.parse_attributes import StoredImage, parse_image
+from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
+from msi_lazy.plan.reading import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msi_lazy.graph.block_tasks import StageWork
+
+__all__ = ["level_images", "read_plan"]
+
+_AGREEMENT = 1e-6
+"""Largest difference, in samples, between stored and coordinate geometry that counts as none."""
+
+
+def level_images(tree: xr.DataTree) -> list[xr.DataArray]:
+    """The image of every scale, from ``scale0`` down.
+
+    Raises
+    ------
+    TypeError
+        It is no tree.
+    ValueError
+        The tree has no ``scale0``, a scale is missing, or one holds no image.
+    """
+    if not isinstance(tree, xr.DataTree):
+        raise TypeError(
+            f"a pyramid is an xarray.DataTree, as to_multiscale and open_multiscale make it, not {type(tree).__name__}"
+        )
+    if "scale0" not in tree.children:
+        raise ValueError(f"not a pyramid: the tree has no node 'scale0', only {sorted(tree.children)}")
+    known = [name for name in tree.children if name.startswith("scale") and name[5:].isdigit()]
+    names = sorted(known, key=lambda name: int(name[5:]))
+    if names != [f"scale{number}" for number in range(len(names))]:
+        raise ValueError(f"not a pyramid: its scales are {names}, and some are missing in between")
+    images = []
+    for name in names:
+        dataset = tree.children[name].to_dataset(inherit=False)
+        candidates = [variable for variable in dataset.data_vars.values() if variable.ndim]
+        if len(candidates) != 1:
+            raise ValueError(f"node {name!r} holds {len(candidates)} image variables; a scale holds one")
+        images.append(candidates[0])
+    if len({image.name for image in images}) > 1:
+        raise ValueError(f"the scales hold variables of different names: {[image.name for image in images]}")
+    return images
+
+
+def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
+    """Plan of a tree as it is now, edits and all; no pixel is read.
+
+    Raises
+    ------
+    ValueError
+        The tree is no pyramid, or its levels no longer show the same extent.
+    """
+    images = level_images(tree)
+    stored = _stored_image(tree)
+    axes = [_true_axes(image, stored, number) for number, image in enumerate(images)]
+    for number in range(1, len(axes) if check_nesting else 0):
+        _check_nests(axes[0], axes[number], number)
+    works = _matching_works(find_works([image.data for image in images if image.chunks is not None]), images)
+    levels = tuple(_read_level(number, image, axes) for number, image in enumerate(images))
+    reading = works[0].reading if works else Reading(False, images[0].size)
+    kwargs = stored.metadata.get("kwargs") if stored else None
+    kept = str(kwargs.get("boundary", "unknown")) if isinstance(kwargs, Mapping) else "unknown"
+    return PyramidPlan(
+        name=str(images[0].name),
+        axes=axes[0],
+        levels=levels,
+        stages=tuple(work.stage for work in works),
+        reading=reading,
+        method=works[0].method.name if works else (stored.method or "" if stored else ""),
+        boundary=works[0].boundary if works else kept,
+        block_bytes=works[0].block_bytes if works else 0,
+        notes=works[0].notes if works else (),
+        nodata=works[0].nodata if works else None,
+        provenance=stored.metadata if stored and stored.metadata and not works else None,
+    )
+
+
+def _stored_image(tree: xr.DataTree) -> StoredImage | None:
+    """What the root's ``ome`` attributes say, if they say anything readable."""
+    try:
+        return parse_image({str(key): value for key, value in tree.attrs.items()})
+    except ValueError:
+        return None
+
+
+def _true_axes(image: xr.DataArray, stored: StoredImage | None, number: int) -> tuple[Axis, ...]:
+    """Axes of a level: its coordinates decide; where the attributes agree, theirs are exact.
+
+    A single coordinate has no spacing, so there the attributes fill in.
+    """
+    axes = read_axes(image)
+    if stored is None or number >= len(stored.levels):
+        return axes
+    level = stored.levels[number]
+    found = []
+    for axis in axes:
+        if axis.name in stored.dims and axis.regular:
+            dim = stored.dims.index(axis.name)
+            scale, translation = level.scale[dim], level.translation[dim]
+            known = axis.length == 1 and "spacing" not in image.coords[axis.name].attrs
+            same_scale = known or abs(axis.scale - scale) * axis.length <= _AGREEMENT * scale
+            if scale > 0 and same_scale and abs(axis.translation - translation) <= _AGREEMENT * scale:
+                axis = replace(axis, scale=scale, translation=translation)
+            elif known and scale > 0:
+                axis = replace(axis, scale=scale)
+        found.append(axis)
+    return tuple(found)
+
+
+def _check_nests(finest: tuple[Axis, ...], axes: tuple[Axis, ...], number: int) -> None:
+    """Refuse a level that does not cover the image as a level of its pyramid would."""
+    if [axis.name for axis in finest] != [axis.name for axis in axes]:
+        raise ValueError(
+            f"scale{number} has dims {tuple(a.name for a in axes)}, scale0 {tuple(a.name for a in finest)}"
+        )
+    for fine, coarse in zip(finest, axes, strict=True):
+        if not (fine.regular and coarse.regular):
+            continue
+        begins = (coarse.translation - coarse.scale / 2) - (fine.translation - fine.scale / 2)
+        longer = coarse.length * coarse.scale - fine.length * fine.scale
+        if max(abs(begins), abs(longer)) > coarse.scale * (1 + _AGREEMENT) or coarse.length > fine.length:
+            raise ValueError(
+                f"scale{number} no longer nests in scale0 along {fine.name!r}: it has {coarse.length} samples of "
+                f"{coarse.scale:g} from {coarse.translation:g}, scale0 {fine.length} of {fine.scale:g} from "
+                f"{fine.translation:g}; edit every level alike, or rebuild the pyramid from the edited scale0"
+            )
+
+
+def _matching_works(works: tuple[StageWork, ...], images: Sequence[xr.DataArray]) -> tuple[StageWork, ...]:
+    """``works`` if together they make these very levels, else none."""
+    written = [level for work in works for level in work.stage.written]
+    if written != list(range(len(images))):
+        return ()
+    for work in works:
+        for level in work.stage.written:
+            if work.stage.extents[level - work.stage.first] != images[level].shape:
+                return ()
+            if images[level].chunks != work.stage.block_chunks(level):
+                return ()
+    return works
+
+
+def _read_level(number: int, image: xr.DataArray, axes: Sequence[tuple[Axis, ...]]) -> LevelPlan:
+    here = axes[number]
+    finer = axes[max(number - 1, 0)]
+    factors = []
+    for coarse, fine in zip(here, finer, strict=True):
+        ratio = coarse.scale / fine.scale if coarse.regular else fine.length / coarse.length
+        factors.append(max(round(ratio), 1) if isfinite(ratio) else 1)
+    return LevelPlan(
+        number=number,
+        shape=image.shape,
+        dtype=image.dtype,
+        chunks=_disk_chunks(image, here),
+        blocks=image.shape if image.chunks is None else tuple(lengths[0] for lengths in image.chunks),
+        factors=tuple(factors),
+        scale=tuple(axis.scale for axis in here),
+        translation=tuple(axis.translation for axis in here),
+    )
+
+
+def _disk_chunks(image: xr.DataArray, axes: tuple[Axis, ...]) -> tuple[int, ...]:
+    """Chunk shape that the variable's encoding asks for, else the default."""
+    asked: Any = image.encoding.get("chunks")
+    if isinstance(asked, tuple) and len(asked) == image.ndim:
+        return tuple(map(min, asked, image.shape))
+    return parse_chunks(None, axes)

@@ -1,0 +1,81 @@
+"""What the root of a tree says of its levels after an edit, the look of channels included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from msi_lazy.axes import axis_kind
+from msi_lazy.ngff.parse_attributes import parse_image
+from msi_lazy.tree.build_tree import refresh
+from msi_lazy.tree.map_levels import dims_of, level_along
+from msi_lazy.tree.read_plan import level_images, read_plan
+from msi_lazy.tree.root_attributes import ome_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    import numpy as np
+
+__all__ = ["name_channels", "order_channels", "restamp"]
+
+
+def restamp(edited: xr.DataTree) -> xr.DataTree:
+    """``edited`` with root attributes that are true of it, where it is a pyramid."""
+    pyramid = _pyramid_of(edited)
+    if pyramid is None:
+        return edited
+    others = {
+        key: value for key, value in ome_attributes(edited.attrs).items() if key not in ("multiscales", "version")
+    }
+    read_plan(pyramid, check_nesting=False)
+    try:
+        edited.attrs = refresh(pyramid).attrs
+    except ValueError:  # levels that are edited one by one contradict each other for a while
+        edited.attrs = {key: value for key, value in edited.attrs.items() if key != "ome"}
+    if others and "ome" not in edited.attrs:  # how a channel looks holds in any order of dimensions
+        edited.attrs["ome"] = others
+    return edited
+
+
+def _pyramid_of(tree: xr.DataTree) -> xr.DataTree | None:
+    """``tree`` if its levels hold one image; if they hold more, the image that the root's attributes speak of."""
+    try:
+        level_images(tree)
+        return tree
+    except ValueError:
+        pass
+    try:
+        name = parse_image({str(key): value for key, value in tree.attrs.items()}).name
+        nodes = {path: node.to_dataset()[[name]] for path, node in tree.children.items() if name in node.data_vars}
+        pyramid = xr.DataTree.from_dict({"/": xr.Dataset(attrs=tree.attrs), **nodes}, name=tree.name)
+        level_images(pyramid)
+        return pyramid
+    except ValueError:
+        return None
+
+
+def order_channels(tree: xr.DataTree, dim: Hashable, positions: np.ndarray[Any, Any]) -> None:
+    """Let the root's attributes follow channels to other places."""
+    channels = _channels(tree, dim)
+    if channels:
+        known = [position for position in positions if 0 <= position < len(channels)]
+        tree.attrs["ome"]["omero"]["channels"] = [dict(channels[position]) for position in known]
+
+
+def name_channels(tree: xr.DataTree, dim: Hashable) -> None:
+    """Let the root's attributes call channels by their new names."""
+    channels = _channels(tree, dim)
+    names = level_along(dim, tree)[dim].values if channels else ()
+    for channel, name in zip(channels, names, strict=False):
+        channel["label"] = str(name)
+
+
+def _channels(tree: xr.DataTree, dim: Hashable) -> list[dict[str, Any]]:
+    """What the root's attributes say of each channel, if ``dim`` is that of the channels."""
+    omero, dims = ome_attributes(tree.attrs).get("omero"), dims_of(tree)
+    channels = omero.get("channels") if isinstance(omero, dict) else None
+    if not isinstance(channels, list) or not all(isinstance(channel, dict) for channel in channels):
+        return []
+    return channels if dim in dims and axis_kind(str(dim), dims) == "channel" else []

@@ -1,0 +1,186 @@
+"""The right scale for a physical window: which level has the spacing that is asked for, and which samples of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil, floor, inf, isfinite, isnan, nan
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from msi_lazy.tree.read_plan import level_images, read_plan
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from msi_lazy.axes import Axis
+    from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
+
+__all__ = ["fitting_level", "level_for", "select_window"]
+
+_ROUNDING = 1e-6
+"""Share of a sample by which positions and spacings may be off, and still count as the same."""
+
+
+def level_for(tree: xr.DataTree, spacing: float | Mapping[str, float]) -> str:
+    """Name of the coarsest level whose samples lie no wider apart than ``spacing``; no pixel is read.
+
+    Parameters
+    ----------
+    tree
+        A pyramid.
+    spacing
+        Distance between neighbouring samples, in the units of the coordinates: a number for all spatial dimensions, or
+        one for each that matters, as in ``{"x": 0.5}``.
+
+    Returns
+    -------
+    str
+        Such as ``"scale2"``.  The finest level, ``"scale0"``, where even that is coarser.
+
+    Raises
+    ------
+    TypeError
+        ``spacing`` is no number, and no mapping of numbers by dimension.
+    ValueError
+        It is not positive and finite, or names a dimension that is none of space; or the tree is no pyramid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from msi_lazy import to_multiscale, to_spatial_image
+    >>> image = to_spatial_image(np.zeros((64, 64), np.uint8), scale={"y": 0.5, "x": 0.5})
+    >>> level_for(to_multiscale(image, [2, 2, 2]), 2.5)
+    'scale2'
+    """
+    plan = read_plan(tree)
+    return plan.levels[fitting_level(plan, _parse_spacing(plan, spacing))].name
+
+
+def select_window(
+    tree: xr.DataTree, indexers: Mapping[Any, Any] | None, spacing: Any, by_name: Mapping[str, Any]
+) -> xr.DataArray:
+    """Window of the level that ``spacing`` asks for; see :meth:`msi_lazy.PyramidAccessor.sel`, which says the rest."""
+    plan = read_plan(tree)
+    number = 0 if spacing is None else fitting_level(plan, _parse_spacing(plan, spacing))
+    chosen = _merge(indexers, by_name)
+    unknown = [name for name in chosen if name not in plan.dims]
+    if unknown:
+        raise ValueError(f"the image has no dimension {unknown[0]!r}; it has {plan.dims}")
+    image = level_images(tree)[number]
+    level = plan.levels[number]
+    spatial, others = {}, {}
+    for name, wanted in chosen.items():
+        dim = plan.dims.index(name)
+        if plan.axes[dim].is_spatial:
+            spatial[name] = _samples(plan.axes[dim], level, dim, wanted)
+        else:
+            others[name] = wanted
+    return _select_others(image, others).isel(spatial)
+
+
+def _merge(indexers: Mapping[Any, Any] | None, by_name: Mapping[str, Any]) -> dict[Any, Any]:
+    if indexers is None:
+        return dict(by_name)
+    if not isinstance(indexers, Mapping):
+        raise TypeError(f"indexers must be a dict by dimension, such as {{'x': slice(0, 10)}}, not {indexers!r}")
+    twice = [name for name in indexers if name in by_name]
+    if twice:
+        raise ValueError(f"what is selected along {twice[0]!r} is given twice: in indexers, and by name; give one")
+    return {**indexers, **by_name}
+
+
+def fitting_level(plan: PyramidPlan, spacing: Mapping[int, float], finest: int = 0) -> int:
+    """Number of the coarsest level, from ``finest`` on, that is no coarser than ``spacing``; ``finest`` if none is.
+
+    ``spacing`` is by number of the dimension.
+    """
+    fine = [
+        level.number
+        for level in plan.levels[finest:]
+        if all(level.scale[dim] <= most * (1 + _ROUNDING) for dim, most in spacing.items())
+    ]
+    return max(fine, default=finest)
+
+
+def _parse_spacing(plan: PyramidPlan, spacing: Any) -> dict[int, float]:
+    """Spacing by number of the dimension."""
+    space = {axis.name: number for number, axis in enumerate(plan.axes) if axis.is_spatial}
+    if not isinstance(spacing, Mapping):
+        spacing = dict.fromkeys(space, spacing)
+    elif not spacing:
+        raise ValueError(f"spacing names no dimension; name some of {tuple(space)}, or give one number for all")
+    found = {}
+    for name, most in spacing.items():
+        if name not in space:
+            raise ValueError(f"spacing has {name!r}, which is no spatial dimension of the image; it has {tuple(space)}")
+        if isinstance(most, bool) or not isinstance(most, Real):
+            raise TypeError(f"spacing must be a number, or a dict of numbers by dimension, not {most!r}")
+        found[space[name]] = _to_float(most)
+        if not (isfinite(found[space[name]]) and found[space[name]] > 0):
+            raise ValueError(f"spacing must be positive and finite, not {_short(most)}")
+    return found
+
+
+def _samples(axis: Axis, level: LevelPlan, dim: int, wanted: Any) -> int | slice:
+    """Samples of ``level`` along a dimension of space that lie, as far as they reach, in what is ``wanted``."""
+    scale, length = level.scale[dim], level.shape[dim]
+    begin, end = level.extent(dim)
+    unit = f" {axis.unit}" if axis.unit else ""
+    extent = f"the image reaches from {begin:g} to {end:g}{unit} along {axis.name!r} on {level.name}"
+    if not isinstance(wanted, slice):
+        position = (_parse_position(axis, wanted) - begin) / scale
+        if not -_ROUNDING <= position <= length + _ROUNDING:
+            raise ValueError(f"{axis.name}={wanted!r} is outside of the image: {extent}")
+        return min(max(floor(position), 0), length - 1)
+    if wanted.step is not None:
+        raise ValueError(
+            f"{axis.name}={wanted!r} has a step, which is not known here; give spacing for a coarser level"
+        )
+    low = begin if wanted.start is None else _parse_position(axis, wanted.start)
+    high = end if wanted.stop is None else _parse_position(axis, wanted.stop)
+    if wanted.start is not None and wanted.stop is not None and low > high:
+        raise ValueError(f"{axis.name}={wanted!r} ends before it begins; coordinates ascend")
+    first = floor((low - begin) / scale + _ROUNDING)
+    stop = ceil((high - begin) / scale - _ROUNDING)
+    if wanted.start is not None and wanted.stop is not None:  # narrower than the rounding: the sample it begins in
+        first = min(first, length - 1) if (high - begin) / scale <= length + _ROUNDING else first
+        stop = max(stop, first + 1)
+    first, stop = max(first, 0), min(stop, length)
+    if first >= stop:
+        raise ValueError(f"{axis.name}={wanted!r} is outside of the image: {extent}")
+    return slice(first, stop)
+
+
+def _parse_position(axis: Axis, value: Any) -> float:
+    position = nan if isinstance(value, bool) or not isinstance(value, Real) else _to_float(value)
+    if isnan(position):
+        raise TypeError(
+            f"{axis.name} is space: give a position or a slice of positions, such as slice(10, 20.5), not {value!r}"
+        )
+    if not isfinite(position):
+        raise ValueError(f"{axis.name} must be finite, not {_short(value)}; leave an end of a slice open with None")
+    return position
+
+
+def _to_float(value: Any) -> float:
+    """``value``, a real number; one that no float can hold is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return inf
+
+
+def _short(value: Any) -> str:
+    """A number in a message: Python refuses to write out long integers."""
+    return f"a number of {value.bit_length()} bits" if isinstance(value, int) else repr(value)
+
+
+def _select_others(image: xr.DataArray, chosen: Mapping[str, Any]) -> xr.DataArray:
+    """Channels and times, as xarray selects them."""
+    for name, wanted in chosen.items():
+        try:
+            image = image.sel({name: wanted})
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            there = image[name].values.tolist() if name in image.coords else f"numbers below {image.sizes[name]}"
+            raise KeyError(f"there is no {wanted!r} along {name!r}; it has {there}") from error
+    return image

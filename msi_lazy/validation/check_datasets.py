@@ -1,0 +1,120 @@
+"""Rules for the datasets of a multiscale image: where their arrays are, and where their samples lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from msi_lazy.validation.metadata import as_float, check_format
+from msi_lazy.validation.nodes import open_array_at
+
+if TYPE_CHECKING:
+    import zarr
+
+    from msi_lazy.validation.check_axes import StoredAxes
+    from msi_lazy.validation.checks import Checks
+    from msi_lazy.validation.metadata import Field
+
+__all__ = ["Level", "check_dataset", "check_transformations"]
+
+Vector = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One dataset, as far as it could be read."""
+
+    checks: Checks
+    """Checks of its array."""
+    array: zarr.Array[Any] | None
+    """Its array; ``None`` where there is none, or one with another number of dimensions than axes."""
+    scale: Vector | None
+    """Spacing along each axis; ``None`` where it is faulty."""
+    translation: Vector | None
+    """Position of the first sample along each axis; zeros where none is given, ``None`` where it is faulty."""
+
+
+def check_dataset(dataset: Field, group: zarr.Group, axes: StoredAxes | None, version: str) -> Level:
+    """Check a dataset: its array, and its transformations."""
+    ndim = len(axes.names) if axes else None
+    scale, translation = check_transformations(dataset, ndim)
+    path = dataset.member("path", "string")
+    if path is None:
+        return Level(dataset.checks, None, scale, translation)
+    checks = dataset.checks.at(path.value)
+    try:
+        array = open_array_at(group, path.value)
+    except (FileNotFoundError, ValueError) as error:
+        checks.hold("dataset-opens", False, f"{path.where}: {error}; write the array, or correct the path")
+        return Level(checks, None, scale, translation)
+    checks.hold("dataset-opens", True, "")
+    _check_array(checks, array, axes, version)
+    return Level(checks, None if ndim is not None and array.ndim != ndim else array, scale, translation)
+
+
+def _check_array(checks: Checks, array: zarr.Array[Any], axes: StoredAxes | None, version: str) -> None:
+    """Check what the metadata of an array say."""
+    check_format(checks, version, array.metadata.zarr_format)
+    if axes is not None:
+        fault = f"the array has {array.ndim} dimensions, and the image lists {len(axes.names)} axes; make them agree"
+        fits = checks.hold("dataset-dimensions", array.ndim == len(axes.names), fault)
+        if fits and version == "0.5" and array.metadata.zarr_format == 3:
+            names = array.metadata.dimension_names
+            fault = f"the array's dimension_names are {names}, and must be the axes {axes.names}; write them so"
+            checks.hold("dimension-names", names == axes.names, fault)
+    if version == "0.4" and array.metadata.zarr_format == 2:
+        separator = array.metadata.dimension_separator
+        fault = f"keys of chunks are written with {separator!r}, and must be with '/'; write the array again so"
+        checks.hold("chunk-separator", separator == "/", fault)
+
+
+def check_transformations(
+    holder: Field, ndim: int | None, required: bool = True
+) -> tuple[Vector | None, Vector | None]:
+    """Check the transformations of a dataset, or those of the whole image.
+
+    Returns
+    -------
+    scale, translation
+        ``None`` where faulty; ones and zeros where it has none and needs none.
+    """
+    checks, where = holder.checks, f"{holder.where}.coordinateTransformations"
+    if not required and holder.value.get("coordinateTransformations") is None:
+        return (1.0,) * (ndim or 0), (0.0,) * (ndim or 0)
+    listed = holder.listed("coordinateTransformations", "object")
+    if listed is None:
+        return None, None
+    kinds = [kind.value for transformation in listed if (kind := transformation.member("type", "string"))]
+    if len(kinds) != len(listed):
+        return None, None
+    fault = (
+        f"{where} has the types {kinds}; it must have exactly one scale, then at most one translation, and no other "
+        f"type: merge them into those"
+    )
+    if not checks.hold("transformations-form", kinds in (["scale"], ["scale", "translation"]), fault):
+        return None, None
+    scale = _check_vector(listed[0], "scale", ndim)
+    if scale is not None:
+        sound = all(isfinite(number) and number > 0 for number in scale)
+        fault = f"{where}: the scale is {list(scale)}; each number must be positive and finite: write the true spacing"
+        scale = scale if checks.hold("scale-positive", sound, fault) else None
+    if len(listed) == 1:
+        return scale, (0.0,) * (ndim or 0)
+    translation = _check_vector(listed[1], "translation", ndim)
+    if translation is not None:
+        fault = f"{where}: the translation is {list(translation)}; each number must be finite"
+        translation = translation if checks.hold("translation-finite", all(map(isfinite, translation)), fault) else None
+    return scale, translation
+
+
+def _check_vector(transformation: Field, kind: str, ndim: int | None) -> Vector | None:
+    """Check the numbers of a transformation."""
+    numbers = transformation.listed(kind, "number")
+    if numbers is None:
+        return None
+    vector = tuple(as_float(number.value) for number in numbers)
+    if ndim is None:
+        return None  # there is nothing to hold its length against
+    fault = f"{transformation.where}.{kind} has {len(vector)} numbers, and there are {ndim} axes; give one for each"
+    return vector if transformation.checks.hold("transformation-length", len(vector) == ndim, fault) else None

@@ -1,0 +1,145 @@
+"""What a group is, and the rules for collections of images: a series, a plate, a well."""
+
+from __future__ import annotations
+
+import itertools
+import reprlib
+from typing import TYPE_CHECKING
+
+from msi_lazy.validation.check_image import check_image
+from msi_lazy.validation.check_labels import check_dtypes, check_image_label, check_labels, check_labels_below
+from msi_lazy.validation.metadata import Metadata, read_metadata
+from msi_lazy.validation.nodes import open_group_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import zarr
+
+    from msi_lazy.validation.check_chunks import Decode
+    from msi_lazy.validation.checks import Checks
+
+__all__ = ["check_hierarchy"]
+
+_LAYOUT = "bioformats2raw.layout"
+
+
+def check_hierarchy(group: zarr.Group, checks: Checks, decode: Decode) -> None:
+    """Check a group, and what is below it: an image with its labels, labels, or a collection of images."""
+    metadata = read_metadata(group, checks)
+    if metadata is None:
+        return
+    known = {
+        "multiscales": _check_image,
+        "plate": _check_plate,  # which may have a layout of bioformats2raw besides
+        "well": _check_well,
+        _LAYOUT: _check_collection,
+        "labels": _check_labels,
+    }
+    found = next((check for name, check in known.items() if name in metadata), None)
+    fault = (
+        f"{metadata.fields.where} has none of {', '.join(map(repr, known))}; give the path of an image, or write its "
+        f"metadata"
+    )
+    checks.hold("ome-metadata", found is not None, fault)
+    if found is not None:
+        found(group, metadata, decode)
+
+
+def _check_image(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
+    """Check an image and its labels; it may be a label image itself."""
+    pyramid = check_image(group, metadata, decode)
+    if "image-label" in metadata:
+        check_image_label(group, metadata)
+        if pyramid is not None:
+            check_dtypes(pyramid)
+    check_labels_below(group, pyramid, metadata, decode)
+
+
+def _check_collection(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
+    """Check a bioformats2raw collection: every image of its series."""
+    checks = metadata.fields.checks
+    layout = metadata.fields.value[_LAYOUT]
+    fault = f"{metadata.fields.where}[{_LAYOUT!r}] is {reprlib.repr(layout)}; it must be the number 3"
+    checks.hold("collection-layout", layout == 3 and not isinstance(layout, bool), fault)
+    series = _read_series(group, metadata)
+    if series is None:
+        series = list(_numbered(group))
+        checks.hold("collection-images", bool(series), "there is no image '0'; a collection has images '0', '1', ...")
+    for path in series:
+        _check_listed_image(group, path, metadata, decode)
+
+
+def _check_plate(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
+    """Check the images of every well of a plate."""
+    plate = metadata.fields.member("plate", "object")
+    for well in (plate and plate.listed("wells", "object")) or ():
+        path = well.member("path", "string")
+        below = path and _open_listed(group, path.value, metadata)
+        if below:
+            _check_well(*below, decode)
+
+
+def _check_well(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
+    """Check the images of a well, its fields of view."""
+    well = metadata.fields.member("well", "object")
+    for image in (well and well.listed("images", "object")) or ():
+        path = image.member("path", "string")
+        if path:
+            _check_listed_image(group, path.value, metadata, decode)
+
+
+def _check_labels(labels: zarr.Group, metadata: Metadata, decode: Decode) -> None:
+    """Check labels without their image."""
+    check_labels(labels, metadata, None, decode)
+
+
+def _check_listed_image(group: zarr.Group, path: str, metadata: Metadata, decode: Decode) -> None:
+    """Check an image that a collection lists."""
+    below = _open_listed(group, path, metadata)
+    if below is None:
+        return
+    image, found = below
+    fault = "it is listed as an image, and has no 'multiscales'; write it as an image, or correct the list"
+    if found.fields.checks.hold("collection-images", "multiscales" in found, fault):
+        _check_image(image, found, decode)
+
+
+def _open_listed(group: zarr.Group, path: str, metadata: Metadata) -> tuple[zarr.Group, Metadata] | None:
+    """Open a group that a collection lists, if it is there, and of a version that is known."""
+    checks = metadata.fields.checks.at(path)
+    try:
+        below = open_group_at(group, path)
+    except (FileNotFoundError, ValueError) as error:
+        checks.hold("collection-images", False, f"{path!r} is listed: {error}; write it, or correct the list")
+        return None
+    found = read_metadata(below, checks, metadata.version)
+    return None if found is None else (below, found)
+
+
+def _read_series(group: zarr.Group, metadata: Metadata) -> list[str] | None:
+    """Paths of the images, if the group ``OME`` lists them."""
+    checks = metadata.fields.checks.at("OME")
+    try:
+        about = open_group_at(group, "OME")
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        checks.hold("group-opens", False, f"{error}; repair its metadata, or remove it")
+        return None
+    found = read_metadata(about, checks, metadata.version)
+    series = found.fields.member("series", "list", required=False) if found else None
+    paths = series.elements("string") if series else None
+    return None if paths is None else [path.value for path in paths]
+
+
+def _numbered(group: zarr.Group) -> Iterator[str]:
+    """Paths of the images that are numbered from 0 on."""
+    for number in itertools.count():
+        try:
+            open_group_at(group, str(number))
+        except FileNotFoundError:
+            return
+        except ValueError:
+            pass  # it is there, and has a finding when it is checked
+        yield str(number)

@@ -1,0 +1,102 @@
+"""Rules for a group that is a multiscale image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msi_lazy.validation.check_axes import StoredAxes, check_axes
+from msi_lazy.validation.check_chunks import Decode, check_chunks
+from msi_lazy.validation.check_datasets import Level, check_dataset, check_transformations
+from msi_lazy.validation.check_levels import check_levels
+from msi_lazy.validation.check_omero import check_omero
+
+if TYPE_CHECKING:
+    import zarr
+
+    from msi_lazy.validation.metadata import Field, Kind, Metadata
+
+__all__ = ["Pyramid", "check_image"]
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """A multiscale image, as far as it could be read."""
+
+    axes: StoredAxes | None
+    """Its axes; ``None`` where they are faulty."""
+    levels: tuple[Level, ...]
+    """Its levels, in the order in which they are listed."""
+
+
+def check_image(group: zarr.Group, metadata: Metadata, decode: Decode) -> Pyramid | None:
+    """Check the multiscale images of a group, and return the first one: readers take it if nobody chooses."""
+    fields = metadata.fields
+    listed = fields.listed("multiscales", "object")
+    if listed is None:
+        return None
+    fault = f"{fields.where}.multiscales is empty; it lists the images of the group: add one"
+    fields.checks.hold("multiscales-listed", bool(listed), fault)
+    pyramids = [_check_multiscale(multiscale, group, metadata.version, decode) for multiscale in listed]
+    first = pyramids[0] if pyramids else None
+    check_omero(fields, metadata.version, _count_channels(first))
+    return first
+
+
+def _check_multiscale(multiscale: Field, group: zarr.Group, version: str, decode: Decode) -> Pyramid | None:
+    if version == "0.4" and not _check_version(multiscale):
+        return None
+    axes = check_axes(multiscale)
+    method = _check_description(multiscale)
+    check_transformations(multiscale, len(axes.names) if axes else None, required=False)
+    listed = multiscale.listed("datasets", "object")
+    if listed is None:
+        return Pyramid(axes, ())
+    fault = f"{multiscale.where}.datasets is empty; it lists the levels of the image: add one"
+    multiscale.checks.hold("datasets-listed", bool(listed), fault)
+    levels = tuple(check_dataset(dataset, group, axes, version) for dataset in listed)
+    check_levels(levels, axes.names if axes else (), method)
+    for level in levels:
+        if level.array is not None:
+            check_chunks(level.checks, level.array, decode)
+    return Pyramid(axes, levels)
+
+
+def _check_version(multiscale: Field) -> bool:
+    """Check the version that 0.4 has in each multiscale image; whether it can be checked further."""
+    checks, stated = multiscale.checks, multiscale.value.get("version")
+    fault = f"{multiscale.where} has no 'version'; it should be '0.4': add it"
+    if not checks.hold("version-stated", stated is not None, fault):
+        return True
+    fault = (
+        f"{multiscale.where}.version is {stated!r:.40}; outside of 'ome', '0.4' can be checked: nothing else of this "
+        f"image was"
+    )
+    return checks.hold("version-known", stated == "0.4", fault)
+
+
+def _check_description(multiscale: Field) -> str | None:
+    """Check what the image says of itself, and return the method of downsampling, if it names one."""
+    values = {}
+    kinds: tuple[tuple[str, Kind, str], ...] = (
+        ("name", "string", "a name"),
+        ("type", "string", "the method of downsampling"),
+        ("metadata", "object", "details of the method"),
+    )
+    for name, kind, meaning in kinds:
+        member = multiscale.member(name, kind, required=False)
+        fault = f"{multiscale.where} has no {name!r}; {meaning} should be there: add it"
+        multiscale.checks.hold(f"multiscale-{name}", multiscale.value.get(name) is not None, fault)
+        values[name] = None if member is None else member.value
+    return values["type"]
+
+
+def _count_channels(pyramid: Pyramid | None) -> int | None:
+    """Number of channels, ``None`` where the metadata or the array are too faulty to tell."""
+    if pyramid is None or pyramid.axes is None:
+        return None
+    position = pyramid.axes.channel
+    if position is None:
+        return 1
+    arrays = [level.array for level in pyramid.levels if level.array is not None]
+    return int(arrays[0].shape[position]) if arrays else None

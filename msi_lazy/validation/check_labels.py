@@ -1,0 +1,186 @@
+"""Rules for label images, and for the group that lists them."""
+
+from __future__ import annotations
+
+import posixpath
+import reprlib
+from typing import TYPE_CHECKING, Any
+
+from msi_lazy.validation.check_image import Pyramid, check_image
+from msi_lazy.validation.metadata import Field, Metadata, holds_image, is_integer, read_metadata
+from msi_lazy.validation.nodes import open_group_at, open_group_in_store
+
+if TYPE_CHECKING:
+    import zarr
+
+    from msi_lazy.validation.check_chunks import Decode
+
+__all__ = ["check_dtypes", "check_image_label", "check_labels", "check_labels_below"]
+
+
+def check_labels_below(image: zarr.Group, pyramid: Pyramid | None, metadata: Metadata, decode: Decode) -> None:
+    """Check the labels of an image, if it has any."""
+    checks = metadata.fields.checks.at("labels")
+    try:
+        labels = open_group_at(image, "labels")
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        checks.hold("group-opens", False, f"{error}; repair its metadata, or remove it")
+        return
+    found = read_metadata(labels, checks, metadata.version)
+    if found is not None:
+        check_labels(labels, found, pyramid, decode)
+
+
+def check_labels(labels: zarr.Group, metadata: Metadata, pyramid: Pyramid | None, decode: Decode) -> None:
+    """Check the group of the labels, and every label image that it lists.
+
+    Parameters
+    ----------
+    labels, metadata
+        The group, and its metadata.
+    pyramid
+        The image that the labels belong to, if it is known.
+    decode
+        Which chunks to read.
+    """
+    fields = metadata.fields
+    paths = fields.listed("labels", "string")
+    for path in paths or ():
+        checks = fields.checks.at(path.value)
+        try:
+            label = open_group_at(labels, path.value)
+        except (FileNotFoundError, ValueError) as error:
+            checks.hold("label-opens", False, f"{path.where}: {error}; write the label image, or correct the list")
+            continue
+        checks.hold("label-opens", True, "")
+        found = read_metadata(label, checks, metadata.version)
+        if found is not None:
+            _check_label(label, found, pyramid, decode)
+    if metadata.version == "0.5" and paths is not None:
+        unlisted = sorted(_label_images(labels) - {path.value.strip("/").split("/")[0] for path in paths})
+        fault = f"{', '.join(map(repr, unlisted))} not listed in {fields.where}.labels; readers do not find it: add it"
+        fields.checks.hold("label-listed", not unlisted, fault)
+
+
+def _check_label(label: zarr.Group, metadata: Metadata, image: Pyramid | None, decode: Decode) -> None:
+    """Check one label image, alone and against its image."""
+    fields = metadata.fields
+    checks = fields.checks
+    check_image_label(label, metadata)
+    fault = "the group is listed as a label image, and has no 'multiscales'; write it as an image, or correct the list"
+    if not checks.hold("label-multiscales", "multiscales" in metadata, fault):
+        return
+    pyramid = check_image(label, metadata, decode)
+    if pyramid is None:
+        return
+    check_dtypes(pyramid)
+    if image is None or not image.levels or not pyramid.levels:
+        return
+    fault = (
+        f"the label image has {len(pyramid.levels)} levels, and its image {len(image.levels)}; downsample it as often"
+    )
+    checks.hold("label-levels", len(pyramid.levels) == len(image.levels), fault)
+    for number, (labelled, level) in enumerate(zip(pyramid.levels, image.levels, strict=False)):
+        shape, expected = _sizes(pyramid, number), _sizes(image, number)
+        if labelled.array is None or level.array is None or not shape or not expected:
+            continue
+        unlike = {name: n for name, n in shape.items() if n not in (1, expected.get(name, n))}
+        fault = (
+            f"level {number} has the sizes {unlike}, and its image {expected}; along each axis they should be equal, "
+            f"or 1: label the image itself, or crop the labels to it"
+        )
+        labelled.checks.hold("label-shape", not unlike, fault)
+
+
+def check_dtypes(pyramid: Pyramid) -> None:
+    """Check that a label image holds integers."""
+    for level in pyramid.levels:
+        if level.array is not None:
+            fault = f"the array has dtype {level.array.dtype}; labels are integers, of 8 to 64 bits: cast them"
+            level.checks.hold("label-dtype", level.array.dtype.kind in "iu", fault)
+
+
+def check_image_label(label: zarr.Group, metadata: Metadata) -> None:
+    """Check what ``image-label`` says of the values, and of the source."""
+    fields = metadata.fields
+    about = fields.member("image-label", "object", required=False)
+    absent = fields.value.get("image-label") is None
+    missing = ["'image-label'"] if absent else []
+    if about is not None:
+        missing = [repr(name) for name in ("version", "colors") if about.value.get(name) is None]
+        about.member("version", "string", required=False)
+        colors = about.listed("colors", "object", required=False) or []
+        _check_colors(about, colors)
+        for entry in about.listed("properties", "object", required=False) or ():
+            _check_value(entry)
+        _check_source(label, about)
+    if absent or about is not None:
+        fault = f"the label image has no {' and no '.join(missing)}; version and colors should be there: add them"
+        fields.checks.hold("image-label", not missing, fault)
+
+
+def _check_colors(about: Field, colors: list[Field]) -> None:
+    values: list[Any] = []
+    for color in colors:
+        if _check_value(color):
+            values.append(color.value["label-value"])
+        rgba = color.value.get("rgba")
+        if rgba is not None:
+            sound = isinstance(rgba, list) and len(rgba) == 4 and all(is_integer(n) and 0 <= n <= 255 for n in rgba)
+            fault = f"{color.where}.rgba is {reprlib.repr(rgba)}; it must be four integers from 0 to 255"
+            color.checks.hold("label-rgba", sound, fault)
+    twice = sorted({value for value in values if values.count(value) > 1})
+    fault = f"{about.where}.colors has more than one color for {reprlib.repr(twice)}; keep one of each"
+    about.checks.hold("label-value-unique", not twice, fault)
+
+
+def _check_value(entry: Field) -> bool:
+    value = entry.value.get("label-value")
+    fault = f"{entry.where}.label-value is {reprlib.repr(value)}; each entry must have an integer there"
+    return entry.checks.hold("label-value", is_integer(value), fault)
+
+
+def _check_source(label: zarr.Group, about: Field) -> None:
+    """Check that the source image is where its path leads, if that is within the store."""
+    source = about.member("source", "object", required=False)
+    image = None if source is None else source.member("image", "string", required=False)
+    if image is None:
+        return
+    checks, text = about.checks, reprlib.repr(image.value)
+    relative = "://" not in image.value and not image.value.startswith("/")
+    fault = f"{image.where} is {text}; it must be a relative path, '../../' for the image above the labels"
+    target = posixpath.normpath(posixpath.join(label.path, image.value))
+    if not relative:
+        checks.hold("label-source", False, fault)
+    elif target != ".." and not target.startswith("../"):  # else it is above what was opened
+        fault = f"{image.where} is {text}, and no image is there; '../../' is the image above the labels: correct it"
+        checks.hold("label-source", _is_image(label, "" if target == "." else target), fault)
+
+
+def _is_image(neighbour: zarr.Group, path: str) -> bool:
+    """Whether an image is at a path in the store."""
+    try:
+        return holds_image(open_group_in_store(neighbour, path))
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _sizes(pyramid: Pyramid, number: int) -> dict[str, int]:
+    """Sizes of a level along time and space, by the names of the axes."""
+    array = pyramid.levels[number].array
+    if array is None or pyramid.axes is None:
+        return {}
+    axes = zip(pyramid.axes.names, pyramid.axes.kinds, array.shape, strict=True)
+    return {name: int(n) for name, kind, n in axes if kind in ("time", "space")}
+
+
+def _label_images(labels: zarr.Group) -> set[str]:
+    """Names of the groups right below that are images; none where the store cannot list, or one cannot be read."""
+    if not labels.store.supports_listing:
+        return set()
+    try:
+        return {name for name, group in labels.groups() if holds_image(group)}
+    except Exception:  # whatever malformed metadata may raise; those that are listed have a finding of their own
+        return set()

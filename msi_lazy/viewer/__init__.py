@@ -1,5 +1,0 @@
-"""Looking at a stored image in a browser: an HTTP server on this machine alone, and Neuroglancer."""
-
-from msi_lazy.viewer.open import Viewer, view, view_tree
-
-__all__ = ["Viewer", "view", "view_tree"]

@@ -1,0 +1,1 @@
+"""One write: job, layout, checks, hierarchy, fingerprint, memory, finish."""

@@ -1,0 +1,152 @@
+"""Storing more levels of an image that exists, without touching those it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from zarr.storage import MemoryStore
+
+from msi_lazy.errors import StoreExistsError
+from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
+from msi_lazy.ngff.append_levels import appended_attributes
+from msi_lazy.run.compute import compute
+from msi_lazy.run.scheduler import check_processes
+from msi_lazy.run.watch import watch_write
+from msi_lazy.source.sources import lazy_array
+from msi_lazy.storage.arrays import open_array
+from msi_lazy.storage.target import Target, as_store, find_target, image_block, write_attributes
+from msi_lazy.write.hierarchy import write_coordinates
+from msi_lazy.write.layout import array_settings
+from msi_lazy.write.projection import project_write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dask.delayed import Delayed
+
+    from msi_lazy.plan.pyramid import PyramidPlan
+    from msi_lazy.write.job import Part, WriteOptions
+
+__all__ = ["Extension", "write_levels"]
+
+
+@dataclass(frozen=True)
+class Extension:
+    """Levels to add to an image."""
+
+    part: Part
+    """Pyramid whose level 0 is the image's last level."""
+    listed: Sequence[str]
+    """Paths of the levels that the image has."""
+    dims: tuple[str, ...]
+    """Names of the dimensions in the store."""
+    paths: Sequence[str]
+    """Paths of the new levels."""
+
+
+@dataclass(frozen=True)
+class _ListLevels:
+    """The last act: the image's attributes, as they are then, list the new levels."""
+
+    target: Target
+    plan: PyramidPlan
+    paths: tuple[str, ...]
+
+    def __call__(self) -> None:
+        """Append the levels to the image's attributes."""
+        group = zarr.open_group(self.target.store, path=self.target.path or None, mode="r", use_consolidated=False)
+        write_attributes(self.target, appended_attributes(dict(group.attrs), self.plan, self.paths))
+
+
+def write_levels(extension: Extension, store: Any, options: WriteOptions) -> Delayed | None:
+    """Store the new levels, and then list them; see :func:`msi_lazy.add_levels`."""
+    part, store = extension.part, as_store(store)
+    if options.mode not in ("w-", "w"):
+        raise ValueError(f"mode must be 'w-' (refuse what exists) or 'w' (overwrite it), not {options.mode!r}")
+    target = find_target(store, options.group, options.storage_options)
+    check_processes(store)
+    _check_labels(target, len(extension.listed) + len(extension.paths))
+    arrays = [lazy_array(image) for image in part.images]
+    (read_back,) = project_write([part], [arrays], options.memory_limit, [False])
+    existing = open_array(target.store, target.below(extension.listed[-1]), mode="r")
+    layouts = [_layout(extension, number, existing, target) for number in range(1, len(arrays))]
+    for path in extension.paths:
+        _check_free(target, path, extension.listed, options.mode)
+    _create(Target(MemoryStore(), "", target.zarr_format), extension, layouts)  # what cannot be stored fails here
+    _create(target, extension, layouts)
+    made = [open_array(target.store, target.below(path)) for path in extension.paths]
+    aligned = [arrays[0], *align_blocks(arrays[1:], [array.shards or array.chunks for array in made])]
+    images = [LevelArrays(aligned, [existing, *made], read_back, kept=1, first=len(extension.listed) - 1)]
+    watch = watch_write(images, options.run)
+    listed = _ListLevels(target, part.plan, tuple(extension.paths))
+    return compute(write_graph(images, [listed], watch.ledger), options.run, watch)
+
+
+def _layout(extension: Extension, number: int, existing: zarr.Array[Any], target: Target) -> dict[str, Any]:
+    """Keyword arguments of ``zarr.create_array`` for a new level: what is not asked for is as the image has it."""
+    part, level = extension.part, extension.part.plan.levels[number]
+    compressors = existing.compressors if part.compressors == "auto" else part.compressors
+    layout = array_settings(part.plan, level, part.shards, compressors, {}, target.zarr_format)
+    layout.pop("chunk_key_encoding", None)
+    if target.zarr_format == 3:
+        layout["dimension_names"] = extension.dims
+    else:
+        layout["chunk_key_encoding"] = {"name": "v2", "separator": "/"}
+        layout["order"] = existing.order
+    layout |= {"fill_value": existing.fill_value, "attributes": dict(existing.attrs)}
+    return {"shape": level.shape, "dtype": existing.dtype, **layout}
+
+
+def _check_labels(target: Target, levels: int) -> None:
+    """Refuse to leave label images behind with fewer levels than the image."""
+    try:
+        labels = zarr.open_group(target.store, path=target.below("labels"), mode="r", use_consolidated=False)
+    except FileNotFoundError:
+        return
+    for name in image_block(labels).get("labels", []):
+        label = zarr.open_group(labels.store, path=f"{labels.path}/{name}", mode="r", use_consolidated=False)
+        has = len(image_block(label).get("multiscales", [{}])[0].get("datasets", []))
+        if has < levels:
+            raise ValueError(
+                f"the label image {name!r} has {has} levels, and must have as many as the image, which would have "
+                f"{levels}; add them to it first: add_levels(store, ..., group='{target.below(f'labels/{name}')}')"
+            )
+
+
+def _check_free(target: Target, path: str, listed: Sequence[str], mode: str) -> None:
+    """Refuse a path that a level of the image has, or that holds a group; or, unless it may go, an array."""
+    one = PurePosixPath(path)
+    for other in map(PurePosixPath, listed):
+        if one == other or one in other.parents or other in one.parents:
+            raise StoreExistsError(f"the new level {path!r} would lie where the image's level {str(other)!r} is")
+    parent = path.rpartition("/")[0]
+    for place in filter(None, (path, parent)):
+        found = _find(target, place)
+        if isinstance(found, zarr.Array) and mode == "w" and place == path:
+            continue
+        left_over = place == parent and isinstance(found, zarr.Group) and mode == "w"
+        if found is not None and not left_over:
+            advice = "pass mode='w' to overwrite it" if mode == "w-" else "remove it yourself: it is no array"
+            raise StoreExistsError(f"the store holds {place!r} already, which the image does not list; {advice}")
+
+
+def _find(target: Target, path: str) -> zarr.Array[Any] | zarr.Group | None:
+    try:
+        return zarr.open(target.store, path=target.below(path), mode="r", zarr_format=target.zarr_format)
+    except (FileNotFoundError, KeyError):
+        return None
+
+
+def _create(target: Target, extension: Extension, layouts: Sequence[dict[str, Any]]) -> None:
+    """Create the arrays of the new levels, and their coordinates where they have a group for them."""
+    settings: dict[str, Any] = {"zarr_format": target.zarr_format, "overwrite": True}
+    for number, (path, layout) in enumerate(zip(extension.paths, layouts, strict=True), start=1):
+        try:
+            zarr.create_array(target.store, name=target.below(path), **settings, **layout)
+            if "/" in path:
+                write_coordinates(target, path.rpartition("/")[0], extension.part.tree.children[f"scale{number}"])
+        except Exception as error:  # whatever a codec, or a setting, may raise
+            raise ValueError(f"the level {path!r} cannot be stored like this: {error!r}") from error

@@ -1,0 +1,112 @@
+"""What ends a write, when all samples are stored: measured windows, attributes, lists of labels and images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from msi_lazy.ngff.omero import fill_windows, with_measured_windows
+from msi_lazy.ngff.write_attributes import collection_attributes, labels_attributes
+from msi_lazy.storage.target import Target, consolidate, consolidate_above, write_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["Completion", "ListImage", "ListLabels", "measure_windows"]
+
+_MEASURED_CHUNKS = 64
+"""Chunks of the coarsest level that are looked at for each channel, at most."""
+_MEASURED_SAMPLES = 2**22
+"""Samples in these, if a chunk has no more."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The attributes of an image's group."""
+
+    target: Target
+    """The group."""
+    attributes: Mapping[str, Any]
+    """What makes it an image."""
+    coarsest: str = ""
+    """Path of the array whose quantiles become the channels' windows; empty where these are given."""
+    channel_dim: int = 0
+    """Dimension of the channels in it."""
+
+    def __call__(self) -> None:
+        """Write the attributes."""
+        attributes = dict(self.attributes)
+        if self.coarsest:
+            stored = zarr.open_array(self.target.store, path=self.target.below(self.coarsest), mode="r")
+            holder = attributes.get("ome", attributes)
+            colors = [channel["color"] for channel in holder["omero"]["channels"]]
+            windows = measure_windows(stored, self.channel_dim, colors)
+            measured = {**holder, "omero": with_measured_windows(holder["omero"], windows)}
+            attributes = {**attributes, "ome": measured} if "ome" in attributes else measured
+        write_attributes(self.target, attributes)
+
+
+@dataclass(frozen=True)
+class ListLabels:
+    """The list in an image's ``labels`` group."""
+
+    image: Target
+    """The image's group."""
+    names: tuple[str, ...]
+    """Label images to add to it."""
+
+    def __call__(self) -> None:
+        """Add the names to the list, which is made if there is none."""
+        labels = Target(self.image.store, self.image.below("labels"), self.image.zarr_format)
+        group = zarr.open_group(labels.store, path=labels.path, mode="a", zarr_format=labels.zarr_format)
+        group.attrs.update(labels_attributes(dict(group.attrs), self.names, labels.zarr_format))
+        consolidate(self.image)
+        consolidate_above(self.image)
+
+
+@dataclass(frozen=True)
+class ListImage:
+    """The list of images in a store that holds several; one process should add to it at a time."""
+
+    root: Target
+    """Root of the store."""
+    path: str
+    """Path of the image to add to it."""
+
+    def __call__(self) -> None:
+        """Mark the root as a collection, in the layout of bioformats2raw, and add the image to its series."""
+        root = zarr.open_group(
+            self.root.store, path=self.root.path or None, mode="a", zarr_format=self.root.zarr_format
+        )
+        series = zarr.open_group(
+            self.root.store, path=self.root.below("OME"), mode="a", zarr_format=self.root.zarr_format
+        )
+        of_root, of_series = collection_attributes(
+            dict(root.attrs), dict(series.attrs), self.path, self.root.zarr_format
+        )
+        series.attrs.update(of_series)
+        root.attrs.update(of_root)
+        consolidate_above(Target(self.root.store, self.root.below(self.path), self.root.zarr_format))
+
+
+def measure_windows(array: zarr.Array[Any], channel_dim: int, colors: Sequence[str]) -> tuple[tuple[float, float], ...]:
+    """First and last value to show of each channel: quantiles of up to 64 chunks, evenly spread over it."""
+    chunks = array.chunks
+    counts = [
+        1 if dim == channel_dim else -(-n // c) for dim, (n, c) in enumerate(zip(array.shape, chunks, strict=True))
+    ]
+    most = min(prod(counts), _MEASURED_CHUNKS, max(1, _MEASURED_SAMPLES // prod(chunks)))
+    picked = np.unique(np.linspace(0, prod(counts) - 1, most).astype(int))
+    channels = []
+    for channel in range(array.shape[channel_dim]):
+        samples = []
+        for position in zip(*np.unravel_index(picked, counts), strict=True):
+            where = [slice(int(i) * c, int(i) * c + c) for i, c in zip(position, chunks, strict=True)]
+            where[channel_dim] = slice(channel, channel + 1)
+            samples.append(np.asarray(array[tuple(where)]).ravel())
+        channels.append(np.concatenate(samples))
+    return fill_windows(np.stack(channels), colors, [None] * len(channels))

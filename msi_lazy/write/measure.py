@@ -1,0 +1,202 @@
+"""Measuring one block of level 0, as the write makes it, to project how long the whole write takes."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter, process_time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from dask.blockwise import Blockwise
+from dask.system import CPU_COUNT
+from zarr.storage import LocalStore
+
+from msi_lazy.graph.block_tasks import read_block, reduce_block
+from msi_lazy.graph.direct import can_emit, picked_stage
+from msi_lazy.graph.write_graph import align_blocks, store_block
+from msi_lazy.plan.measured import MeasuredBlock
+from msi_lazy.run.scheduler import active_client, worker_threads
+from msi_lazy.storage.arrays import open_array, runs_in_rust
+from msi_lazy.write.layout import array_settings, write_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import dask.array as da
+
+    from msi_lazy.graph.block_tasks import StageWork
+    from msi_lazy.plan.pyramid import PyramidPlan
+    from msi_lazy.source.sources import WindowSource
+
+__all__ = ["measure_block"]
+
+Array = np.ndarray[Any, Any]
+Index = tuple[int, ...]
+_METADATA_SECONDS = 0.05
+"""What a write takes for each level beside its samples: groups, coordinates, attributes (measured, local files)."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A block of level 0, held in memory, and how the levels are made of it."""
+
+    index: Index
+    """Which block it is."""
+    make: Callable[[], Sequence[Array]]
+    """Makes the block's part of each level that is stored with it."""
+    seconds: float
+    """What reading it took, of wall time."""
+    cpu_seconds: float
+    """What reading it took of all processors together: some codecs decode on several."""
+    windows: float
+    """How many windows such as this one are read in all."""
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What one thread took to make and store a block."""
+
+    reduce: float
+    encode: float
+    encoded_bytes: int
+    stored_bytes: int
+
+
+def measure_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> MeasuredBlock:
+    """Read the block in the middle of level 0, make its levels, store them, and project what the whole write takes.
+
+    It is stored in a temporary directory, as most stores are local files, and those have a codec pipeline of their own.
+    As many threads as will be at work make and store the same block at the same time, so that what they have to share
+    (processors, memory, Python's lock) is measured, too.  All is done twice, and the second time counts: the first one
+    compiles kernels and loads codecs.  Reading is done once.
+
+    Parameters
+    ----------
+    arrays
+        The levels.
+    plan
+        Their plan.
+    """
+    units = [write_unit(level, plan, None, {}) for level in plan.levels]
+    arrays = align_blocks(arrays, units)
+    sample = _read_window(arrays, plan) if can_emit(arrays) else _compute_block(arrays, plan)
+    threads = _threads()
+    blocks = _tasks(plan)
+    together = max(min(threads, CPU_COUNT, round(blocks)), 1)
+    for _ in range(2):
+        with ThreadPoolExecutor(together) as pool:
+            stored = list(pool.map(lambda _: _make_and_store(sample, arrays, plan), range(together)))
+    reduce, encode = (sum(getattr(one, step) for one in stored) / together for step in ("reduce", "encode"))
+    read = max(sample.seconds, sample.cpu_seconds * together / CPU_COUNT)
+    block_bytes = _length(arrays[0], sample.index) * plan.dtype.itemsize
+    one = stored[0]
+    work = read * sample.windows + (reduce + encode) * plan.bytes_written / one.encoded_bytes
+    return MeasuredBlock(
+        threads=threads,
+        block_bytes=block_bytes,
+        read_seconds=sample.seconds,
+        reduce_seconds=reduce,
+        encode_seconds=encode,
+        encoded_bytes=one.encoded_bytes,
+        stored_bytes=one.stored_bytes,
+        seconds=work / min(threads, max(blocks, 1)) + _METADATA_SECONDS * len(plan.levels),
+        projected_bytes=round(plan.bytes_written * one.stored_bytes / one.encoded_bytes),
+    )
+
+
+def _threads() -> int:
+    """Threads that the write would use: those of all workers, on a cluster."""
+    client = active_client()
+    if client is None:
+        return worker_threads()
+    return max(sum(map(int, client.nthreads().values())), 1)
+
+
+def _tasks(plan: PyramidPlan) -> float:
+    """How many tasks of the first stage can be at work together, at most; one may be but a sliver of a block."""
+    level = plan.levels[0]
+    whole = [n / block for n, block in zip(level.shape, level.blocks, strict=True)]
+    return min(prod(whole), plan.blocks)
+
+
+def _read_window(arrays: Sequence[da.Array], plan: PyramidPlan) -> _Sample:
+    """Read what a block in the middle needs from the source, as a task of the first stage does."""
+    source, work = _first_stage(arrays[0])
+    index = _middle(work.stage.counts)
+    window = work.stage.needed(index)[0]
+    start, cpu = perf_counter(), process_time()
+    samples = source.read(window)
+    seconds, cpu = perf_counter() - start, process_time() - cpu
+    windows = plan.reading.samples / samples.size
+    return _Sample(index, partial(_written, samples, index, work), seconds, cpu, windows)
+
+
+def _first_stage(array: da.Array) -> tuple[WindowSource, StageWork]:
+    """What level 0 is read from, and how: of arrays that :func:`msi_lazy.graph.direct.can_emit` knows."""
+    layer: Any = array.dask.layers[picked_stage(array.dask.layers[array.name])]
+    assert isinstance(layer, Blockwise)
+    assert layer.task.func is read_block
+    name = layer.indices[0][0]
+    key = getattr(name, "key", name)
+    return array.dask.layers[str(key)][key].value, layer.task.kwargs["work"]
+
+
+def _written(samples: Array, index: Index, work: StageWork) -> Sequence[Array]:
+    """The levels of a block that are stored; what is handed on to the next stage is not."""
+    return reduce_block(samples, index, work=work)[: len(work.stage.written)]
+
+
+def _compute_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> _Sample:
+    """Compute a block of level 0 with Dask, on one thread: of an edited tree, or one that is rechunked first.
+
+    Where the levels are our own stages, making them is part of it.  Else each is taken to cost as much for its size.
+    """
+    array = arrays[0]
+    index = _middle(array.numblocks)
+    block = array.blocks[index]
+    start, cpu = perf_counter(), process_time()
+    samples = np.asarray(block.compute() if active_client() is not None else block.compute(scheduler="sync"))
+    seconds, cpu = perf_counter() - start, process_time() - cpu
+    total = plan.levels[0].nbytes if plan.stages else plan.bytes_written
+    return _Sample(index, lambda: [samples], seconds, cpu, total / samples.nbytes)
+
+
+def _make_and_store(sample: _Sample, arrays: Sequence[da.Array], plan: PyramidPlan) -> _Stored:
+    """Make the levels of a block, and store them in a directory that is removed again."""
+    with TemporaryDirectory(prefix="msi-lazy-measure-") as directory:
+        targets = [_create_level(LocalStore(directory), plan, number) for number in range(len(arrays))]
+        start = perf_counter()
+        levels = sample.make()
+        made = perf_counter()
+        for block, target, array in zip(levels, targets, arrays, strict=False):
+            starts = tuple(tuple(accumulate(lengths[:-1], initial=0)) for lengths in array.chunks)
+            store_block(block, target, sample.index, starts=starts, probe=not runs_in_rust(target))
+        stored = perf_counter()
+        files = [path for path in Path(directory).rglob("*") if path.is_file() and path.name != "zarr.json"]
+        size = sum(path.stat().st_size for path in files)
+    return _Stored(made - start, stored - made, sum(level.nbytes for level in levels), size)
+
+
+def _create_level(store: LocalStore, plan: PyramidPlan, number: int) -> zarr.Array[Any]:
+    """Array of a level as a write creates it, empty."""
+    level = plan.levels[number]
+    settings = array_settings(plan, level, None, "auto", {}, 3)
+    zarr.create_array(store, name=f"scale{number}", shape=level.shape, dtype=level.dtype, **settings)
+    return open_array(store, f"scale{number}")
+
+
+def _middle(counts: Index) -> Index:
+    """The block in the middle, and not the last one, which may be a sliver."""
+    return tuple((count - 1) // 2 for count in counts)
+
+
+def _length(array: da.Array, index: Index) -> int:
+    """Samples of a block."""
+    return prod(lengths[position] for lengths, position in zip(array.chunks, index, strict=True))

@@ -1,0 +1,204 @@
+"""Writing pyramids as OME-Zarr: check everything, create, compute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version as package_version
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from msi_lazy.errors import StoreExistsError
+from msi_lazy.graph.direct import block_geometry, can_emit
+from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
+from msi_lazy.ngff.write_attributes import VERSIONS, array_path, check_holdable
+from msi_lazy.run.compute import compute
+from msi_lazy.run.scheduler import check_processes
+from msi_lazy.run.watch import watch_write
+from msi_lazy.source.origins import origins
+from msi_lazy.source.sources import is_in_memory as is_loaded
+from msi_lazy.source.sources import lazy_array
+from msi_lazy.storage.arrays import is_lossless
+from msi_lazy.storage.ledger import empty_group
+from msi_lazy.storage.target import Target, as_store, find_target, open_target
+from msi_lazy.write.begin import begin_write
+from msi_lazy.write.fingerprint import fingerprint_part
+from msi_lazy.write.finish import Completion, ListImage, ListLabels
+from msi_lazy.write.hierarchy import (
+    asked_settings,
+    check_encoding,
+    compose_hierarchy,
+    create_hierarchy,
+    loaded_coordinates,
+)
+from msi_lazy.write.layout import write_unit
+from msi_lazy.write.projection import project_write
+from msi_lazy.write.target_checks import check_parents, check_target, holds_zarr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import dask.array as da
+    import xarray as xr
+    from dask.delayed import Delayed
+    from zarr.core.buffer import Buffer
+
+    from msi_lazy.plan.pyramid import PyramidPlan
+    from msi_lazy.storage.target import ZarrFormat
+    from msi_lazy.write.job import Part, WriteOptions
+
+__all__ = ["write_image", "write_labels_into"]
+
+_RESUMABLE = "what is stored so far is kept: to_zarr(..., resume=True) goes on from there"
+
+
+def write_image(parts: Sequence[Part], store: Any, options: WriteOptions) -> Delayed | None:
+    """Write an image, the first of ``parts``, and the label images below it; see :func:`msi_lazy.to_zarr`."""
+    if options.version not in VERSIONS:
+        raise ValueError(f"version must be one of {', '.join(map(repr, VERSIONS))}, not {options.version!r}")
+    store = as_store(store)
+    names = tuple(part.path.rpartition("/")[2] for part in parts[1:])
+    parts = [parts[0], *sorted(parts[1:], key=lambda part: part.path)]  # blocks are numbered in this order
+    for part in parts:
+        _check_part(part)
+    arrays = [[lazy_array(image) for image in part.images] for part in parts]
+    read = [array for levels in arrays for array in levels]
+    read += [lazy_array(variable) for part in parts for variable in _lazy_variables(part.tree, part.plan)]
+    zarr_format = _zarr_format(options.version)
+    check_parents(store, options.group, zarr_format, options.storage_options)
+    check_target(store, options.group, options.mode, origins(read), options.storage_options, options.resume)
+    check_processes(store)
+    prepared = _prepare(parts, arrays, zarr_format, options)
+    images = {
+        image.part.path: fingerprint_part(image.part, image.arrays, image.contents, options.source_id)
+        for image in prepared
+    }
+    fingerprint = {"msi_lazy": package_version("msi-lazy"), "images": images}
+    blocks = sum(prod(grid.counts) for image in prepared for grid in block_geometry(image.arrays))
+    begun = begin_write(store, options, zarr_format, fingerprint, blocks)
+    target = begun.target
+    completions: list[Callable[[], None]] = []
+    if names:
+        completions = [*(_completion(part, _below(target, part.path)) for part in parts[1:]), ListLabels(target, names)]
+    completions.append(_completion(parts[0], target))
+    if options.group:
+        completions.append(ListImage(*_root_of(target, options.group)))
+    completions += [*begun.completions, begun.ledger.remove]
+    created = [_create(image, target) for image in prepared]
+    watch = watch_write(created, options.run, begun.ledger, begun.done)
+    return compute(write_graph(created, completions, watch.ledger, begun.done), options.run, watch, _RESUMABLE)
+
+
+def write_labels_into(part: Part, store: Any, options: WriteOptions) -> Delayed | None:
+    """Write a label image below an image that exists; see :func:`msi_lazy.write_labels`."""
+    store = as_store(store)
+    _check_part(part)
+    arrays = [lazy_array(image) for image in part.images]
+    others = [lazy_array(variable) for variable in _lazy_variables(part.tree, part.plan)]
+    image = find_target(store, options.group, options.storage_options)
+    if image.zarr_format != _zarr_format(options.version):
+        raise ValueError(
+            f"the image says that it is OME-Zarr {options.version}, but it is stored as Zarr v{image.zarr_format}; "
+            f"write it again, and labels with it"
+        )
+    where = "/".join(filter(None, (options.group, part.path)))
+    exists = holds_zarr(store, options.storage_options, where)
+    if exists and options.mode == "w-":
+        raise StoreExistsError(f"the store holds {where!r} already; pass mode='w' to overwrite it")
+    check_target(store, where, options.mode, origins([*arrays, *others]), options.storage_options)
+    check_processes(store)
+    (prepared,) = _prepare([part], [arrays], _zarr_format(options.version), options)
+    label = open_target(store, where, image.zarr_format, options.storage_options, exists=exists)
+    if exists:
+        empty_group(label)
+    name = part.path.rpartition("/")[2]
+    completions: list[Callable[[], None]] = [_completion(part, _below(image, part.path)), ListLabels(image, (name,))]
+    created = [_create(prepared, image)]
+    watch = watch_write(created, options.run)
+    return compute(write_graph(created, completions, watch.ledger), options.run, watch)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """An image that can be stored: everything that can go wrong before a sample is read has been tried."""
+
+    part: Part
+    tree: xr.DataTree
+    arrays: Sequence[da.Array]
+    contents: Mapping[str, Buffer]
+    read_back: Sequence[bool]
+    lossless: bool
+
+
+def _prepare(
+    parts: Sequence[Part], arrays: Sequence[Sequence[da.Array]], zarr_format: ZarrFormat, options: WriteOptions
+) -> list[_Prepared]:
+    lossless = [not part.encoding and (part.compressors == "auto" or is_lossless(part.compressors)) for part in parts]
+    may = [same and can_emit(levels) for same, levels in zip(lossless, arrays, strict=True)]
+    read_back = project_write(parts, arrays, options.memory_limit, may)
+    prepared = []
+    for part, levels, again, same in zip(parts, arrays, read_back, lossless, strict=True):
+        tree = loaded_coordinates(part.tree)
+        contents = compose_hierarchy(part, tree, zarr_format)
+        prepared.append(_Prepared(part, tree, _aligned(part, levels), contents, again, same))
+    return prepared
+
+
+def _aligned(part: Part, arrays: Sequence[da.Array]) -> list[da.Array]:
+    """Every level in blocks of whole chunks or shards."""
+    asked = (asked_settings(part.encoding, level, part.plan) for level in part.plan.levels)
+    pairs = zip(part.plan.levels, asked, strict=True)
+    return align_blocks(arrays, [write_unit(level, part.plan, part.shards, settings) for level, settings in pairs])
+
+
+def _create(image: _Prepared, target: Target) -> LevelArrays:
+    """Create what is prepared below ``target``."""
+    plan, below = image.part.plan, _below(target, image.part.path)
+    create_hierarchy(below, image.tree, plan, image.contents)
+    targets = []
+    for level in plan.levels:
+        settings = asked_settings(image.part.encoding, level, plan)
+        targets.append(below.open_level(level.number, plan.name, settings.get("write_empty_chunks", False)))
+    return LevelArrays(image.arrays, targets, image.read_back, image.lossless, path=image.part.path)
+
+
+def _zarr_format(version: str) -> ZarrFormat:
+    return 3 if version == "0.5" else 2
+
+
+def _below(target: Target, path: str) -> Target:
+    return Target(target.store, target.below(path), target.zarr_format)
+
+
+def _root_of(target: Target, group: str) -> tuple[Target, str]:
+    """The group that the user's store is, and the path of the image below it."""
+    path = group.strip("/")
+    return Target(target.store, target.path.removesuffix(path).strip("/"), target.zarr_format), path
+
+
+def _completion(part: Part, target: Target) -> Completion:
+    if part.measured is None:
+        return Completion(target, part.attributes)
+    coarsest = array_path(part.plan.levels[-1].number, part.plan.name)
+    return Completion(target, part.attributes, coarsest, part.measured)
+
+
+def _check_part(part: Part) -> None:
+    check_holdable(part.plan.axes, part.plan.name)
+    check_encoding(part.encoding, part.plan)
+    for number, image in enumerate(part.images):
+        if image.dtype != part.images[0].dtype:  # which OME-Zarr's readers do not expect
+            raise ValueError(
+                f"scale{number} has dtype {image.dtype}, scale0 {part.images[0].dtype}; convert them alike, "
+                f"e.g. with tree.map_over_datasets"
+            )
+
+
+def _lazy_variables(tree: xr.DataTree, plan: PyramidPlan) -> list[xr.DataArray]:
+    """Everything in the tree that is still to be read, but the images of its scales."""
+    levels = {f"/{level.name}" for level in plan.levels}
+    found: list[xr.DataArray] = []
+    for node in tree.subtree:
+        dataset = node.to_dataset(inherit=False)
+        names = [name for name in dataset.variables if not (node.path in levels and name == plan.name)]
+        found.extend(dataset[name] for name in names if not is_loaded(dataset[name].variable))
+    return found

@@ -1,0 +1,1 @@
+"""Oracles, strategies, faults and counters that several test modules share."""
