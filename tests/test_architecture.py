@@ -79,3 +79,40 @@ def test_a_file_name_stands_for_one_thing():
     names = [path.name for path in FILES if path.name != "__init__.py" and room_of(path) != "cli"]
     twice = {name for name in names if names.count(name) > 1}
     assert twice <= {"checks.py"}
+
+
+TESTS = Path(__file__).parent
+SUPPORT = sorted((TESTS / "support").glob("*.py"))
+
+
+def imported_modules(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
+def test_no_test_module_is_imported(path):
+    assert not [name for name in imported_modules(path) if name.rpartition(".")[2].startswith("test_")]
+
+
+@pytest.mark.parametrize("path", SUPPORT, ids=lambda path: path.name)
+def test_the_support_of_tests_holds_no_tests_and_is_used(path):
+    assert not [
+        node.name for node in ast.walk(ast.parse(path.read_text())) if getattr(node, "name", "").startswith("test_")
+    ]
+    users = {user for user in TESTS.rglob("*.py") if f"tests.support.{path.stem}" in set(imported_modules(user))}
+    assert users - {path} or path.stem == "__init__"
+
+
+def test_what_two_test_modules_need_is_written_once():
+    """No function or class of one test module stands in another word for word."""
+    written = {}
+    for path in sorted(TESTS.rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                written.setdefault(ast.dump(node), []).append(f"{path.name}:{node.name}")
+    assert not [places for places in written.values() if len(places) > 1]

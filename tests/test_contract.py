@@ -16,8 +16,8 @@ import msi_lazy as msi
 from msi_lazy.methods import method_names, resolve_method
 from msi_lazy.plan.windows import level_extent
 from tests.support.counting import CountingStore
-from tests.support.strategies import FLOATS, INTEGERS, block_sizes, chunkings, draw_array
-from tests.test_methods import run_kernel, windows
+from tests.support.kernels import run_kernel
+from tests.support.strategies import FLOATS, INTEGERS, block_sizes, chunkings, draw_array, windows
 
 ROWS = [resolve_method(name) for name in method_names()]
 NAMES = [row.name for row in ROWS]

@@ -15,10 +15,6 @@ def root(*values):
     return sum(values) + 1
 
 
-def total(values):
-    return sum(values)
-
-
 def triple(value, index, *, factor=3):
     return value * factor + len(index)
 
@@ -40,7 +36,7 @@ def graphs(draw):
         graph[key] = {
             "root": lambda key=key, refs=refs: Task(key, root, *refs),
             "add": lambda key=key, refs=refs: Task(key, add, refs[0], refs[-1]),
-            "total": lambda key=key, refs=refs: Task(key, total, List(*refs)),
+            "total": lambda key=key, refs=refs: Task(key, sum, List(*refs)),
             "triple": lambda key=key, refs=refs, n=number: Task(key, triple, refs[0], (n,), factor=2),
             "literal": lambda key=key, refs=refs: Task(key, add, refs[0], DataNode(None, 3)),
             "alias": lambda key=key, uses=uses: Alias(key, uses[0]),
@@ -114,7 +110,7 @@ def test_a_fused_task_hands_on_only_what_others_need():
         ("r", 1): Task(("r", 1), root),
         ("share", 0): Task(("share", 0), add, TaskRef(("r", 0)), 10),
         ("share", 1): Task(("share", 1), add, TaskRef(("r", 1)), 20),
-        ("merge", 0): Task(("merge", 0), total, List(TaskRef(("share", 0)), TaskRef(("share", 1)))),
+        ("merge", 0): Task(("merge", 0), sum, List(TaskRef(("share", 0)), TaskRef(("share", 1)))),
         ("store", 0): Task(("store", 0), add, TaskRef(("r", 0)), 1),
     }
     result = fuse_blocks(graph, [("merge", 0), ("store", 0)], is_root, "token")
@@ -166,7 +162,7 @@ def test_values_are_released_as_soon_as_no_step_needs_them():
         ("r", 0): Task(("r", 0), make),
         ("u", 0): Task(("u", 0), use, TaskRef(("r", 0))),
         ("c", 0): Task(("c", 0), check, TaskRef(("u", 0))),
-        ("e", 0): Task(("e", 0), total, List(TaskRef(("c", 0)), TaskRef(("o", 0)))),
+        ("e", 0): Task(("e", 0), sum, List(TaskRef(("c", 0)), TaskRef(("o", 0)))),
         ("o", 0): Task(("o", 0), root),
     }
     result = fuse_blocks(graph, [("e", 0)], lambda node: node.func in (make, root), "token")
@@ -178,7 +174,7 @@ def test_a_root_and_its_members_can_both_be_needed_outside():
         ("r", 0): Task(("r", 0), root),
         ("r", 1): Task(("r", 1), root),
         ("a", 0): Task(("a", 0), add, TaskRef(("r", 0)), 10),
-        ("e", 0): Task(("e", 0), total, List(TaskRef(("r", 0)), TaskRef(("a", 0)), TaskRef(("r", 1)))),
+        ("e", 0): Task(("e", 0), sum, List(TaskRef(("r", 0)), TaskRef(("a", 0)), TaskRef(("r", 1)))),
     }
     result = fuse_blocks(graph, [("e", 0)], is_root, "token")
     assert dask.get(result.tasks, ("e-token", 0)) == 1 + 11 + 1
@@ -189,7 +185,7 @@ def test_two_writes_of_one_graph_have_no_task_in_common_but_their_sources():
         ("data", 0): DataNode(("data", 0), 5),
         ("r", 0): Task(("r", 0), root, TaskRef(("data", 0))),
         ("r", 1): Task(("r", 1), root),
-        ("e", 0): Task(("e", 0), total, List(TaskRef(("r", 0)), TaskRef(("r", 1)))),
+        ("e", 0): Task(("e", 0), sum, List(TaskRef(("r", 0)), TaskRef(("r", 1)))),
     }
     one, other = (set(fuse_blocks(graph, [("e", 0)], is_root, token).tasks) for token in ("one", "other"))
     assert one & other == {("data", 0)}

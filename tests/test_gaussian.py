@@ -13,8 +13,8 @@ from msi_lazy.methods import separable
 from msi_lazy.methods.gaussian import window_gaussian
 from msi_lazy.methods.weights import gaussian_radius, gaussian_weights
 from msi_lazy.plan.windows import level_extent
+from tests.support.kernels import run_kernel
 from tests.support.strategies import INTEGERS, draw_array
-from tests.test_methods import run_kernel
 
 
 def sigma_of(factor):

@@ -8,7 +8,7 @@ from dask_image.ndfilters import gaussian_filter
 
 from msi_lazy.methods.weights import bessel_weights, centred_gaussian_weights
 from tests.support.itk_oracles import itk_discrete_gaussian
-from tests.test_methods import run_kernel
+from tests.support.kernels import run_kernel
 
 SHAPE = (37, 52)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from msi_lazy.methods import votes
 from msi_lazy.methods.votes import window_votes
 from msi_lazy.methods.weights import gaussian_radius, gaussian_votes
+from tests.support.kernels import run_kernel
 from tests.support.strategies import INTEGERS, draw_array
-from tests.test_methods import run_kernel
 
 NATIVE = ("?", *INTEGERS, "f4", "f8")
 

@@ -19,7 +19,7 @@ import msi_lazy as msi
 from msi_lazy.plan import memory
 from msi_lazy.run.scheduler import worker_threads
 from tests.support.counting import CountingStore
-from tests.test_halo import WIDE
+from tests.support.wide_method import WIDE
 
 MIB = 2**20
 

@@ -6,37 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msi_lazy.methods import Method, Methods, resolve_method
-from msi_lazy.methods.row import no_radius
 from msi_lazy.methods.table import check_dtype
-from tests.support.strategies import FLOATS, INTEGERS, draw_array
+from tests.support.kernels import run_kernel
+from tests.support.strategies import FLOATS, INTEGERS, windows
 from tests.support.window_oracles import ORACLES, exact_mean, reduce_windows
-
-
-def run_kernel(name, array, factors, out_shape, nodata=None):
-    """Windows of a whole image; around it, a kernel with a radius gets what its row says of the edge."""
-    method = resolve_method(name)
-    for axis, (factor, count) in enumerate(zip(factors, out_shape, strict=True)):
-        radius = method.radius(factor) if factor > 1 else 0
-        if method.radius is not no_radius:
-            reach, last = np.arange(-radius, count * factor + radius), max(count * factor, array.shape[axis]) - 1
-            if method.edge == "reflect":
-                reach %= 2 * last + 2
-                reach = np.minimum(reach, 2 * last + 1 - reach)
-            array = array.take(reach.clip(0, array.shape[axis] - 1), axis)
-    if array.dtype == np.float16 and method.float16_through != "float16":
-        wide = method.kernel(array.astype(method.float16_through), factors, out_shape, nodata)
-        return wide.astype(np.float16)
-    return method.kernel(array, factors, out_shape, nodata)
-
-
-@st.composite
-def windows(draw, dtypes):
-    dtype = draw(st.sampled_from(dtypes))
-    shape = tuple(draw(st.integers(1, 9)) for _ in range(draw(st.integers(1, 4))))
-    factors = tuple(draw(st.integers(1, min(4, n))) for n in shape)
-    pad = draw(st.booleans())
-    out_shape = tuple(-(-n // f) if pad else n // f for n, f in zip(shape, factors, strict=True))
-    return draw_array(draw, dtype, shape), factors, out_shape
 
 
 @pytest.mark.parametrize("name", ORACLES)

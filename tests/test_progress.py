@@ -21,8 +21,8 @@ import msi_lazy as msi
 from msi_lazy.graph.write_graph import LevelArrays
 from msi_lazy.run import progress_display as display
 from msi_lazy.run.tally import Row, Tally
+from tests.support.failing_writes import FailingStore
 from tests.support.strategies import pyramids
-from tests.test_resume import FailingStore
 
 
 class Recorder:

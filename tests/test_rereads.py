@@ -41,10 +41,6 @@ class Ran:
         return getattr(node, "func", None) == self.root
 
 
-def total(values):
-    return sum(values)
-
-
 @st.composite
 def shapes(draw):
     """What graphs with barriers are made of: key and uses of each task, in order."""
@@ -69,7 +65,7 @@ def build(shape, ran):
             "computed": lambda key=key: Task(key, add, TaskRef(("data", 0)), 2),
             "root": lambda key=key, refs=refs: Task(key, ran.root, key, *refs),
             "add": lambda key=key, refs=refs: Task(key, add, refs[0], refs[-1]),
-            "total": lambda key=key, refs=refs: Task(key, total, List(*refs)),
+            "total": lambda key=key, refs=refs: Task(key, sum, List(*refs)),
             "alias": lambda key=key, uses=uses: Alias(key, uses[0]),
             "effect": lambda key=key, refs=refs: Task(key, ran.effect, key, refs[0]),
         }[key[0]]()

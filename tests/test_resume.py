@@ -1,9 +1,7 @@
 """A write that died goes on: what is stored is not made again, and the result is that of one that did not die."""
 
-import random
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import dask
 import dask.array as da
@@ -15,60 +13,22 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import MemoryStore, WrapperStore
+from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from tests.support.killing import CASES, contents, kill_after, make_source, start, write
+from tests.support.failing_writes import (
+    LEDGER,
+    PICTURE,
+    FailingStore,
+    Source,
+    assert_complete,
+    failed_write,
+    halved,
+    image_of,
+    snapshot,
+)
+from tests.support.killing import contents
 from tests.support.strategies import pyramids
-
-LEDGER = ".msi_lazy-unfinished/"
-
-
-class FailingStore(WrapperStore):
-    """A store that fails after some keys have been set, until it is mended."""
-
-    def __init__(self, store, left=10**9):
-        super().__init__(store)
-        self.state = {"left": left, "set": []}
-
-    def with_read_only(self, read_only=False):
-        other = super().with_read_only(read_only)
-        other.state = self.state
-        return other
-
-    async def set(self, key, value):
-        if self.state["left"] <= 0:
-            raise OSError("no space left")
-        self.state["left"] -= 1
-        self.state["set"].append(key)
-        await super().set(key, value)
-
-
-class Source:
-    """Something sliceable that remembers which windows were read."""
-
-    def __init__(self, array):
-        self.array, self.shape, self.dtype, self.ndim = array, array.shape, array.dtype, array.ndim
-        self.windows = []
-
-    def __getitem__(self, key):
-        if all(isinstance(part, slice) for part in key) and self.array[key].size:
-            self.windows.append(key)
-        return self.array[key]
-
-
-def image_of(array, dims=None, name="the image"):
-    source = Source(array)
-    data = da.from_array(
-        source, chunks=array.shape, name=name, asarray=True, meta=np.empty((0,) * array.ndim, array.dtype)
-    )
-    return xr.DataArray(data, dims=dims or ("z", "y", "x")[-array.ndim :]), source
-
-
-def snapshot(store):
-    """Everything in a store in memory."""
-    inner = store._store if isinstance(store, WrapperStore) else store
-    return {key: value.to_bytes() for key, value in inner._store_dict.items()}
 
 
 @settings(max_examples=settings().max_examples // 3 + 1)  # each of them writes several times
@@ -119,29 +79,6 @@ def test_a_write_that_failed_anywhere_goes_on(data, case):
             build()[0].pyramid.to_zarr(store, source_id="same", resume=True)
     assert snapshot(store) == snapshot(whole)
     assert not any(LEDGER in key for key in snapshot(store))
-
-
-def assert_complete(back, tree):
-    for level in tree.children:
-        (one,), (other,) = back[level].data_vars.values(), tree[level].data_vars.values()
-        np.testing.assert_array_equal(one, other)
-
-
-def failed_write(tree, keys, **options):
-    """A store on which a write failed after so many keys."""
-    store = FailingStore(MemoryStore(), keys)
-    with dask.config.set(scheduler="synchronous"), pytest.raises(OSError, match="no space"):
-        tree.pyramid.to_zarr(store, **options)
-    store.state["left"] = 10**9
-    return store
-
-
-def halved(array, method="mean", **options):
-    image, source = image_of(array)
-    return msi.to_multiscale(image, [2, 2, 2], method, chunks=8, **{"block_bytes": 2 * 32**2, **options}), source
-
-
-PICTURE = np.random.default_rng(1).integers(0, 4000, (160, 160), dtype="u2")
 
 
 @pytest.mark.parametrize("kind", ["emitted", "fused"])
@@ -379,37 +316,3 @@ def test_overwriting_keeps_the_old_image_until_it_is_emptied(tmp_path, monkeypat
         msi.open_multiscale(tmp_path / "o.zarr")
     halved(PICTURE + 1)[0].pyramid.to_zarr(tmp_path / "o.zarr", resume=True, source_id="it")
     assert contents(tmp_path / "o.zarr") == contents(tmp_path / "reference.zarr")
-
-
-@pytest.mark.parametrize("name", ["mean", "labels", "planes"])
-def test_killed_once(tmp_path, name):
-    kill_and_resume(tmp_path, name, random.Random(name), kills=1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(28))
-def test_killed_anywhere(tmp_path, seed):
-    kill_and_resume(tmp_path, list(CASES)[seed % len(CASES)], random.Random(seed), kills=3)
-
-
-def kill_and_resume(tmp_path: Path, name: str, chance: random.Random, kills: int) -> None:
-    case = CASES[name]
-    make_source(tmp_path, case.get("planes", False))
-    write(tmp_path, tmp_path / "whole.zarr", case)
-    target, where = tmp_path / "killed.zarr", case.get("group", "")
-    killed = False
-    for _ in range(kills):
-        running = kill_after(start(tmp_path, target, case, resume=True), chance.uniform(0, 1.5))
-        killed |= running
-        if not running:
-            break
-        try:
-            back = msi.open_multiscale(target, group=where)
-        except (ValueError, FileNotFoundError):
-            continue
-        whole = msi.open_multiscale(tmp_path / "whole.zarr", group=where)
-        assert_complete(back, whole)
-    else:
-        write(tmp_path, target, case, resume=True)
-    assert killed or kills > 1
-    assert contents(target) == contents(tmp_path / "whole.zarr")

@@ -13,7 +13,7 @@ from zarr.storage import MemoryStore, WrapperStore, ZipStore
 
 import msi_lazy as msi
 from msi_lazy.methods.code import identify_method
-from tests.test_resume import PICTURE, failed_write, halved, snapshot
+from tests.support.failing_writes import PICTURE, failed_write, halved, snapshot
 
 BLOCKS = {"chunks": 8, "block_bytes": 2 * 32**2}
 

@@ -14,7 +14,7 @@ from msi_lazy.plan import memory, runs
 from msi_lazy.plan.windows import Interval
 from tests.support.counting import CountingStore
 from tests.support.strategies import block_sizes
-from tests.test_halo import WIDE, whole_array_levels
+from tests.support.wide_method import WIDE, whole_array_levels
 
 
 @pytest.fixture(autouse=True, scope="module")

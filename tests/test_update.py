@@ -14,8 +14,8 @@ import msi_lazy as msi
 from msi_lazy.maintain import remake
 from msi_lazy.methods import resolve_method
 from tests.support.counting import CountingStore
+from tests.support.damage import largest, samples, truncate, write
 from tests.support.killing import contents
-from tests.test_verify import largest, samples, truncate, write
 
 ONE_STORE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 METHODS = ["mean", "max", "mode", "nearest", "gaussian", "label_gaussian", "dask_image_gaussian", "itk_gaussian"]

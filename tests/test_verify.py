@@ -1,48 +1,18 @@
 """Stored levels against what the levels below give: every kind of damage is found, and only damage is repaired."""
 
 import shutil
-import sys
 
-import dask
 import numpy as np
 import pytest
 import zarr
-from click.testing import CliRunner
-from distributed import Client, LocalCluster
 from zarr.codecs import ZstdCodec
-from zarr.storage import MemoryStore, ZipStore
+from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.cli import main
 from msi_lazy.maintain import remake
 from tests.support.counting import CountingStore
+from tests.support.damage import flip, found, samples, truncate, write
 from tests.support.killing import contents
-
-
-def samples(shape=(70, 90), dtype="u2"):
-    return np.random.default_rng(0).integers(1, 60000, shape).astype(dtype)
-
-
-def write(store, array=None, factors=(2, 2), method="mean", chunks=16, boundary="trim", nodata=None, **options):
-    options = {"compressors": None, **options}
-    image = msi.to_spatial_image(samples() if array is None else array)
-    msi.to_multiscale(image, list(factors), method, chunks, boundary, nodata).pyramid.to_zarr(store, **options)
-    return store
-
-
-def flip(file, position=10):
-    damaged = bytearray(file.read_bytes())
-    damaged[position] ^= 1
-    file.write_bytes(damaged)
-
-
-def truncate(file):
-    file.write_bytes(file.read_bytes()[:-5])
-
-
-def found(report):
-    """What was found, but for what hangs on it."""
-    return [(finding.path, finding.unit, finding.kind) for finding in report.roots]
 
 
 @pytest.fixture
@@ -326,154 +296,3 @@ def test_labels_are_verified_by_their_own_method(tmp_path):
     assert not msi.verify(tmp_path / "a.zarr", group="labels/cells").ok
     assert msi.verify(tmp_path / "a.zarr", repair=True).ok
     assert not msi.verify(tmp_path / "a.zarr").findings
-
-
-def foreign(store, factor=2, dtypes=("u2", "u2"), zarr_format=3):
-    """An image of another tool, which says nothing of its method; its spacings are ratios of the shapes."""
-    group = zarr.open_group(store, mode="w", zarr_format=zarr_format)
-    array = samples((61, 80), dtypes[0])
-    coarse = array[:60].reshape(30, 2, 40, 2).max((1, 3)).astype(dtypes[1])
-    for path, level in (("0", array), ("1", coarse)):
-        group.create_array(path, data=level, chunks=(16, 16), compressors=None)
-    datasets = [
-        {"path": path, "coordinateTransformations": [{"type": "scale", "scale": scale}]}
-        for path, scale in (("0", [1, 1]), ("1", [61 / 30 * factor / 2, 2]))
-    ]
-    multiscales = [{"axes": [{"name": name, "type": "space"} for name in "yx"], "datasets": datasets}]
-    group.attrs.update({"multiscales": multiscales} if zarr_format == 2 else {"ome": {"multiscales": multiscales}})
-    return group
-
-
-def test_an_image_of_another_tool_needs_the_method(tmp_path):
-    foreign(tmp_path / "a.zarr")
-    with pytest.raises(ValueError, match="attributes name no method: pass method="):
-        msi.verify(tmp_path / "a.zarr")
-    assert msi.verify(tmp_path / "a.zarr", method="max").ok
-    assert not msi.verify(tmp_path / "a.zarr", method="min").ok
-    foreign(tmp_path / "b.zarr", factor=3)
-    with pytest.raises(ValueError, match="cannot be made again"):
-        msi.verify(tmp_path / "b.zarr", method="max")
-
-
-@pytest.mark.parametrize("dtypes", [(">u2", ">u2"), (">f8", ">f8"), (">i4", "<i4"), ("<i4", ">i4")])
-def test_any_byte_order(dtypes, tmp_path):
-    group = foreign(tmp_path / "a.zarr", dtypes=dtypes, zarr_format=2)
-    assert tuple(group[path].dtype for path in "01") == dtypes
-    sound = contents(tmp_path / "a.zarr")
-    group["1"][20, 20] = 3
-    assert found(msi.verify(tmp_path / "a.zarr", method="max")) == [("1", (1, 1), "differs")]
-    assert msi.verify(tmp_path / "a.zarr", method="max", repair=True).ok
-    assert contents(tmp_path / "a.zarr") == sound
-    group["0"][40, 40] = 60001
-    msi.update(tmp_path / "a.zarr", (40, 40), method="max")
-    assert group["1"][20, 20] == 60001
-    assert msi.verify(tmp_path / "a.zarr", method="max").ok
-
-
-def test_levels_of_different_dtypes_are_refused(tmp_path):
-    foreign(tmp_path / "a.zarr", dtypes=("u2", "u4"))
-    with pytest.raises(ValueError, match="level '1' has dtype uint32, and the first level uint16"):
-        msi.verify(tmp_path / "a.zarr", method="max")
-
-
-def test_factors_that_contradict_the_shapes_are_not_believed(tmp_path):
-    write(tmp_path / "a.zarr", factors=[2, 3])
-    group = zarr.open_group(tmp_path / "a.zarr", use_consolidated=False)
-    ome = group.attrs["ome"]
-    ome["multiscales"][0]["metadata"]["kwargs"]["scale_factors"] = [{"y": 4, "x": 2}, {"y": 3, "x": 3}]
-    group.attrs["ome"] = ome
-    assert msi.verify(tmp_path / "a.zarr").ok
-
-
-def largest(array, factors):
-    shape = [part for n, factor in zip(array.shape, factors, strict=True) for part in (n // factor, factor)]
-    return array.reshape(shape).max((1, 3))
-
-
-def test_a_function_is_given_as_method(tmp_path):
-    write(tmp_path / "a.zarr", samples((64, 80)), method=largest)
-    with pytest.raises(ValueError, match="none of msi_lazy's: pass method="):
-        msi.verify(tmp_path / "a.zarr")
-    assert msi.verify(tmp_path / "a.zarr", method=largest).ok
-
-
-def test_bad_arguments(tmp_path):
-    write(tmp_path / "a.zarr")
-    for sample in (0, 1.5, -1, float("nan")):
-        with pytest.raises(ValueError, match="above 0 and at most 1"):
-            msi.verify(tmp_path / "a.zarr", sample=sample)
-    for sample in ("all", True, None):
-        with pytest.raises(TypeError, match="sample is a fraction"):
-            msi.verify(tmp_path / "a.zarr", sample=sample)
-    with pytest.raises(TypeError, match="seed must be an integer"):
-        msi.verify(tmp_path / "a.zarr", seed=0.5)
-    with pytest.raises(TypeError, match="repair must be True or False, not 'no'"):
-        msi.verify(tmp_path / "a.zarr", repair="no")
-    with pytest.raises(ValueError, match="made by 'mean', and not by 'max': leave method= out"):
-        msi.verify(tmp_path / "a.zarr", method="max")
-    with pytest.raises(FileNotFoundError):
-        msi.verify(tmp_path / "none.zarr")
-    zarr.create_array(tmp_path / "array.zarr", data=samples())
-    with pytest.raises(ValueError, match="not the group of an OME-Zarr image"):
-        msi.verify(tmp_path / "array.zarr")
-
-
-def test_a_zip_file_is_read(tmp_path):
-    write(tmp_path / "a.zarr")
-    shutil.make_archive(str(tmp_path / "a"), "zip", tmp_path / "a.zarr")
-    with ZipStore(tmp_path / "a.zip", mode="r") as store:
-        assert msi.verify(store).ok
-
-
-@pytest.mark.parametrize("processes", [True, False])
-def test_on_a_cluster(processes, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    write(tmp_path / "a.zarr", method="gaussian")
-    in_memory = write(MemoryStore())
-    sound = contents(tmp_path / "a.zarr")
-    flip(tmp_path / "a.zarr/scale1/image/c/0/1")
-    (tmp_path / "a.zarr/scale2/image/c/0/1").unlink()
-    options = {"n_workers": 2 if processes else 1, "threads_per_worker": 1, "dashboard_address": ":0"}
-    with LocalCluster(processes=processes, **options) as cluster, Client(cluster):
-        report = msi.verify(tmp_path / "a.zarr", progress=True)
-        assert found(report) == [("scale1/image", (0, 1), "differs")]
-        assert msi.verify(tmp_path / "a.zarr", repair=True).ok
-        with pytest.raises(ValueError, match="in memory"):
-            msi.verify(in_memory)
-    assert "100%" in capsys.readouterr().out
-    assert contents(tmp_path / "a.zarr") == sound
-
-
-def test_a_bar_and_any_scheduler(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    write(tmp_path / "a.zarr")
-    with dask.config.set(scheduler="synchronous"):
-        assert msi.verify(tmp_path / "a.zarr", progress=True).ok
-    assert "100%" in capsys.readouterr().out
-
-
-def test_many_blocks_are_gathered_in_order(counting_store, monkeypatch):
-    monkeypatch.setattr(remake, "BLOCK_BYTES", 1)
-    write(counting_store, samples((160, 160)), factors=[2], chunks=4)
-    zarr.open_array(counting_store, path="scale1/image")[:] = 0
-    report = msi.verify(counting_store)
-    assert [finding.unit for finding in report.findings] == list(np.ndindex(20, 20))
-    assert {finding.kind for finding in report.findings} == {"missing"}
-
-
-def test_on_the_command_line(tmp_path):
-    store = str(write(tmp_path / "a.zarr"))
-
-    def run(*options):
-        return CliRunner().invoke(main, ["verify", store, *options])
-
-    assert (run().exit_code, run("--sample", "0.1").exit_code) == (0, 0)
-    assert f"{store}: no faulty block" in run().stdout
-    flip(tmp_path / "a.zarr/scale1/image/c/1/2")
-    assert run().exit_code == 1
-    assert "scale1/image/c/1/2: differs" in run().stdout
-    result = run("--repair")
-    assert (result.exit_code, "repaired" in result.stdout) == (0, True)
-    assert run().exit_code == 0
-    result = run("--sample", "3")
-    assert (result.exit_code, "sample must be" in result.stderr) == (1, True)

@@ -32,6 +32,17 @@ def draw_array(draw, dtype, shape):
 
 
 @st.composite
+def windows(draw, dtypes):
+    """An array, the factors of a step, and how many windows there are along each axis."""
+    dtype = draw(st.sampled_from(dtypes))
+    shape = tuple(draw(st.integers(1, 9)) for _ in range(draw(st.integers(1, 4))))
+    factors = tuple(draw(st.integers(1, min(4, n))) for n in shape)
+    pad = draw(st.booleans())
+    out_shape = tuple(-(-n // f) if pad else n // f for n, f in zip(shape, factors, strict=True))
+    return draw_array(draw, dtype, shape), factors, out_shape
+
+
+@st.composite
 def pyramids(draw, max_dims=3, max_levels=3, max_extent=40):
     """Shape, and factors of each level that fit it (trim)."""
     ndim = draw(st.integers(1, max_dims))
