@@ -17,7 +17,7 @@ from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.plan import memory
-from msi_lazy.run.scheduler import worker_threads
+from msi_lazy.run.scheduler import process_memory, worker_threads
 from tests.support.counting import CountingStore
 from tests.support.wide_method import WIDE
 
@@ -213,3 +213,22 @@ def test_lossy_codecs_and_edited_trees_are_not_read_back(read_back):
 def test_threads_are_those_of_the_scheduler(settings, threads):
     with dask.config.set(settings):
         assert worker_threads() == threads
+
+
+def test_the_limit_of_a_container_counts(monkeypatch):
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 1)  # which has the least of cgroup, machine and user
+    assert process_memory() == 1
+    target = CountingStore(MemoryStore())
+    make_tree(shape=(20, 28, 36), block_bytes=8**3 * 8, chunks=4).pyramid.to_zarr(target)
+    assert target.chunk_reads()
+
+
+def test_the_limits_of_the_user_count():
+    code = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_RSS, ({512 * MIB}, {512 * MIB}))
+from msi_lazy.run.scheduler import process_memory
+print(process_memory())
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(ran.stdout) == 512 * MIB

@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 import dask
-import psutil
 from dask import multiprocessing
 from dask.base import get_scheduler
 from dask.local import get_sync
@@ -48,10 +47,18 @@ def worker_threads() -> int:
 
 
 def process_memory() -> int:
-    """Bytes that each process of a computation now may use: the least limit of any worker, or the machine's memory."""
+    """Bytes that each process of a computation now may use: the least limit of any worker, or of this process.
+
+    The limit of this process is the machine's memory, or what a container (cgroup) or the user's limits leave of it.
+    """
     client = active_client()
     limits = [worker["memory_limit"] for worker in _workers(client)] if client is not None else []
-    return min(filter(None, limits), default=int(psutil.virtual_memory().total))
+    known = list(filter(None, limits))
+    if known:
+        return int(min(known))
+    from distributed.system import MEMORY_LIMIT  # a quarter of a second, once, and for writes alone
+
+    return int(MEMORY_LIMIT)
 
 
 def _workers(client: Any) -> list[dict[str, Any]]:
