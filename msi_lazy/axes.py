@@ -13,7 +13,7 @@ import xarray as xr
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
-__all__ = ["Axis", "axis_coordinate", "axis_kind", "image_name", "read_axes"]
+__all__ = ["Axis", "axis_coordinate", "axis_kind", "image_name", "read_axes", "storable_coordinate"]
 
 AxisKind = Literal["space", "time", "channel"]
 
@@ -162,6 +162,13 @@ def axis_coordinate(axis: Axis, attrs: Mapping[Any, Any]) -> xr.Variable:
     with np.errstate(over="ignore", invalid="ignore"):  # what is beyond all numbers is refused where it is read
         grid = np.arange(axis.length) * axis.scale + axis.translation
     return xr.Variable((axis.name,), grid, kept)
+
+
+def storable_coordinate(coordinate: xr.Variable) -> xr.Variable:
+    """``coordinate`` with names as variable-length strings; fixed-length ones are not in Zarr v3's specification."""
+    if coordinate.dtype.kind != "U":
+        return coordinate
+    return xr.Variable(coordinate.dims, coordinate.values.astype(object), coordinate.attrs)
 
 
 def image_name(image: xr.DataArray) -> str:

@@ -24,6 +24,7 @@ from zarr.storage import MemoryStore, ZipStore
 import msi_lazy as msi
 from msi_lazy.cli import main
 from msi_lazy.ngff.label_attributes import label_colors
+from msi_lazy.show.viewer import stored_display
 from tests.support.browsing import ask
 
 
@@ -167,6 +168,19 @@ class TestView:
         low, high = np.quantile(coarsest, [0.001, 0.999], method="nearest")
         with msi.view(tmp_path / "out.zarr", open_browser=False) as viewer:
             assert f"range=[{low}, {high}]" in viewer.state["layers"][0]["shader"]
+
+    def test_where_nothing_is_stated_or_measured_all_values_are_shown_as_in_napari(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(stored_display, "_MOST_MEASURED", 0)
+        tree = make_stained()
+        tree.pyramid.to_zarr(tmp_path / "out.zarr")
+        windows = [{"min": 0, "max": 9, "start": 7, "end": 7}, {"min": 5, "max": 5, "start": 5, "end": 5}]
+        edit_channels(tmp_path / "out.zarr", [{"window": window, "color": "00ff00"} for window in windows])
+        with msi.view(tmp_path / "out.zarr", open_browser=False) as viewer:
+            shaders = [layer["shader"] for layer in viewer.state["layers"]]
+        assert ["range=[0, 9]" in shaders[0], "range=[5, 6]" in shaders[1]] == [True, True]
+        edit_channels(tmp_path / "out.zarr", [{"window": {"min": 0, "max": 9, "start": 1, "end": 2}}, {}])
+        options = msi.napari_layer(msi.open_multiscale(tmp_path / "out.zarr"))[1]
+        assert options["contrast_limits"] == [[1, 2], [5, 6]]
 
     def test_a_series_of_planes_begins_at_its_middle(self):
         image = msi.to_spatial_image(

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "MOST_VISIBLE",
     "channel_colors",
     "channel_windows",
     "describe_channels",
     "fill_windows",
     "measure_window",
     "shown_channels",
-    "told_window",
+    "stated_range",
     "with_measured_windows",
 ]
 
@@ -29,7 +30,7 @@ _NAMED = {
 }
 _CYCLE = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF", "FFFFFF")
 """Green and magenta first: two channels in these can be told apart by everyone."""
-_SHOWN = 4
+MOST_VISIBLE = 4
 """Channels that a viewer shows at first: with more, nothing can be told from anything."""
 _QUANTILES = (0.001, 0.999)
 """Shares of the samples that are darker than a measured window begins and ends at: a few hot pixels change nothing."""
@@ -72,7 +73,7 @@ def describe_channels(
             channel = _repaired(known[number], name, default, low, high)
         else:
             window = {"min": low, "max": high, "start": low, "end": high}
-            channel = {"label": name, "color": default, "active": number < _SHOWN, "window": window}
+            channel = {"label": name, "color": default, "active": number < MOST_VISIBLE, "window": window}
         if number in wanted:
             channel["color"] = wanted[number]
         if number in ranges:
@@ -139,17 +140,17 @@ def shown_channels(channels: Sequence[Mapping[str, Any]]) -> list[int]:
     ([1, 2], [0])
     """
     active = [number for number, channel in enumerate(channels) if channel.get("active") in (None, True)]
-    return active or list(range(min(len(channels), _SHOWN)))
+    return active or list(range(min(len(channels), MOST_VISIBLE)))
 
 
-def told_window(window: Mapping[str, float], dtype: np.dtype[Any]) -> Range | None:
-    """Values that an ``omero`` window shows as black and as the full colour; ``None`` if it says nothing of the image.
+def stated_range(window: Mapping[str, float], dtype: np.dtype[Any]) -> Range | None:
+    """Display range of an ``omero`` window, from black to the full colour; ``None`` if it says nothing of the image.
 
-    So does an empty one, and the whole range of more than 8 bits: most images would look black.
+    An empty one says nothing, nor does the whole range of more than 8 bits: most images would look black.
 
     Examples
     --------
-    >>> told_window({"start": 0, "end": 65535}, np.dtype("u2")), told_window({"start": 0, "end": 255}, np.dtype("u1"))
+    >>> stated_range({"start": 0, "end": 65535}, np.dtype("u2")), stated_range({"start": 0, "end": 255}, np.dtype("u1"))
     (None, (0, 255))
     """
     found = window["start"], window["end"]
@@ -181,16 +182,16 @@ def measure_window(samples: np.ndarray[Any, Any]) -> Range:
 
 
 def fill_windows(
-    planes: np.ndarray[Any, Any], colors: Sequence[str], told: Sequence[Range | None]
+    planes: np.ndarray[Any, Any], colors: Sequence[str], stated: Sequence[Range | None]
 ) -> tuple[Range, ...]:
-    """Window of each channel, measured on its samples where ``None`` is told; ``planes`` has channels first.
+    """Window of each channel, measured on its samples where ``None`` is stated; ``planes`` has channels first.
 
     Red, green and blue are measured together, so that gray stays gray.
     """
     together = len(colors) == 3 and {color.upper() for color in colors} == set(_NAMED.values())
     return tuple(
         measure_window(planes if together else plane) if window is None else window
-        for plane, window in zip(planes, told, strict=True)
+        for plane, window in zip(planes, stated, strict=True)
     )
 
 

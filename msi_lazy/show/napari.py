@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from msi_lazy.ngff.channel_display import read_display
 from msi_lazy.ngff.label_attributes import holds_labels
-from msi_lazy.ngff.omero import shown_channels, told_window
 from msi_lazy.ngff.units import ngff_unit
 from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.tree.root_attributes import channel_block, ome_attributes
@@ -81,20 +81,19 @@ def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Lit
 
 
 def _channel_options(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan) -> dict[str, Any]:
-    """Names, colours and windows of the channels, as far as they are known."""
+    """Names, colours and display ranges of the channels, as far as they are known."""
     block = channel_block(tree.attrs, image, plan)
     channels = block["channels"] if block else []
     if len(channels) != plan.channel_count:
         return {}
-    visible = set(shown_channels(channels))
-    options = {
-        "name": [str(one["label"]) for one in channels],
-        "colormap": [f"#{one['color']}" for one in channels],
-        "visible": [number in visible for number in range(len(channels))],
+    display = read_display(channels, plan.dtype)
+    options: dict[str, Any] = {
+        "name": [one.label for one in display],
+        "colormap": [f"#{one.color}" for one in display],
+        "visible": [one.visible for one in display],
     }
-    told = [told_window(one["window"], plan.dtype) for one in channels]
-    if any(told):  # napari takes all or none, and measures none then; it knows no inverted ones
-        whole = [(one["window"]["min"], one["window"]["max"]) for one in channels]
-        limits = [sorted(window or all_) for window, all_ in zip(told, whole, strict=True)]
-        options["contrast_limits"] = [[low, high if low < high else low + 1] for low, high in limits]
+    if any(
+        one.stated for one in display
+    ):  # napari takes all or none, and measures none then; it knows no inverted ones
+        options["contrast_limits"] = [sorted(one.range) for one in display]
     return options

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from msi_lazy.axes import axis_coordinate
+from msi_lazy.axes import axis_coordinate, storable_coordinate
 from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.tree.root_attributes import channel_block, ome_attributes, root_attributes
 
@@ -64,7 +64,7 @@ def _level_coords(plan: PyramidPlan, level: LevelPlan, image: xr.DataArray) -> d
         axis.name for axis, n in zip(plan.axes, level.shape, strict=True) if n == axis.length
     }  # a factor above 1 always shortens an axis, but for a length of 1, which no factor fits
     coords: dict[Hashable, xr.Variable] = {
-        name: _storable(coord.variable) for name, coord in image.coords.items() if set(coord.dims) <= fixed
+        name: storable_coordinate(coord.variable) for name, coord in image.coords.items() if set(coord.dims) <= fixed
     }
     for dim, axis in enumerate(plan.axes):
         attrs = image.coords[axis.name].attrs if axis.name in image.coords else {}
@@ -77,13 +77,6 @@ def _level_coords(plan: PyramidPlan, level: LevelPlan, image: xr.DataArray) -> d
             positions = _positions(plan, level, dim)
             coords[axis.name] = xr.Variable((axis.name,), _between(image.coords[axis.name].values, positions), attrs)
     return coords
-
-
-def _storable(coordinate: xr.Variable) -> xr.Variable:
-    """``coordinate`` with names as variable-length strings; fixed-length ones are not in Zarr v3's specification."""
-    if coordinate.dtype.kind != "U":
-        return coordinate
-    return xr.Variable(coordinate.dims, coordinate.values.astype(object), coordinate.attrs)
 
 
 def _positions(plan: PyramidPlan, level: LevelPlan, dim: int) -> np.ndarray[Any, Any]:

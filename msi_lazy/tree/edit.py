@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from msi_lazy.arguments.checks import check_switches
+from msi_lazy.axes import storable_coordinate
 from msi_lazy.source.sources import is_in_memory
 from msi_lazy.tree.map_levels import check_dims, level_along, map_levels, skip_non_dimension_nodes
 from msi_lazy.tree.restamp import name_channels, order_channels, restamp
@@ -212,14 +213,12 @@ def _check_labels(dim: Hashable, labels: Any, tree: xr.DataTree) -> xr.Variable:
 
 
 def _as_coordinate(name: Hashable, value: Any) -> xr.Variable:
-    """``value`` in any of xarray's forms as a variable, names as variable-length strings (what Zarr specifies)."""
+    """``value`` in any of xarray's forms as a variable that can be stored."""
     try:
         coordinate = xr.Coordinates({name: value}, indexes={}).variables[name].copy(deep=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{value!r} cannot be the coordinate {name!r}: {error}") from error
-    if coordinate.dtype.kind != "U":
-        return coordinate
-    return xr.Variable(coordinate.dims, coordinate.values.astype(object), coordinate.attrs)
+    return storable_coordinate(coordinate)
 
 
 def _as_lazy(image: xr.DataArray) -> xr.Variable:

@@ -9,6 +9,7 @@ import xarray as xr
 import zarr
 from zarr.storage import MemoryStore
 
+from msi_lazy.axes import storable_coordinate
 from msi_lazy.source.sources import is_in_memory
 from msi_lazy.storage.target import Target, store_contents, write_attributes
 from msi_lazy.write.layout import array_settings
@@ -98,12 +99,8 @@ def loaded_coordinates(tree: xr.DataTree) -> xr.DataTree:
 
 
 def _loaded(coordinate: xr.Variable) -> xr.Variable:
-    """``coordinate`` in memory, names as variable-length strings, which Zarr v3 specifies."""
-    if not is_in_memory(coordinate):
-        coordinate = coordinate.compute()
-    if coordinate.dtype.kind != "U":
-        return coordinate
-    return xr.Variable(coordinate.dims, coordinate.values.astype(object), coordinate.attrs)
+    """``coordinate`` in memory, as it can be stored."""
+    return storable_coordinate(coordinate if is_in_memory(coordinate) else coordinate.compute())
 
 
 def compose_hierarchy(part: Part, tree: xr.DataTree, zarr_format: ZarrFormat) -> dict[str, Buffer]:

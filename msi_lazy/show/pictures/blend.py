@@ -16,9 +16,9 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def blend_channels(
-    planes: np.ndarray[Any, Any], colors: Sequence[str], windows: Sequence[tuple[float, float]]
+    planes: np.ndarray[Any, Any], colors: Sequence[str], ranges: Sequence[tuple[float, float]]
 ) -> np.ndarray[Any, Any]:
-    """Picture of channels: each is black at its window's start, its colour at the end, and they add up; NaN is black.
+    """Picture of channels, each black at the start of its range, its colour at the end; they add up; NaN is black.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def blend_channels(
         Samples, ``(c, y, x)``.
     colors
         Six hex digits for each channel.
-    windows
+    ranges
         First and last value to show, for each channel.
 
     Returns
@@ -40,7 +40,7 @@ def blend_channels(
     [[[0, 128, 128], [128, 255, 255]]]
     """
     light = np.zeros((*planes.shape[1:], 3))
-    for plane, color, (start, end) in zip(planes, colors, windows, strict=True):
+    for plane, color, (start, end) in zip(planes, colors, ranges, strict=True):
         # halved, as the difference of large floats may be none
         with np.errstate(invalid="ignore"):
             share = np.clip((plane.astype(np.float64) / 2 - start / 2) / (end / 2 - start / 2), 0, 1)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
-    from msi_lazy.show.pictures.display_settings import Looks
+    from msi_lazy.show.pictures.display_settings import DisplaySettings
 
 __all__ = ["Frame", "Plane", "compute_planes", "fit_axis"]
 
@@ -104,7 +104,7 @@ class Frame:
             if number not in self.sides and axis.kind != "channel"
         }
 
-    def plane(self, image: xr.DataArray, level: LevelPlan, looks: Looks, pixel: float) -> Plane:
+    def plane(self, image: xr.DataArray, level: LevelPlan, display: DisplaySettings, pixel: float) -> Plane:
         """Plane of ``image``, which is ``level``; nothing is computed.
 
         Of a large plane, where pixels of length ``pixel`` take two samples or more along a dimension, windows of these
@@ -115,17 +115,17 @@ class Frame:
         plane = image.drop_vars(list(image.coords)).isel(self.middles(level))
         if channel is None:
             plane = plane.expand_dims("c")
-        elif looks.channels != tuple(range(image.sizes[channel])):
-            first, last = min(looks.channels), max(looks.channels)
+        elif display.channels != tuple(range(image.sizes[channel])):
+            first, last = min(display.channels), max(display.channels)
             plane = plane.isel({channel: slice(first, last + 1)})  # for a slice a store is not asked for the others
-            plane = plane.isel({channel: [number - first for number in looks.channels]})
+            plane = plane.isel({channel: [number - first for number in display.channels]})
         plane = plane.transpose(channel or "c", down, across)
         plane = plane.rename({old: new for old, new in zip(plane.dims, "cyx", strict=True) if old != new})
         steps = self._steps(level, pixel)
         if max(steps) > 1:
-            plane = plane.astype("float32") if plane.dtype.kind == "b" and looks.labels is None else plane
+            plane = plane.astype("float32") if plane.dtype.kind == "b" and display.labels is None else plane
             factors = dict(zip("yx", steps, strict=True))
-            reduced = to_multiscale(plane.rename("image"), [factors], method=looks.method, boundary="pad")
+            reduced = to_multiscale(plane.rename("image"), [factors], method=display.method, boundary="pad")
             plane = level_images(reduced)[1]
         lengths = [level.shape[dim] / step for dim, step in zip(self.sides, steps, strict=True)]
         return Plane(plane, steps, (lengths[0], lengths[1]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msi_lazy.show.pictures.display_settings import read_looks
+from msi_lazy.show.pictures.display_settings import read_display_settings
 from msi_lazy.show.pictures.planes import Frame, compute_planes
 from msi_lazy.tree.read_plan import level_images, read_plan
 
@@ -30,7 +30,7 @@ _PANEL = (3.4, 3.9)
 def plot_levels(tree: xr.DataTree, axes: Any = None, levels: Any = None) -> np.ndarray[Any, Any]:
     """Draw levels of a pyramid; see :meth:`msi_lazy.PyramidAccessor.plot`."""
     plan, images = read_plan(tree), level_images(tree)
-    frame, looks = Frame(plan), read_looks(tree, images[0], plan)
+    frame, display = Frame(plan), read_display_settings(tree, images[0], plan)
     shown = [plan.levels[number] for number in _parse_levels(levels, len(plan.levels))]
     size = frame.size(plan.levels[0])
     panels = _new_panels(len(shown)) if axes is None else _parse_axes(axes, len(shown))
@@ -40,12 +40,12 @@ def plot_levels(tree: xr.DataTree, axes: Any = None, levels: Any = None) -> np.n
         for level, panel in zip(shown, panels, strict=True):
             pixel = _pixel(panel, size)
             source = plan.levels[frame.choose_level(pixel, level.number)]
-            plane = frame.plane(images[source.number], source, looks, pixel)
+            plane = frame.plane(images[source.number], source, display, pixel)
             planes.setdefault((source.number, plane.steps), plane)
             drawn.append((source, plane.steps))
         samples = dict(zip(planes, compute_planes(list(planes.values())), strict=True))
-        windows = looks.measured(samples[min(samples)])  # of the most detailed: one range for all panels
-        pictures = {key: looks.paint(value, windows) for key, value in samples.items()}
+        ranges = display.measured(samples[min(samples)])  # of the most detailed: one range for all panels
+        pictures = {key: display.paint(value, ranges) for key, value in samples.items()}
     except BaseException:
         if axes is None:
             _forget(panels)

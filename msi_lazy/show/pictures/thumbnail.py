@@ -5,7 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.show.pictures.display_settings import read_looks
+from msi_lazy.show.pictures.display_settings import read_display_settings
 from msi_lazy.show.pictures.planes import Frame, compute_planes, fit_axis
 from msi_lazy.tree.read_plan import level_images, read_plan
 
@@ -20,16 +20,16 @@ def make_thumbnail(tree: xr.DataTree, max_size: int = 256) -> np.ndarray[Any, An
     """Thumbnail of a pyramid; see :meth:`msi_lazy.PyramidAccessor.thumbnail`."""
     longest = _parse_size(max_size)
     plan, images = read_plan(tree), level_images(tree)
-    frame, looks = Frame(plan), read_looks(tree, images[0], plan)
+    frame, display = Frame(plan), read_display_settings(tree, images[0], plan)
     level = plan.levels[frame.choose_level(max(frame.size(plan.levels[0])) / longest)]
     # the level's own size, which may lack a part of a window at the end; and a small image is not enlarged
     pixel = max(max(frame.size(level)) / longest, min(frame.spacing(plan.levels[0])))
-    plane = frame.plane(images[level.number], level, looks, pixel)
+    plane = frame.plane(images[level.number], level, display, pixel)
     samples = compute_planes([plane])[0]
     for axis, size, length in zip((1, 2), frame.size(level), plane.lengths, strict=True):
         pixels = min(max(round(size / pixel), 1), longest)
-        samples = fit_axis(samples, axis, length, pixels, nearest=looks.labels is not None)
-    return looks.paint(samples, looks.measured(samples))
+        samples = fit_axis(samples, axis, length, pixels, nearest=display.labels is not None)
+    return display.paint(samples, display.measured(samples))
 
 
 def _parse_size(max_size: Any) -> int:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from msi_lazy.ngff.channel_display import ChannelDisplay
     from msi_lazy.ngff.parse_attributes import StoredImage
 
 __all__ = ["MOST_LAYERS", "LabelLayer", "Scene", "check_showable", "client_unit"]
@@ -38,9 +39,7 @@ void main() {{
   emitRGB(color * normalized());
 }}
 """
-"""Linear from black at the window's start to the full colour at its end."""
-
-Window = tuple[float, float]
+"""Linear from black at the range's start to the full colour at its end."""
 
 
 def client_unit(unit: str | None, axis: str) -> tuple[float, str]:
@@ -110,9 +109,9 @@ class Scene:
     """Samples of level 0."""
     source: str
     """Where Neuroglancer finds it: ``http://.../|zarr3:``."""
-    channels: Mapping[int, Mapping[str, Any]]
-    """``omero`` channels that get a layer, by number: label, colour, window, and whether it is shown; one for an image
-    without channels, none for a label image."""
+    channels: Mapping[int, ChannelDisplay]
+    """Display settings of the channels that get a layer, by number; of one for an image without channels, of none for a
+    label image."""
     labels: Sequence[LabelLayer]
     """Label images that are shown over it."""
 
@@ -170,19 +169,17 @@ class Scene:
     def _image_layers(self) -> list[dict[str, Any]]:
         channel = next((dim for dim in self.image.dims if self._is_channel(dim)), None)
         layers = []
-        for number, look in self.channels.items():
-            window = look["window"]
-            start, end = window["start"], window["end"]
-            end = end if end != start else start + 1  # it divides by their difference
-            numbers = {"start": start, "end": end, "low": window["min"], "high": max(window["max"], end)}
+        for number, display in self.channels.items():
+            (start, end), (low, high) = display.range, display.limits
+            numbers = {"start": start, "end": end, "low": low, "high": max(high, end)}
             layer = {
                 "type": "image",
-                "name": str(look["label"]),
+                "name": display.label,
                 "source": self.source,
-                "shader": _SHADER.format(color=look["color"], **{key: _plain(value) for key, value in numbers.items()}),
+                "shader": _SHADER.format(color=display.color, **{key: _plain(value) for key, value in numbers.items()}),
                 "opacity": 1,
                 "blend": "additive",
-                "visible": look["active"],
+                "visible": display.visible,
             }
             if channel is not None:
                 layer |= {

@@ -19,19 +19,21 @@ from msi_lazy.arguments.checks import check_switches, parse_group
 from msi_lazy.maintain.remake import label_paths
 from msi_lazy.ngff.label_attributes import holds_labels, label_colors
 from msi_lazy.ngff.parse_attributes import StoredImage, parse_image
-from msi_lazy.show.viewer.channel_display import channel_looks
 from msi_lazy.show.viewer.contents import Contents
 from msi_lazy.show.viewer.scene import MOST_LAYERS, LabelLayer, Scene, check_showable, client_unit
 from msi_lazy.show.viewer.server import ViewerServer
+from msi_lazy.show.viewer.stored_display import stored_display
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.target import Target, as_store, image_block
 from msi_lazy.tree.read_plan import read_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     import xarray as xr
+
+    from msi_lazy.ngff.channel_display import ChannelDisplay
 
 __all__ = ["Viewer", "view", "view_tree"]
 
@@ -151,14 +153,14 @@ def view(
     block = image_block(opened)
     count = images[0].shape[image.kinds.index("channel")] if "channel" in image.kinds else 1
     is_labels = holds_labels(block, images[0].dtype, image.method, count)
-    looks = [] if is_labels else channel_looks(opened, image, block)
+    display = () if is_labels else stored_display(opened, image, block)
     server = ViewerServer(Contents(opened.store), _client(), port)
     try:
         source = _source(server, opened.path, opened)
         layers = _label_layers(opened, server, image)
         if is_labels:
             layers = [LabelLayer(image.name or "labels", source, label_colors(block)), *layers]
-        scene = Scene(image, images[0].shape, source, _shown_channels(looks), layers)
+        scene = Scene(image, images[0].shape, source, _shown_channels(display), layers)
     except BaseException:
         server.close()
         raise
@@ -203,16 +205,16 @@ def view_tree(tree: xr.DataTree, port: int = 0, open_browser: bool = True) -> Vi
     return viewer
 
 
-def _shown_channels(looks: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+def _shown_channels(display: Sequence[ChannelDisplay]) -> dict[int, ChannelDisplay]:
     """Channels that get a layer, by number."""
-    first = sorted(range(len(looks)), key=lambda number: not looks[number]["active"])
-    if len(looks) > MOST_LAYERS:
+    first = sorted(range(len(display)), key=lambda number: not display[number].visible)
+    if len(display) > MOST_LAYERS:
         warnings.warn(
-            f"the image has {len(looks)} channels, and {MOST_LAYERS} are shown: those that are active in its omero "
+            f"the image has {len(display)} channels, and {MOST_LAYERS} are shown: those that are active in its omero "
             f"attributes, then the first; view a part of it, or set 'active' there",
             stacklevel=3,
         )
-    return {number: looks[number] for number in sorted(first[:MOST_LAYERS])}
+    return {number: display[number] for number in sorted(first[:MOST_LAYERS])}
 
 
 def _shown(viewer: Viewer, open_browser: bool) -> Viewer:

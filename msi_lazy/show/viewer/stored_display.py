@@ -1,0 +1,46 @@
+"""Display settings of a stored image: what it states, and display ranges measured where it states none."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msi_lazy.ngff.channel_display import read_display
+from msi_lazy.ngff.omero import describe_channels, fill_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import zarr
+
+    from msi_lazy.ngff.channel_display import ChannelDisplay
+    from msi_lazy.ngff.parse_attributes import StoredImage
+
+__all__ = ["stored_display"]
+
+_MOST_MEASURED = 16 * 2**20
+"""Bytes of the coarsest level that are read to find a display range, at most."""
+
+
+def stored_display(group: zarr.Group, image: StoredImage, block: Mapping[str, Any]) -> tuple[ChannelDisplay, ...]:
+    """Display settings of each channel of an image; of one channel for an image without.
+
+    Where no display range is stated, one that is measured on the coarsest level takes its place, if that level is
+    small.  No other pixel is read.
+    """
+    coarsest: Any = group[image.levels[-1].path]
+    axis = image.kinds.index("channel") if "channel" in image.kinds else None
+    names = [image.name or "image"]
+    if axis is not None:
+        count = coarsest.shape[axis]
+        names = list(image.channels) if len(image.channels) == count else [str(number) for number in range(count)]
+    display = read_display(describe_channels(names, coarsest.dtype, block.get("omero"))["channels"], coarsest.dtype)
+    stated = [one.stated for one in display]
+    if None not in stated or prod(coarsest.shape) * coarsest.dtype.itemsize > _MOST_MEASURED:
+        return display
+    samples = np.asarray(coarsest[...])
+    planes = samples[np.newaxis] if axis is None else np.moveaxis(samples, axis, 0)
+    ranges = fill_windows(planes, [one.color for one in display], stated)
+    return tuple(one.with_range(measured) for one, measured in zip(display, ranges, strict=True))
