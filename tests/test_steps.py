@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from msi_lazy.graph.block_tasks import reduce_window
 from msi_lazy.methods import resolve_method
-from msi_lazy.plan.steps import Grid, Step, changed_interval, choose_blocks, intersect, plan_blocks
-from msi_lazy.plan.windows import Interval, level_extent, needed_interval
+from msi_lazy.plan.grid import Grid
+from msi_lazy.plan.steps import Step, changed_interval, choose_blocks, plan_blocks
+from msi_lazy.plan.windows import Interval, intersect, level_extent, needed_interval
 
 
 @given(st.data())

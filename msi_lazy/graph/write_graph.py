@@ -17,9 +17,9 @@ from msi_lazy.graph.marks import BlockMarks, number_blocks
 from msi_lazy.graph.stream import LevelStore, skip_block
 from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.block_size import aligned_blocks
-from msi_lazy.plan.windows import Interval
+from msi_lazy.plan.windows import Interval, slices
 from msi_lazy.storage.arrays import runs_in_rust
-from msi_lazy.storage.write_units import slices, write_window
+from msi_lazy.storage.write_units import write_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,24 +11,24 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from msi_lazy.maintain.findings import BlockFinding, Kind
-from msi_lazy.maintain.remake import Making, read_window, remake_window
-from msi_lazy.plan.steps import Grid, intersect
-from msi_lazy.plan.windows import relative_slices
-from msi_lazy.storage.arrays import runs_in_rust
-from msi_lazy.storage.write_units import chunk_key, cut_units, is_stored, slices, unit_grid, write_window
+from msi_lazy.maintain.remake import Making, remake_window
+from msi_lazy.plan.grid import Grid, Index
+from msi_lazy.plan.windows import intersect, relative_slices, slices
+from msi_lazy.storage.checked_read import find_unreadable, try_read
+from msi_lazy.storage.write_units import chunk_key, is_stored, unit_grid, write_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import zarr
 
     from msi_lazy.plan.windows import Window
 
 __all__ = ["Comparison", "StoredLevel", "check_block", "decode_block", "differing"]
 
 Array = np.ndarray[Any, Any]
-Index = tuple[int, ...]
 
 _RESTORE = (
     "level 1 shows that it was not empty: restore it; or, if it is empty on purpose, make the other levels again with "
@@ -46,6 +46,10 @@ class StoredLevel:
     """Its path below the image that was asked for."""
     array: zarr.Array[Any]
     """Its samples."""
+
+    def read(self, window: Window) -> Array | Exception:
+        """Samples of a window, or what is wrong with it."""
+        return try_read(self.array, window, unit_grid(self.array))
 
     def finding(self, unit: Index, kind: Kind, note: str = "") -> BlockFinding:
         """A finding in one of its units, with all of its samples."""
@@ -83,7 +87,7 @@ def check_block(comparison: Comparison, before: Sequence[BlockFinding], window: 
     """
     stored, finer, step = comparison.stored, comparison.finer, comparison.making.step
     held = step.covering(window) if step.level == 1 else step.needed(window)
-    samples, actual = _try_read(finer.array, held), _try_read(stored.array, window)
+    samples, actual = finer.read(held), stored.read(window)
     units = list(step.units.touching(window))
     if len(units) > 1 and (isinstance(samples, Exception) or isinstance(actual, Exception)):
         parts = (check_block(comparison, before, step.units.window(unit)) for unit in units)
@@ -92,7 +96,7 @@ def check_block(comparison: Comparison, before: Sequence[BlockFinding], window: 
     if isinstance(samples, Exception):
         findings += _unreadable(finer, held)
         held = step.needed(window)  # what trim leaves out may be the only fault
-        samples = _try_read(finer.array, held)
+        samples = finer.read(held)
     if isinstance(samples, Exception):
         kind: Kind = "unreadable" if isinstance(actual, Exception) else "unchecked"
         hanging = stored.finding(units[0], kind, _text(actual if isinstance(actual, Exception) else samples))
@@ -118,8 +122,7 @@ def check_block(comparison: Comparison, before: Sequence[BlockFinding], window: 
 
 def decode_block(stored: StoredLevel, window: Window) -> list[BlockFinding]:
     """Find what cannot be decoded in a block of a level that has none below it."""
-    error = _try_read(stored.array, window)
-    return list(_unreadable(stored, window)) if isinstance(error, Exception) else []
+    return list(_unreadable(stored, window)) if isinstance(stored.read(window), Exception) else []
 
 
 def differing(expected: Array, actual: Array, stored: zarr.Array[Any]) -> Array:
@@ -141,31 +144,13 @@ def differing(expected: Array, actual: Array, stored: zarr.Array[Any]) -> Array:
         return mask
     fill = np.asarray(stored.fill_value).astype(expected.dtype)
     chunks = Grid(mask.shape, stored.chunks)
-    for index in map(chunks.index, range(chunks.count)):
+    for index in chunks.indices():
         part = slices(chunks.window(index))
         samples = expected[part]
         equal = (samples == fill) | ((samples != samples) & (fill != fill))
         if equal.all() and (other[part] == fill.view(bits)).all():
             mask[part] = False
     return mask
-
-
-def _try_read(array: zarr.Array[Any], window: Window) -> Array | Exception:
-    """Samples of a window, or what is wrong with it.
-
-    Rust decodes only a part of a chunk that the array's end cuts, and takes no notice of the rest, checksums included;
-    other libraries do, so such chunks are read as they read them.
-    """
-    try:
-        samples = read_window(array, window)
-        cut = cut_units(array, window) if runs_in_rust(array) else []
-        if cut:
-            plain = zarr.open_array(array.store, path=array.path, mode="r", zarr_format=array.metadata.zarr_format)
-            for unit in cut:
-                read_window(plain, unit_grid(array).window(unit))
-    except Exception as error:  # whatever a codec, or a store, may raise
-        return error
-    return samples
 
 
 def _differing_units(
@@ -188,11 +173,8 @@ def _differing_units(
 
 def _unreadable(stored: StoredLevel, window: Window) -> Iterator[BlockFinding]:
     """Units of a level in ``window`` that cannot be read."""
-    units = unit_grid(stored.array)
-    for unit in units.touching(window):
-        error = _try_read(stored.array, units.window(unit))
-        if isinstance(error, Exception):
-            yield stored.finding(unit, "unreadable", _text(error))
+    for unit, error in find_unreadable(stored.array, window, unit_grid(stored.array)):
+        yield stored.finding(unit, "unreadable", _text(error))
 
 
 def _lacking(comparison: Comparison, finding: BlockFinding, mask: Array) -> Iterator[BlockFinding]:
@@ -235,7 +217,7 @@ def _repair(stored: StoredLevel, finding: BlockFinding, samples: Array) -> Block
     """Write a unit again, and read it."""
     array = stored.array
     write_window(array, finding.window, samples)
-    again = _try_read(array, finding.window)
+    again = stored.read(finding.window)
     if isinstance(again, Exception) or differing(samples, again, array).any():
         return _unrepaired(finding, "it was written again, and reads as something else; is its codec lossless?")
     return replace(finding, repaired=True)

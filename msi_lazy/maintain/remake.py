@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
-from msi_lazy.graph.block_tasks import as_native, reduce_window
+from msi_lazy.graph.block_tasks import reduce_window
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.provenance import read_factors, read_method, read_nodata
 from msi_lazy.plan.steps import Step
@@ -18,7 +18,7 @@ from msi_lazy.run.scheduler import crosses_processes
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.place import locate
 from msi_lazy.storage.target import Target, as_store, find_target, image_block, is_in_memory
-from msi_lazy.storage.write_units import slices, unit_grid
+from msi_lazy.storage.write_units import unit_grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,6 @@ __all__ = [
     "find_image",
     "label_paths",
     "open_pyramid",
-    "read_window",
     "remake_window",
 ]
 
@@ -41,7 +40,6 @@ BLOCK_BYTES = 64 * 2**20
 """Most bytes of the finer level that a task reads, unless a single chunk or shard needs more."""
 
 Array = np.ndarray[Any, Any]
-Index = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -145,11 +143,6 @@ def label_paths(target: Target) -> list[str]:
         return []
     names = image_block(labels).get("labels")
     return [f"labels/{name}" for name in names] if isinstance(names, list) else []
-
-
-def read_window(array: zarr.Array[Any], window: Window) -> Array:
-    """Samples of ``window``, in native byte order."""
-    return as_native(array[slices(window)])
 
 
 def remake_window(samples: Array, held: Window, output: Window, making: Making) -> Array:

@@ -9,8 +9,10 @@ from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
 
 from msi_lazy.graph.gather import as_delayed, gather, wait
 from msi_lazy.maintain import remake
-from msi_lazy.maintain.remake import Making, StoredPyramid, read_window, remake_window
-from msi_lazy.plan.steps import Grid, intersect, plan_blocks
+from msi_lazy.maintain.remake import Making, StoredPyramid, remake_window
+from msi_lazy.plan.steps import plan_blocks
+from msi_lazy.plan.windows import intersect
+from msi_lazy.storage.checked_read import read_window
 from msi_lazy.storage.write_units import write_window
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
     from dask.typing import Key
 
+    from msi_lazy.plan.grid import Grid
     from msi_lazy.plan.windows import Window
 
 __all__ = ["update_levels"]

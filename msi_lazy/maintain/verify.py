@@ -12,7 +12,8 @@ from msi_lazy.graph.gather import as_delayed, gather_lists
 from msi_lazy.maintain import remake
 from msi_lazy.maintain.compare import Comparison, StoredLevel, check_block, decode_block
 from msi_lazy.maintain.findings import BlockFinding, CheckedLevel, VerifyReport
-from msi_lazy.plan.steps import Grid, Step, choose_blocks, plan_blocks
+from msi_lazy.plan.grid import Grid
+from msi_lazy.plan.steps import Step, choose_blocks, plan_blocks
 from msi_lazy.run.compute import run
 from msi_lazy.storage.write_units import unit_grid
 

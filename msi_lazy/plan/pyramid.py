@@ -8,6 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.plan.block_size import Pyramid, plan_stages
+from msi_lazy.plan.grid import Grid
 from msi_lazy.plan.memory import TASK_BYTES, MemoryUse, project_memory
 from msi_lazy.plan.reading import Reading
 from msi_lazy.plan.runs import run_stage
@@ -69,7 +70,12 @@ class LevelPlan:
     @property
     def chunk_count(self) -> int:
         """Number of chunks on disk."""
-        return prod(-(-n // chunk) for n, chunk in zip(self.shape, self.chunks, strict=True))
+        return Grid(self.shape, self.chunks).count
+
+    @property
+    def block_count(self) -> int:
+        """Number of blocks."""
+        return Grid(self.shape, self.blocks).count
 
 
 @dataclass(frozen=True)
@@ -128,15 +134,13 @@ class PyramidPlan:
         """Blocks that level 0 is cut into."""
         if self.stages:
             return self.stages[0].blocks
-        level = self.levels[0]
-        return prod(-(-n // block) for n, block in zip(level.shape, level.blocks, strict=True))
+        return self.levels[0].block_count
 
     @cached_property
     def tasks(self) -> int:
         """Tasks of the write graph: one per block of each stage, and those that end it."""
         if not self.stages:  # two per block and level: compute it, store it
-            per_level = (zip(level.shape, level.blocks, strict=True) for level in self.levels)
-            work = ends = 2 * sum(prod(-(-n // block) for n, block in pairs) for pairs in per_level)
+            work = ends = 2 * sum(level.block_count for level in self.levels)
         else:
             counts = [run_stage(self.stages[0], self.reading.run).blocks, *(stage.blocks for stage in self.stages[1:])]
             work, ends = sum(counts) + self.reading.extra_tasks, counts[-1]

@@ -1,4 +1,4 @@
-"""One level from the finer one, outside of any pyramid: which samples a part needs, and which parts a change reaches.
+"""One level from the finer one, outside of any pyramid: the samples that a part needs, the parts that a change reaches.
 
 ::
 
@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
+from msi_lazy.plan.grid import Grid
 from msi_lazy.plan.windows import Interval, Window, needed_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["Grid", "Step", "changed_interval", "choose_blocks", "intersect", "plan_blocks"]
+__all__ = ["Step", "changed_interval", "choose_blocks", "plan_blocks"]
 
 Extents = tuple[int, ...]
-Index = tuple[int, ...]
 
 
 def changed_interval(changed: Interval, factor: int, radius: int, extent: int) -> Interval:
@@ -44,77 +43,6 @@ def changed_interval(changed: Interval, factor: int, radius: int, extent: int) -
     start = max((changed.start - radius) // factor, 0)
     stop = min(-((changed.stop + radius) // -factor), extent)
     return Interval(min(start, extent), max(stop, min(start, extent)))
-
-
-def intersect(one: Window, other: Window) -> Window | None:
-    """What two windows share; ``None`` if that is nothing.
-
-    Examples
-    --------
-    >>> intersect((Interval(0, 4),), (Interval(2, 9),))
-    (Interval(start=2, stop=4),)
-    """
-    common = tuple(Interval(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
-    return common if all(interval.length > 0 for interval in common) else None
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A level cut into equal parts: what is written as a whole (chunks, shards), or blocks of those.
-
-    Examples
-    --------
-    >>> grid = Grid((100, 60), (32, 32))
-    >>> grid.counts, grid.count, grid.window((3, 1))
-    ((4, 2), 8, (Interval(start=96, stop=100), Interval(start=32, stop=60)))
-    >>> list(grid.touching((Interval(30, 33), Interval(0, 5))))
-    [(0, 0), (1, 0)]
-    """
-
-    extents: Extents
-    """Shape of the level."""
-    part: Extents
-    """Shape of a part; those at the end may be cut."""
-
-    @property
-    def counts(self) -> Index:
-        """Number of parts along each dimension."""
-        return tuple(-(-n // part) for n, part in zip(self.extents, self.part, strict=True))
-
-    @property
-    def count(self) -> int:
-        """Number of parts."""
-        return prod(self.counts)
-
-    @property
-    def whole(self) -> Window:
-        """All samples of the level."""
-        return tuple(Interval(0, n) for n in self.extents)
-
-    def index(self, number: int) -> Index:
-        """Index of a part, counted in C order."""
-        index = []
-        for count in reversed(self.counts):
-            number, position = divmod(number, count)
-            index.append(position)
-        return tuple(reversed(index))
-
-    def window(self, index: Index) -> Window:
-        """Samples of a part."""
-        terms = zip(index, self.part, self.extents, strict=True)
-        return tuple(Interval(i * part, min(i * part + part, n)) for i, part, n in terms)
-
-    def touching(self, window: Window) -> Iterator[Index]:
-        """Indices of the parts that have samples in ``window``, in C order."""
-        if any(interval.length <= 0 for interval in window):
-            return iter(())
-        sides = (range(w.start // part, -(-w.stop // part)) for w, part in zip(window, self.part, strict=True))
-        return product(*sides)
-
-    def rounded(self, window: Window) -> Window:
-        """Samples of all parts that ``window`` touches."""
-        terms = zip(window, self.part, self.extents, strict=True)
-        return tuple(Interval(w.start // part * part, min(-(w.stop // -part) * part, n)) for w, part, n in terms)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,17 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-__all__ = ["Boundary", "Interval", "Window", "hull", "level_extent", "needed_interval", "relative_slices"]
+__all__ = [
+    "Boundary",
+    "Interval",
+    "Window",
+    "hull",
+    "intersect",
+    "level_extent",
+    "needed_interval",
+    "relative_slices",
+    "slices",
+]
 
 Boundary = Literal["trim", "pad", "exact"]
 
@@ -61,6 +71,29 @@ def needed_interval(output: Interval, factor: int, radius: int, extent: int) -> 
 def hull(one: Interval, other: Interval) -> Interval:
     """Smallest interval that contains both."""
     return Interval(min(one.start, other.start), max(one.stop, other.stop))
+
+
+def intersect(one: Window, other: Window) -> Window | None:
+    """Common part of two windows; ``None`` if that is nothing.
+
+    Examples
+    --------
+    >>> intersect((Interval(0, 4),), (Interval(2, 9),))
+    (Interval(start=2, stop=4),)
+    """
+    common = tuple(Interval(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return common if all(interval.length > 0 for interval in common) else None
+
+
+def slices(window: Window) -> tuple[slice, ...]:
+    """Slices that cut ``window`` out of a whole array.
+
+    Examples
+    --------
+    >>> slices((Interval(4, 6),))
+    (slice(4, 6, None),)
+    """
+    return tuple(slice(*interval) for interval in window)
 
 
 def relative_slices(window: Window, origin: Window) -> tuple[slice, ...]:

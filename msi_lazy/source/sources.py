@@ -18,6 +18,7 @@ import zarr
 from dask.array.core import getter, normalize_chunks
 
 from msi_lazy.plan.block_names import naming_samples
+from msi_lazy.plan.windows import slices
 from msi_lazy.source.views import CroppedArray, find_view
 from msi_lazy.storage.arrays import reopen_array
 
@@ -53,11 +54,11 @@ class WindowSource:
 
     def read(self, window: Window) -> np.ndarray[Any, Any]:
         """Samples of ``window``."""
-        slices = tuple(slice(interval.start, interval.stop) for interval in window)
-        with naming_samples("reading the source", slices):
+        key = slices(window)
+        with naming_samples("reading the source", key):
             if isinstance(self.array, xr.Variable):
-                return np.asarray(self.array[slices].values)
-            return np.asarray(getter(self.array, slices, lock=self.lock))
+                return np.asarray(self.array[key].values)
+            return np.asarray(getter(self.array, key, lock=self.lock))
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from zarr.core.sync import sync
 
-from msi_lazy.plan.steps import Grid
+from msi_lazy.plan.grid import Grid, Index
+from msi_lazy.plan.windows import slices
 
 if TYPE_CHECKING:
     import zarr
 
     from msi_lazy.plan.windows import Window
 
-__all__ = ["chunk_key", "cut_units", "is_stored", "slices", "unit_grid", "write_window"]
+__all__ = ["chunk_key", "is_stored", "unit_grid", "write_window"]
 
 Array = np.ndarray[Any, Any]
-Index = tuple[int, ...]
 
 
 def write_window(array: zarr.Array[Any], window: Window, samples: Array) -> None:
@@ -30,7 +30,7 @@ def write_window(array: zarr.Array[Any], window: Window, samples: Array) -> None
     try:
         array[slices(window)] = samples
     except Exception:  # whatever a codec may raise
-        cut = cut_units(array, window)
+        cut = unit_grid(array).cut(window)
         if not cut:
             raise
         for unit in cut:
@@ -38,25 +38,9 @@ def write_window(array: zarr.Array[Any], window: Window, samples: Array) -> None
         array[slices(window)] = samples
 
 
-def slices(window: Window) -> tuple[slice, ...]:
-    """A window as an array is indexed by it."""
-    return tuple(slice(*interval) for interval in window)
-
-
 def unit_grid(array: zarr.Array[Any]) -> Grid:
     """A level in what is written as a whole: shards, or chunks where there are none."""
     return Grid(array.shape, tuple(max(n, 1) for n in array.shards or array.chunks))
-
-
-def cut_units(array: zarr.Array[Any], window: Window) -> list[Index]:
-    """Indices of the units in ``window`` that the array's end cuts, so that a part of them is read and written."""
-    units = unit_grid(array)
-    terms = zip(window, units.extents, units.part, strict=True)
-    if not any(interval.stop == n and n % part for interval, n, part in terms):
-        return []
-    sides = zip(units.counts, units.extents, units.part, strict=True)
-    last = [count - 1 if n % part else -1 for count, n, part in sides]
-    return [unit for unit in units.touching(window) if any(i == end for i, end in zip(unit, last, strict=True))]
 
 
 def chunk_key(array: zarr.Array[Any], unit: Index) -> str:

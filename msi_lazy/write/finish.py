@@ -11,6 +11,8 @@ import zarr
 
 from msi_lazy.ngff.omero import fill_windows, with_measured_windows
 from msi_lazy.ngff.write_attributes import collection_attributes, labels_attributes
+from msi_lazy.plan.grid import Grid
+from msi_lazy.plan.windows import slices
 from msi_lazy.storage.target import Target, consolidate, consolidate_above, write_attributes
 
 if TYPE_CHECKING:
@@ -95,18 +97,13 @@ class ListImage:
 
 def measure_windows(array: zarr.Array[Any], channel_dim: int, colors: Sequence[str]) -> tuple[tuple[float, float], ...]:
     """First and last value to show of each channel: quantiles of up to 64 chunks, evenly spread over it."""
-    chunks = array.chunks
-    counts = [
-        1 if dim == channel_dim else -(-n // c) for dim, (n, c) in enumerate(zip(array.shape, chunks, strict=True))
-    ]
-    most = min(prod(counts), _MEASURED_CHUNKS, max(1, _MEASURED_SAMPLES // prod(chunks)))
-    picked = np.unique(np.linspace(0, prod(counts) - 1, most).astype(int))
+    extents = (*array.shape[:channel_dim], 1, *array.shape[channel_dim + 1 :])
+    chunks = Grid(extents, array.chunks)  # of one channel
+    most = min(chunks.count, _MEASURED_CHUNKS, max(1, _MEASURED_SAMPLES // prod(array.chunks)))
+    picked = np.unique(np.linspace(0, chunks.count - 1, most).astype(int)).tolist()
+    places = [slices(chunks.window(chunks.index(number))) for number in picked]
     channels = []
     for channel in range(array.shape[channel_dim]):
-        samples = []
-        for position in zip(*np.unravel_index(picked, counts), strict=True):
-            where = [slice(int(i) * c, int(i) * c + c) for i, c in zip(position, chunks, strict=True)]
-            where[channel_dim] = slice(channel, channel + 1)
-            samples.append(np.asarray(array[tuple(where)]).ravel())
-        channels.append(np.concatenate(samples))
+        one = [(*place[:channel_dim], slice(channel, channel + 1), *place[channel_dim + 1 :]) for place in places]
+        channels.append(np.concatenate([np.asarray(array[place]).ravel() for place in one]))
     return fill_windows(np.stack(channels), colors, [None] * len(channels))

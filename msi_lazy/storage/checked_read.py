@@ -1,0 +1,62 @@
+"""Reading samples so that every fault of what is stored shows: as the error itself, which is returned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from msi_lazy.plan.windows import slices
+from msi_lazy.storage.arrays import runs_in_rust
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from msi_lazy.plan.grid import Grid, Index
+    from msi_lazy.plan.windows import Window
+
+__all__ = ["find_unreadable", "read_window", "try_read"]
+
+Array = np.ndarray[Any, Any]
+
+
+def read_window(array: zarr.Array[Any], window: Window) -> Array:
+    """Samples of ``window``, in native byte order, which is all that compiled kernels take."""
+    samples: Array = np.asarray(array[slices(window)])
+    return samples if samples.dtype.isnative else samples.astype(samples.dtype.newbyteorder("="))
+
+
+def try_read(array: zarr.Array[Any], window: Window, units: Grid) -> Array | Exception:
+    """Samples of a window, or the error that reading it raised.
+
+    Of a chunk that the array's end cuts, the Rust codecs decode the part that is asked for, and ignore the rest,
+    checksums included; zarr's own codecs decode it whole, so such chunks are read by those too.
+
+    Parameters
+    ----------
+    array
+        What is read.
+    window
+        Its samples.
+    units
+        The array in what is decoded as a whole: chunks, or shards.
+    """
+    try:
+        samples = read_window(array, window)
+        cut = units.cut(window) if runs_in_rust(array) else []
+        if cut:
+            plain = zarr.open_array(array.store, path=array.path, mode="r", zarr_format=array.metadata.zarr_format)
+            for unit in cut:
+                read_window(plain, units.window(unit))
+    except Exception as error:  # whatever a codec, or a store, may raise
+        return error
+    return samples
+
+
+def find_unreadable(array: zarr.Array[Any], window: Window, units: Grid) -> Iterator[tuple[Index, Exception]]:
+    """Units that ``window`` touches and that cannot be read, each with its error; arguments as of :func:`try_read`."""
+    for unit in units.touching(window):
+        error = try_read(array, units.window(unit), units)
+        if isinstance(error, Exception):
+            yield unit, error
