@@ -27,6 +27,7 @@ FLOORS = [  # from the roof down: a room imports from the rooms below it, and fr
     "plan",
     "methods",
     "axes",
+    "compat",
     "errors",
 ]
 HEIGHT = {room: height for height, room in enumerate(reversed(FLOORS))}
@@ -68,10 +69,28 @@ def _imports(path, module):
 
 
 def test_each_room_keeps_to_its_business():
-    assert importers("dask.highlevelgraph") <= {"graph", "run", "source"}
+    assert importers("dask.highlevelgraph") <= {"graph", "compat"}
+    assert importers("dask.task_spec") <= {"graph", "compat", "maintain"}
     assert importers("numba") == {"methods"}
     assert importers("ome_zarr_models") == {"ngff"}
     assert not importers("dask") & {"methods"}
+
+
+INSIDE_DASK = ("dask._", "dask.blockwise", "dask.layers", "dask.array._", "dask.array.chunk", "dask.array.core.getter")
+"""Modules, and names in them, that Dask does not document."""
+ATTRIBUTES_INSIDE_DASK = {"io_deps", "output_indices", "output_blocks", "layers"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_one_room_reaches_inside_dask(path):
+    if room_of(path) == "compat":
+        return
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    names = [f"{node.module}.{alias.name}" for node in imports for alias in node.names]
+    assert not [name for name in names if name.startswith(INSIDE_DASK)]
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    assert attributes & ATTRIBUTES_INSIDE_DASK <= ({"layers"} if room_of(path) == "graph" else set())
 
 
 def test_a_file_name_stands_for_one_thing():

@@ -15,6 +15,7 @@ import msi_lazy as msi
 from msi_lazy.graph.direct import emit_blocks
 from msi_lazy.graph.fuse_levels import fuse_levels
 from msi_lazy.graph.fused_task import run_fused
+from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.merge import MergeLayer
 from msi_lazy.graph.stream import LevelStore
 from msi_lazy.tree.read_plan import level_images
@@ -50,7 +51,10 @@ def test_emitted_tasks_equal_fused_ones(case, data):
     block_bytes = data.draw(st.integers(1, image.nbytes + 1))
     tree = msi.to_multiscale(image, steps, chunks=data.draw(st.integers(1, 8)), block_bytes=block_bytes)
     arrays, stores, opened = levels_and_stores(tree)
-    emitted, fused = emit_blocks(arrays, stores, "token"), fuse_levels(arrays, stores, opened, "token")
+    emitted, fused = (
+        emit_blocks(LevelGraph.of(arrays), stores, "token"),
+        fuse_levels(LevelGraph.of(arrays), stores, opened, "token"),
+    )
     assert len(emitted.tasks) == len(fused.tasks) - len(opened)
     assert len(emitted.sinks) == len(fused.sinks)
     one, other = run(emitted, opened), run(fused, opened)
@@ -67,7 +71,10 @@ def steps_of(graph):
 def test_emitted_tasks_have_the_steps_of_fused_ones():
     tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((64, 70))), [2, 2, 2], chunks=4, block_bytes=2048)
     arrays, stores, opened = levels_and_stores(tree)
-    emitted, fused = emit_blocks(arrays, stores, "token"), fuse_levels(arrays, stores, opened, "token")
+    emitted, fused = (
+        emit_blocks(LevelGraph.of(arrays), stores, "token"),
+        fuse_levels(LevelGraph.of(arrays), stores, opened, "token"),
+    )
     assert steps_of(emitted) == steps_of(fused)
     assert len(steps_of(emitted)) > 16
 
@@ -77,7 +84,7 @@ def test_an_edited_tree_is_not_emitted(edit):
     image = msi.to_spatial_image(np.zeros((64, 70)))
     tree, other = (msi.to_multiscale(image, [2, 2, 2], chunks=4, block_bytes=2048) for _ in range(2))
     arrays, stores, _ = levels_and_stores(tree)
-    assert emit_blocks(arrays, stores, "token") is not None
+    assert emit_blocks(LevelGraph.of(arrays), stores, "token") is not None
     if edit == "mixed":
         arrays[-1] = levels_and_stores(other)[0][-1]
     elif edit == "dropped":
@@ -88,14 +95,14 @@ def test_an_edited_tree_is_not_emitted(edit):
         arrays[0] = arrays[0] * 2
     else:
         arrays[0] = arrays[0].rechunk(32)
-    assert emit_blocks(arrays, stores, "token") is None
+    assert emit_blocks(LevelGraph.of(arrays), stores, "token") is None
 
 
 def test_the_graph_of_a_terabyte_is_small():
     pixels = da.from_array(Blank((8192,) * 3), chunks=(128,) * 3)
     tree = msi.to_multiscale(xr.DataArray(pixels, dims=("z", "y", "x")), [2] * 7)
     arrays, stores, _ = levels_and_stores(tree)
-    emitted = emit_blocks(arrays, stores, "token")
+    emitted = emit_blocks(LevelGraph.of(arrays), stores, "token")
     assert len(emitted.tasks) <= 1.01 * 32768
     assert len(pickle.dumps(emitted.tasks)) < 10 * 2**20
     merges = [layer for layer in arrays[-1].dask.layers.values() if isinstance(layer, MergeLayer)]

@@ -10,6 +10,7 @@ import xarray as xr
 import zarr
 
 import msi_lazy as msi
+from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.level_identity import identify_levels
 from msi_lazy.source.identity import content_hash
 from msi_lazy.tree.read_plan import level_images
@@ -57,7 +58,7 @@ def identity(source, **options):
     if isinstance(source, zarr.Array):
         image = msi.to_spatial_image(source, dims="yx")
     tree = msi.to_multiscale(image, [2], chunks=8, block_bytes=4000, **options)
-    return identify_levels([level.data for level in level_images(tree)])
+    return identify_levels(LevelGraph.of([level.data for level in level_images(tree)]))
 
 
 def test_built_again_it_is_the_same_and_no_two_kinds_are(files):
@@ -94,7 +95,7 @@ def test_the_state_of_zarr_in_the_process_is_no_part_of_what_is_stored(files, ch
 def test_an_edited_tree_is_known_level_by_level():
     tree = msi.to_multiscale(xr.DataArray(PIXELS, dims=("y", "x")), [2])
     edited = tree.map_over_datasets(lambda level: level + 1 if level.data_vars else level)
-    found = identify_levels([level.data for level in level_images(edited)])
+    found = identify_levels(LevelGraph.of([level.data for level in level_images(edited)]))
     assert [set(level) for level in found] == [{"graph", "reads"}] * 2
 
 

@@ -42,9 +42,9 @@ ARRAYS = {
 def test_tasks_are_those_of_dask(name, monkeypatch):
     x = da.from_array(np.arange(70 * 40.0).reshape(70, 40), chunks=(16, 11))
     graph = ARRAYS[name](x).dask
-    assert any(isinstance(layer, Blockwise) and module._is_plain(layer) for layer in graph.layers.values())
+    assert any(isinstance(layer, Blockwise) and module.is_plain(layer) for layer in graph.layers.values())
     tasks = materialize(graph)
-    monkeypatch.setattr(module, "_is_plain", lambda layer: False)
+    monkeypatch.setattr(module, "is_plain", lambda layer: False)
     expected = materialize(graph)
     assert list(tasks) == list(expected)
     for key, task in tasks.items():
@@ -58,7 +58,7 @@ def test_all_layers_of_an_edited_tree_are_written_out_at_once():
     edited = pyramid(np.zeros((70, 40))) * 2 - 1
     layers = [layer for layer in edited.dask.layers.values() if isinstance(layer, Blockwise)]
     assert len(layers) > 3
-    assert all(map(module._is_plain, layers))
+    assert all(map(module.is_plain, layers))
 
 
 @collection_paused()

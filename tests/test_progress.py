@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
+from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.write_graph import LevelArrays
 from msi_lazy.run import progress_display as display
 from msi_lazy.run.tally import Row, Tally
@@ -164,7 +165,7 @@ def test_the_bytes_of_all_blocks_are_those_of_the_levels(case, blocks):
         block_bytes=blocks,
     )
     levels = [next(iter(node.data_vars.values())).data for node in tree.children.values()]
-    tally = Tally([LevelArrays(levels, [])], frozenset())
+    tally = Tally([LevelArrays(LevelGraph.of(levels), [])], frozenset())
     tally.add_all()
     tally.add_all()  # twice makes no difference
     assert [row.stored_bytes for row in tally.rows()[:-1]] == [level.nbytes for level in levels]
@@ -174,7 +175,7 @@ def test_the_bytes_of_all_blocks_are_those_of_the_levels(case, blocks):
 def test_rate_and_time_left_are_those_of_this_run():
     seconds = iter([0, 4]).__next__
     array = da.zeros((8, 4), chunks=(2, 4), dtype="u1")
-    tally = Tally([LevelArrays([array], [])], frozenset({0}), clock=seconds)
+    tally = Tally([LevelArrays(LevelGraph.of([array]), [])], frozenset({0}), clock=seconds)
     tally.add(1)
     (row, _) = tally.rows()
     assert (row.rate, row.seconds_left) == (2, 8)

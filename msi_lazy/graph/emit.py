@@ -38,8 +38,8 @@ class EmittedStage:
     """Of its tasks."""
     work: StageWork
     """The stage, block by block."""
-    source: str
-    """Task that holds what the first stage reads; empty for later ones."""
+    source: Key
+    """Task that holds what the first stage reads."""
     stage: StagePlan
     """What its tasks own: blocks, or runs of them."""
     hand_on: bool

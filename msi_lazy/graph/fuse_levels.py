@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dask.blockwise import BlockIndex, blockwise
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import Task, TaskRef
 
+from msi_lazy.compat.dask_graphs import build_calls
 from msi_lazy.graph.block_tasks import restore_share
-from msi_lazy.graph.direct import picked_stage
 from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
+from msi_lazy.graph.level_graph import find_stage, is_stage_task
 from msi_lazy.graph.marks import BlockGrid, Ledger, mark_block
 from msi_lazy.graph.materialize import materialize
 from msi_lazy.graph.merge import MergeLayer
 from msi_lazy.graph.remaining import is_restorable
-from msi_lazy.graph.stage_layers import is_stage_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import dask.array as da
     from dask.task_spec import GraphNode
     from dask.typing import Key
 
+    from msi_lazy.graph.level_graph import LevelGraph
     from msi_lazy.graph.marks import BlockMarks
     from msi_lazy.graph.stream import LevelStore
 
@@ -31,17 +30,17 @@ __all__ = ["fuse_levels"]
 
 
 def fuse_levels(
-    arrays: Sequence[da.Array],
+    levels: LevelGraph,
     stores: Sequence[LevelStore],
     opened: Mapping[Key, GraphNode],
     token: str,
     marks: BlockMarks | None = None,
 ) -> FusedGraph:
-    """Tasks that store ``arrays``.
+    """Tasks that store ``levels``.
 
     Parameters
     ----------
-    arrays
+    levels
         The levels, in blocks of whole write units.
     stores
         How each of them is stored.
@@ -55,25 +54,22 @@ def fuse_levels(
     layers: dict[str, Any] = {"pyramid-targets": MaterializedLayer(dict(opened))}
     dependencies: dict[str, set[str]] = {"pyramid-targets": set()}
     wanted: list[Key] = []
-    for number, (array, store) in enumerate(zip(arrays, stores, strict=True)):
-        name, dims = f"pyramid-store{number}-{token}", tuple(range(array.ndim))
-        pairs: tuple[Any, ...] = (array.name, dims, TaskRef(store.target), None)
+    for number, (array, store) in enumerate(zip(levels.arrays, stores, strict=True)):
+        name = f"pyramid-store{number}-{token}"
+        given = [TaskRef(store.target)]
         options = dict(store.options)
         function: Callable[..., None] = store.store
         if marks is not None:
-            function, pairs = _store_marked, (*pairs, TaskRef(marks.ledger), None)
+            function, given = _store_marked, [*given, TaskRef(marks.ledger)]
             options |= {"store": store.store, "grid": marks.grids[number]}
-        numblocks = {array.name: array.numblocks}
-        layer = blockwise(
-            function, name, dims, *pairs, BlockIndex(array.numblocks), dims, numblocks=numblocks, **options
-        )
+        layer = build_calls(function, name, array.numblocks, array.name, *given, index=True, **options)
         layers |= {**array.dask.layers, name: layer}
         dependencies |= {**array.dask.dependencies, name: {array.name, "pyramid-targets"}}
         done = marks.grids[number].among(marks.done) if marks is not None else frozenset()
         wanted.extend(key for key in layer.get_output_keys() if key[1:] not in done)
     graph = materialize(HighLevelGraph(layers, dependencies))
     if marks is not None and marks.done and marks.lossless:
-        graph |= _restoring_tasks(arrays, stores, marks, layers)
+        graph |= _restoring_tasks(levels, stores, marks, layers)
     return fuse_blocks(graph, wanted, is_stage_task, token)
 
 
@@ -93,11 +89,11 @@ def _store_marked(
 
 
 def _restoring_tasks(
-    arrays: Sequence[da.Array], stores: Sequence[LevelStore], marks: BlockMarks, layers: Mapping[str, Any]
+    levels: LevelGraph, stores: Sequence[LevelStore], marks: BlockMarks, layers: Mapping[str, Any]
 ) -> dict[Key, GraphNode]:
     """Tasks that make shares from what is stored, for those that can be made so."""
     tasks: dict[Key, GraphNode] = {}
-    for layer, level in _handing_on(arrays, layers):
+    for layer, level in _handing_on(levels, layers):
         done = marks.grids[level].among(marks.done)
         for index in done:
             if is_restorable(layer.before, index, done):
@@ -107,13 +103,11 @@ def _restoring_tasks(
     return tasks
 
 
-def _handing_on(arrays: Sequence[da.Array], layers: Mapping[str, Any]) -> Iterator[tuple[MergeLayer, int]]:
+def _handing_on(levels: LevelGraph, layers: Mapping[str, Any]) -> Iterator[tuple[MergeLayer, int]]:
     """The merges of shares whose stage's last level is stored just as the stage makes it, and that level."""
-    for layer in layers.values():
+    for name, layer in layers.items():
         if isinstance(layer, MergeLayer):
-            stage = picked_stage(layers.get(layer.shares))
-            level = layer.before.written[-1]
-            if level < len(arrays) and picked_stage(layers.get(arrays[level].name)) == stage:
-                position = layers[arrays[level].name].task.kwargs["position"]
-                if layer.before.outputs[position] == level:
-                    yield layer, level
+            stage, level = find_stage(layers, name), layer.before.written[-1]
+            pick = levels.picks[level] if level < len(levels.picks) else None
+            if stage is not None and pick is not None and (pick.stage.name, pick.level) == (stage.below, level):
+                yield layer, level

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from dask.task_spec import Alias, DataNode, GraphNode, List, Task, TaskRef
 
+from msi_lazy.compat.dask_graphs import alias_target
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
@@ -106,7 +108,7 @@ def fused_task(
             kwargs = tuple((name, _argument(value, slots, externals, index)) for name, value in given)
             calls.append((node.func, args, kwargs))
         elif type(node) is Alias:
-            calls.append((_itself, (_argument(TaskRef(node.target), slots, externals, index),), ()))
+            calls.append((_itself, (_argument(TaskRef(alias_target(node)), slots, externals, index),), ()))
         else:  # a container of tasks: evaluated as Dask does
             nested = _nested(node, slots, externals, index)
             calls.append((_evaluate, (nested.node, nested.names, nested.values), ()))

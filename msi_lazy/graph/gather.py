@@ -3,19 +3,79 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
-from dask.task_spec import GraphNode, List, Task, TaskRef
+from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
+from dask.typing import Key
 
 from msi_lazy.plan.pyramid import FINISH_FAN_IN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from dask.typing import Key
+__all__ = ["SmallGraph", "as_delayed", "gather", "gather_lists", "wait"]
 
-__all__ = ["as_delayed", "gather", "gather_lists", "wait"]
+
+class SmallGraph:
+    """A graph that is written down task by task, its keys unique to it.
+
+    Parameters
+    ----------
+    name
+        What it does; part of every key.
+
+    Examples
+    --------
+    >>> graph = SmallGraph("add")
+    >>> one = graph.hold("one", 1)
+    >>> total = graph.add("total", sum, [one, one])
+    >>> graph.delayed(total).compute(scheduler="sync")
+    2
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self.tasks = name, dict[Key, GraphNode]()
+        self._token = uuid4().hex
+
+    def hold(self, label: str, value: Any) -> TaskRef:
+        """Add a task that holds ``value``, and return a reference to it."""
+        key = self._key(label)
+        self.tasks[key] = DataNode(key, value)
+        return TaskRef(key)
+
+    def add(self, label: str, function: Callable[..., Any], *arguments: Any, index: Any = None) -> TaskRef:
+        """Add a task that calls ``function``, and return a reference to it.
+
+        Parameters
+        ----------
+        label
+            Part of the key, unique within the graph together with ``index``.
+        function
+            What is called.
+        *arguments
+            References to other tasks, lists of such, or values.
+        index
+            Which of several tasks of this label it is.
+        """
+        key: Key = self._key(label) if index is None else (self._key(label), index)
+        given = (List(*value) if isinstance(value, list) else value for value in arguments)
+        self.tasks[key] = Task(key, function, *given)
+        return TaskRef(key)
+
+    def gather(self, label: str, tasks: Sequence[TaskRef], *, lists: bool = False) -> TaskRef:
+        """Add a task that runs once ``tasks`` have run; with ``lists`` it puts together the lists that they return."""
+        key, keys = self._key(label), [task.key for task in tasks]
+        self.tasks |= gather_lists(key, keys) if lists else gather(key, keys, wait, wait)
+        return TaskRef(key)
+
+    def delayed(self, task: TaskRef) -> Delayed:
+        """Wrap the graph as a ``Delayed`` whose value is that of ``task``."""
+        return as_delayed(self.tasks, str(task.key))
+
+    def _key(self, label: str) -> str:
+        return f"{self.name}-{label}-{self._token}"
 
 
 def gather(

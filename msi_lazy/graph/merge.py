@@ -7,9 +7,9 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dask.highlevelgraph import Layer
 from dask.task_spec import GraphNode, List, Task, TaskRef
 
+from msi_lazy.compat.dask_graphs import DatalessLayer
 from msi_lazy.graph.block_tasks import merge_block
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def touched_blocks(work: StageWork, before: StagePlan, index: Index) -> Iterator
     return product(*before.touching(work.stage.first, work.stage.needed(index)[0]))
 
 
-class MergeLayer(Layer):
+class MergeLayer(DatalessLayer):
     """Tasks of a stage whose blocks are merged from the shares of the stage before.
 
     A petabyte's pyramid has a great many of them, and planning or plotting it needs none.

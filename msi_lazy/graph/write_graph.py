@@ -13,6 +13,7 @@ from dask.task_spec import DataNode, GraphNode
 from msi_lazy.graph.direct import block_geometry, emit_blocks
 from msi_lazy.graph.fuse_levels import fuse_levels
 from msi_lazy.graph.gather import as_delayed, gather, wait
+from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.marks import BlockMarks, number_blocks
 from msi_lazy.graph.stream import LevelStore, skip_block
 from msi_lazy.plan.block_names import naming_samples
@@ -24,7 +25,6 @@ from msi_lazy.storage.write_units import write_window
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import dask.array as da
     import numpy as np
     import zarr
     from dask.delayed import Delayed
@@ -39,8 +39,8 @@ __all__ = ["LevelArrays", "align_blocks", "store_block", "write_graph"]
 class LevelArrays:
     """The levels of one image, and where they go."""
 
-    arrays: Sequence[da.Array]
-    """Samples of each level."""
+    levels: LevelGraph
+    """The levels."""
     targets: Sequence[zarr.Array[Any]]
     """Stored array of each level."""
     read_back: Sequence[bool] = ()
@@ -90,13 +90,13 @@ def _none_is_empty(block: np.ndarray[Any, Any], target: zarr.Array[Any]) -> bool
     return bool(((corners != fill) & (corners == corners)).all())
 
 
-def align_blocks(arrays: Sequence[da.Array], units: Sequence[tuple[int, ...]]) -> list[da.Array]:
-    """``arrays`` in blocks of whole write units of their level, so that no two tasks write one chunk or shard."""
-    aligned = []
-    for array, unit in zip(arrays, units, strict=True):
-        blocks = aligned_blocks(array.chunks, unit)
-        aligned.append(array if blocks == array.chunks else array.rechunk(blocks))
-    return aligned
+def align_blocks(levels: LevelGraph, units: Sequence[tuple[int, ...]]) -> LevelGraph:
+    """Levels in blocks of whole write units, so that no two tasks write one chunk or shard."""
+    blocks = [aligned_blocks(array.chunks, unit) for array, unit in zip(levels.arrays, units, strict=True)]
+    if blocks == [array.chunks for array in levels.arrays]:
+        return levels
+    pairs = zip(levels.arrays, blocks, strict=True)
+    return LevelGraph.of([array if array.chunks == chunks else array.rechunk(chunks) for array, chunks in pairs])
 
 
 def write_graph(
@@ -128,7 +128,7 @@ def write_graph(
         graph[noted] = DataNode(noted, ledger)
     first = 0
     for image in images:
-        grids = number_blocks([grid.counts for grid in block_geometry(image.arrays)], first)
+        grids = number_blocks([grid.counts for grid in block_geometry(image.levels)], first)
         first = grids[-1].first + prod(grids[-1].counts)
         marks = BlockMarks(noted, grids, done, image.lossless) if ledger is not None else None
         tasks, ends = _store_levels(image, marks)
@@ -143,7 +143,7 @@ def _store_levels(image: LevelArrays, marks: BlockMarks | None) -> tuple[dict[Ke
     token = uuid4().hex
     opened: dict[Key, GraphNode] = {}
     stores = []
-    for number, (array, stored) in enumerate(zip(image.arrays, image.targets, strict=True)):
+    for number, (array, stored) in enumerate(zip(image.levels.arrays, image.targets, strict=True)):
         key = f"pyramid-target{number}-{token}"
         opened[key] = DataNode(key, stored)
         starts = tuple(tuple(accumulate(lengths[:-1], initial=0)) for lengths in array.chunks)
@@ -151,9 +151,9 @@ def _store_levels(image: LevelArrays, marks: BlockMarks | None) -> tuple[dict[Ke
         stores.append(
             LevelStore(skip_block if number < image.kept else store_block, key, {"starts": starts, "probe": probe})
         )
-    fused = emit_blocks(image.arrays, stores, token, image.read_back, marks)
+    fused = emit_blocks(image.levels, stores, token, image.read_back, marks)
     if fused is None:
-        fused = fuse_levels(image.arrays, stores, opened, token, marks)
+        fused = fuse_levels(image.levels, stores, opened, token, marks)
     return opened | fused.tasks, fused.sinks
 
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dask
 from dask import threaded
 from dask.base import get_scheduler
-from dask.delayed import Delayed
 from dask.diagnostics.progress import ProgressBar
-from dask.highlevelgraph import HighLevelGraph
-from dask.task_spec import Task
 
 from msi_lazy.graph.emit import task_text
+from msi_lazy.graph.retry import retried
 from msi_lazy.run.progress_display import is_watched
 from msi_lazy.run.scheduler import active_client, worker_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from dask.delayed import Delayed
 
     from msi_lazy.run.options import RunOptions
     from msi_lazy.run.watch import Watch
@@ -80,7 +79,7 @@ def run(delayed: Delayed, progress: bool, retries: int = 0) -> Any:
     if client is not None:
         return _run_on_cluster(client, delayed, progress, retries)
     if retries:
-        delayed = _retried(delayed, retries)
+        delayed = retried(delayed, retries)
     with ProgressBar() if progress else nullcontext(), _own_threads() as settings:
         return delayed.compute(optimize_graph=False, **settings)
 
@@ -113,29 +112,3 @@ def _own_threads() -> Iterator[dict[str, Any]]:
         yield {"scheduler": "threads", "pool": threads}
     finally:
         threads.shutdown(wait=True, cancel_futures=True)
-
-
-@dataclass(frozen=True)
-class _Retried:
-    """A task's function that is called again where it fails; the tasks of a write may run any number of times."""
-
-    function: Callable[..., Any]
-    retries: int
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function, again if need be."""
-        for _ in range(self.retries):
-            try:
-                return self.function(*args, **kwargs)
-            except Exception:
-                continue
-        return self.function(*args, **kwargs)
-
-
-def _retried(delayed: Delayed, retries: int) -> Delayed:
-    """The same, each task tried again where it fails: Dask's own schedulers for one machine cannot do it."""
-    tasks = {
-        key: Task(key, _Retried(task.func, retries), *task.args, **task.kwargs) if type(task) is Task else task
-        for key, task in delayed.dask.items()
-    }
-    return Delayed(delayed.key, HighLevelGraph.from_collections(delayed.key, tasks))

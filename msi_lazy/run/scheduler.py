@@ -11,6 +11,7 @@ from dask.base import get_scheduler
 from dask.local import get_sync
 from dask.system import CPU_COUNT
 
+from msi_lazy.compat.dask_graphs import scheduler_owner
 from msi_lazy.storage.target import is_in_memory
 
 __all__ = ["active_client", "check_processes", "crosses_processes", "process_memory", "worker_threads"]
@@ -22,7 +23,7 @@ def active_client() -> Any:
         return None
     from distributed import Client
 
-    owner = getattr(get_scheduler(), "__self__", None)
+    owner = scheduler_owner()
     return owner if isinstance(owner, Client) else None
 
 

@@ -84,8 +84,10 @@ class Tally:
     Examples
     --------
     >>> import dask.array as da
+    >>> from msi_lazy.graph.level_graph import LevelGraph
     >>> from msi_lazy.graph.write_graph import LevelArrays
-    >>> tally = Tally([LevelArrays([da.zeros((4, 4), chunks=(2, 4), dtype="u1")], [])], frozenset({0}))
+    >>> levels = LevelGraph.of([da.zeros((4, 4), chunks=(2, 4), dtype="u1")])
+    >>> tally = Tally([LevelArrays(levels, [])], frozenset({0}))
     >>> tally.add(1)
     >>> [(row.name, row.stored_bytes, row.stored_blocks) for row in tally.rows()]
     [('scale0', 16, 2), ('all levels', 16, 2)]
@@ -105,12 +107,12 @@ class Tally:
         for image in images:
             names = {
                 level: "/".join(filter(None, (image.path, f"scale{image.first + level}")))
-                for level in range(image.kept, len(image.arrays))
+                for level in range(image.kept, len(image.levels.arrays))
             }
-            self._sizes |= {name: int(image.arrays[level].nbytes) for level, name in names.items()}
-            for geometry in block_geometry(image.arrays):
+            self._sizes |= {name: int(image.levels.arrays[level].nbytes) for level, name in names.items()}
+            for geometry in block_geometry(image.levels):
                 rows = {level: names[level] for level in geometry.levels if level in names}
-                self._grids.append(_Blocks(first, geometry, rows, image.arrays[0].dtype.itemsize))
+                self._grids.append(_Blocks(first, geometry, rows, image.levels.arrays[0].dtype.itemsize))
                 first += prod(geometry.counts)
                 if rows:
                     self._blocks.update(dict.fromkeys([*rows.values(), ALL], prod(geometry.counts)))

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 import zarr
-from dask.blockwise import Blockwise
-from dask.task_spec import DataNode, GraphNode, Task
 
+from msi_lazy.compat.dask_graphs import held_values, layers_of
 from msi_lazy.source.sources import ChunkReader, MemmapFile, WindowSource
 from msi_lazy.source.views import CroppedArray
 from msi_lazy.storage.place import Location, locate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import dask.array as da
 
-__all__ = ["held_values", "innermost_array", "origin_of", "origins"]
+__all__ = ["innermost_array", "origin_of", "origins"]
 
 
 def origins(arrays: Sequence[da.Array]) -> list[Location]:
@@ -27,7 +27,7 @@ def origins(arrays: Sequence[da.Array]) -> list[Location]:
     found: dict[Location, None] = {}
     seen: set[int] = set()
     for array in arrays:
-        for layer in array.dask.layers.values():
+        for layer in layers_of(array).values():
             if id(layer) not in seen:
                 seen.add(id(layer))
                 for value in held_values(layer):
@@ -36,32 +36,6 @@ def origins(arrays: Sequence[da.Array]) -> list[Location]:
                     if location is not None:
                         found[location] = None
     return list(found)
-
-
-def held_values(layer: Any) -> Iterator[Any]:
-    """Everything that a layer's tasks hold."""
-    if isinstance(layer, Blockwise):
-        yield from _held_by(layer.task)
-        for argument, dims in layer.indices:
-            if dims is None:
-                yield from _held_by(argument)
-    elif not hasattr(layer, "work"):  # the layers of later stages hold none
-        for value in layer.values():
-            yield from _held_by(value)
-
-
-def _held_by(value: Any, depth: int = 0) -> Iterator[Any]:
-    if isinstance(value, DataNode):
-        value = value.value
-    if isinstance(value, Task):
-        value = (*value.args, *value.kwargs.values())
-    if isinstance(value, Mapping):
-        value = tuple(value.values())
-    if isinstance(value, (tuple, list)) and depth < 5:
-        for item in value:
-            yield from _held_by(item, depth + 1)
-    elif not isinstance(value, (str, int, float, slice, GraphNode)):
-        yield value
 
 
 def origin_of(value: Any) -> Location | None:

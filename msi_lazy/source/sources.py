@@ -6,6 +6,7 @@ chunked backends) is unwrapped, so that blocks read at their own size and not a 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from mmap import mmap
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +16,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr
-from dask.array.core import getter, normalize_chunks
+from dask.array.core import normalize_chunks
 
 from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.windows import slices
@@ -58,7 +59,8 @@ class WindowSource:
         with naming_samples("reading the source", key):
             if isinstance(self.array, xr.Variable):
                 return np.asarray(self.array[key].values)
-            return np.asarray(getter(self.array, key, lock=self.lock))
+            with self.lock or nullcontext():
+                return np.asarray(self.array[key])
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,12 @@ looked at; whatever is not understood is left to Dask.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
-from operator import getitem
-from typing import TYPE_CHECKING, Any, cast
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any
 
-from dask.array.chunk import getitem as chunk_getitem
-from dask.array.core import getter, getter_inline, getter_nofancy, normalize_chunks
-from dask.blockwise import Blockwise
-from dask.highlevelgraph import MaterializedLayer
-from dask.layers import ArraySliceDep
-from dask.task_spec import Alias, DataNode, Task, TaskRef
+from dask.array.core import normalize_chunks
+
+from msi_lazy.compat.dask_graphs import array_reads, block_crops, layers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,13 +21,12 @@ if TYPE_CHECKING:
     import dask.array as da
     import numpy as np
 
+    from msi_lazy.compat.dask_graphs import ArrayReads, Crop, Layers
+
 __all__ = ["CroppedArray", "View", "find_view"]
 
 Chunks = tuple[tuple[int, ...], ...]
 Extent = tuple[int, int]
-
-_GETTERS = (getter, getter_inline, getter_nofancy)
-_CROPS = (getitem, chunk_getitem)
 
 
 @dataclass(frozen=True)
@@ -103,68 +98,42 @@ def _cut_lengths(lengths: Sequence[int], crop: Extent) -> tuple[int, ...]:
 
 def find_view(array: da.Array) -> View | None:
     """What ``array`` is a view of, or ``None`` where that is not certain."""
-    view = _layer_view(array.name, array.dask.layers)
+    view = _layer_view(array.name, layers_of(array))
     if view is None or tuple(sum(stop - start for start, stop in extents) for extents in view.blocks) != array.shape:
         return None
     return view if view.array.dtype == array.dtype else None
 
 
-def _layer_view(name: str, layers: Mapping[str, Any]) -> View | None:
-    layer = layers.get(name)
-    if isinstance(layer, Blockwise) and layer.task.func in _GETTERS:
-        return _read_view(layer, layers)
-    if isinstance(layer, MaterializedLayer):
-        return _sliced_view(list(layer.items()), layers)
-    return None
+def _layer_view(name: str, layers: Layers) -> View | None:
+    reads = array_reads(name, layers)
+    if reads is not None:
+        return _read_view(reads)
+    crops = block_crops(layers.get(name))
+    return _sliced_view(crops, layers) if crops else None
 
 
-def _read_view(layer: Blockwise, layers: Mapping[str, Any]) -> View | None:
+def _read_view(reads: ArrayReads) -> View | None:
     """View of a layer of reads, one per block."""
-    options = layer.task.kwargs
-    slices = [dep for dep in layer.io_deps.values() if isinstance(dep, ArraySliceDep)]
-    wrapped = _wrapped_array(layer, layers)
-    if set(options) - {"asarray", "lock"} or len(slices) != 1 or wrapped is None:
+    if tuple(map(sum, reads.chunks)) != tuple(reads.array.shape):
         return None
-    (dep,) = slices
-    blocks = []
-    for dim, count in enumerate(dep.numblocks):
-        indices = [tuple(i if other == dim else 0 for other in range(len(dep.numblocks))) for i in range(count)]
-        blocks.append(tuple((dep[index][dim].start, dep[index][dim].stop) for index in indices))
-    if tuple(extents[-1][1] for extents in blocks) != tuple(wrapped.shape):
-        return None
-    lock, plain = options.get("lock", False), options.get("asarray", True)
-    return View(wrapped, lock, plain, (None,) * len(blocks), tuple(blocks))
+    blocks = tuple(tuple(pairwise(accumulate(lengths, initial=0))) for lengths in reads.chunks)
+    return View(reads.array, reads.lock, reads.plain, (None,) * len(blocks), blocks)
 
 
-def _wrapped_array(layer: Blockwise, layers: Mapping[str, Any]) -> Any:
-    """The array-like that a layer of reads slices: a literal, or the value of another layer."""
-    argument: Any = layer.indices[0][0] if layer.indices and layer.indices[0][1] is None else None
-    if isinstance(argument, TaskRef):
-        origin = layers.get(str(argument.key))
-        argument = origin.get(argument.key) if origin is not None else None
-    if isinstance(argument, DataNode):
-        argument = argument.value
-    return argument if hasattr(argument, "shape") and hasattr(argument, "dtype") else None
-
-
-def _sliced_view(tasks: Sequence[tuple[Any, Any]], layers: Mapping[str, Any]) -> View | None:
+def _sliced_view(crops: Sequence[Crop], layers: Layers) -> View | None:
     """View of a layer of crops, if together they are one basic slice of another view."""
-    below: View | None = None
-    name = ""
+    name = crops[0].source
+    below = _layer_view(name, layers)
     fixed: dict[int, set[int]] = {}
     blocks: dict[int, dict[int, Extent]] = {}
-    for key, task in tasks:
-        source, index = _crop(task)
-        if not isinstance(source, tuple):
+    if below is None:
+        return None
+    for crop in crops:
+        if crop.source != name:
             return None
-        if below is None:
-            name = str(source[0])
-            below = _layer_view(name, layers)
-        if below is None or source[0] != name or not isinstance(index, tuple) or len(index) != len(source) - 1:
-            return None
-        positions = iter(key[1:])
-        for dim, (block, part) in enumerate(zip(source[1:], index, strict=True)):
-            start, stop = below.blocks[dim][cast("int", block)]
+        positions = iter(crop.index)
+        for dim, (block, part) in enumerate(zip(crop.source_index, crop.key, strict=True)):
+            start, stop = below.blocks[dim][block]
             if isinstance(part, int) and part >= 0:
                 fixed.setdefault(dim, set()).add(start + part)
             elif isinstance(part, slice) and part.step in (None, 1) and (part.start or 0) >= 0:
@@ -176,16 +145,7 @@ def _sliced_view(tasks: Sequence[tuple[Any, Any]], layers: Mapping[str, Any]) ->
                     return None
             else:
                 return None
-    return None if below is None else _compose(below, fixed, blocks)
-
-
-def _crop(task: Any) -> tuple[Any, Any]:
-    """The block that a task crops and how; ``(None, None)`` if that is not what it does."""
-    if type(task) is Alias and isinstance(task.target, tuple):  # a block that is taken whole
-        return task.target, (slice(None),) * (len(task.target) - 1)
-    if type(task) is not Task or task.func not in _CROPS or task.kwargs or not isinstance(task.args[0], TaskRef):
-        return None, None
-    return task.args[0].key, task.args[1]
+    return _compose(below, fixed, blocks)
 
 
 def _compose(below: View, fixed: Mapping[int, set[int]], blocks: Mapping[int, Mapping[int, Extent]]) -> View | None:

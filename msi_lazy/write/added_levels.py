@@ -10,6 +10,7 @@ import zarr
 from zarr.storage import MemoryStore
 
 from msi_lazy.errors import StoreExistsError
+from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
 from msi_lazy.ngff.append_levels import appended_attributes
 from msi_lazy.run.compute import compute
@@ -69,16 +70,17 @@ def write_levels(extension: Extension, store: Any, options: WriteOptions) -> Del
     target = find_target(store, options.group, options.storage_options)
     check_processes(store)
     _check_labels(target, len(extension.listed) + len(extension.paths))
-    arrays = [lazy_array(image) for image in part.images]
-    (read_back,) = project_write([part], [arrays], options.memory_limit, [False])
+    levels = LevelGraph.of([lazy_array(image) for image in part.images])
+    (read_back,) = project_write([part], [levels], options.memory_limit, [False])
     existing = open_array(target.store, target.below(extension.listed[-1]), mode="r")
-    layouts = [_layout(extension, number, existing, target) for number in range(1, len(arrays))]
+    layouts = [_layout(extension, number, existing, target) for number in range(1, len(levels.arrays))]
     for path in extension.paths:
         _check_free(target, path, extension.listed, options.mode)
     _create(Target(MemoryStore(), "", target.zarr_format), extension, layouts)  # what cannot be stored fails here
     _create(target, extension, layouts)
     made = [open_array(target.store, target.below(path)) for path in extension.paths]
-    aligned = [arrays[0], *align_blocks(arrays[1:], [array.shards or array.chunks for array in made])]
+    units = [(1,) * existing.ndim, *(array.shards or array.chunks for array in made)]  # level 0 is only read
+    aligned = align_blocks(levels, units)
     images = [LevelArrays(aligned, [existing, *made], read_back, kept=1, first=len(extension.listed) - 1)]
     watch = watch_write(images, options.run)
     listed = _ListLevels(target, part.plan, tuple(extension.paths))

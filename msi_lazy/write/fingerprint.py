@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from msi_lazy.graph.direct import block_geometry
+from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.level_identity import identify_levels
-from msi_lazy.graph.stage_layers import find_works
 from msi_lazy.methods.code import identify_method
 from msi_lazy.source.sources import lazy_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
-    import dask.array as da
     from zarr.core.buffer import Buffer
 
     from msi_lazy.write.job import Part
@@ -28,26 +27,25 @@ _SHOWN = 4
 
 
 def fingerprint_part(
-    part: Part, arrays: Sequence[da.Array], contents: Mapping[str, Buffer], source_id: str | None
+    part: Part, levels: LevelGraph, contents: Mapping[str, Buffer], source_id: str | None
 ) -> dict[str, Any]:
     """Fingerprint of one image, as plain JSON values.
 
     Parameters
     ----------
-    part, arrays
+    part, levels
         The image, and its levels as they are stored.
     contents
         Groups, coordinates and empty arrays, as they are stored, by key.
     source_id
         What the user says the source is, in place of what can be found out.
     """
-    origin = [lazy_array(image) for image in part.origin or part.images]
-    works = find_works(origin)
+    origin = LevelGraph.of([lazy_array(image) for image in part.origin or part.images])
     nodes, rest = _sort_contents(contents)
     fingerprint = {
         "source": {"source_id": source_id} if source_id is not None else identify_levels(origin),
-        "method": [identify_method(work.method) for work in works],
-        "nodata": [str(work.nodata) for work in works],
+        "method": [identify_method(work.method) for work in origin.works],
+        "nodata": [str(work.nodata) for work in origin.works],
         "boundary": part.plan.boundary,
         "factors": [level.factors for level in part.plan.levels],
         "layout": nodes,
@@ -56,7 +54,7 @@ def fingerprint_part(
         "nodes": _other_nodes(part),
         "blocks": [
             {"counts": grid.counts, "levels": grid.levels, "lengths": _hash(repr(grid.lengths).encode())}
-            for grid in block_geometry(arrays)
+            for grid in block_geometry(levels)
         ],
     }
     plain: dict[str, Any] = json.loads(json.dumps(fingerprint))

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
-from dask.blockwise import Blockwise
 from dask.system import CPU_COUNT
 from zarr.storage import LocalStore
 
-from msi_lazy.graph.block_tasks import read_block, reduce_block
-from msi_lazy.graph.direct import can_emit, picked_stage
+from msi_lazy.graph.block_tasks import reduce_block
+from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.write_graph import align_blocks, store_block
 from msi_lazy.plan.measured import MeasuredBlock
 from msi_lazy.run.scheduler import active_client, worker_threads
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
     from msi_lazy.graph.block_tasks import StageWork
     from msi_lazy.plan.pyramid import PyramidPlan
-    from msi_lazy.source.sources import WindowSource
 
 __all__ = ["measure_block"]
 
@@ -85,8 +83,9 @@ def measure_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> MeasuredBloc
         Their plan.
     """
     units = [write_unit(level, plan, None, {}) for level in plan.levels]
-    arrays = align_blocks(arrays, units)
-    sample = _read_window(arrays, plan) if can_emit(arrays) else _compute_block(arrays, plan)
+    levels = align_blocks(LevelGraph.of(arrays), units)
+    arrays = levels.arrays
+    sample = _read_window(levels, plan) if levels.is_whole else _compute_block(arrays, plan)
     threads = _threads()
     blocks = _tasks(plan)
     together = max(min(threads, CPU_COUNT, round(blocks)), 1)
@@ -126,9 +125,9 @@ def _tasks(plan: PyramidPlan) -> float:
     return min(prod(whole), plan.blocks)
 
 
-def _read_window(arrays: Sequence[da.Array], plan: PyramidPlan) -> _Sample:
+def _read_window(levels: LevelGraph, plan: PyramidPlan) -> _Sample:
     """Read what a block in the middle needs from the source, as a task of the first stage does."""
-    source, work = _first_stage(arrays[0])
+    source, work = levels.stages[0].source, levels.stages[0].work
     index = _middle(work.stage.counts)
     window = work.stage.needed(index)[0]
     start, cpu = perf_counter(), process_time()
@@ -136,16 +135,6 @@ def _read_window(arrays: Sequence[da.Array], plan: PyramidPlan) -> _Sample:
     seconds, cpu = perf_counter() - start, process_time() - cpu
     windows = plan.reading.samples / samples.size
     return _Sample(index, partial(_written, samples, index, work), seconds, cpu, windows)
-
-
-def _first_stage(array: da.Array) -> tuple[WindowSource, StageWork]:
-    """What level 0 is read from, and how: of arrays that :func:`msi_lazy.graph.direct.can_emit` knows."""
-    layer: Any = array.dask.layers[picked_stage(array.dask.layers[array.name])]
-    assert isinstance(layer, Blockwise)
-    assert layer.task.func is read_block
-    name = layer.indices[0][0]
-    key = getattr(name, "key", name)
-    return array.dask.layers[str(key)][key].value, layer.task.kwargs["work"]
 
 
 def _written(samples: Array, index: Index, work: StageWork) -> Sequence[Array]:

@@ -10,7 +10,6 @@ from dask.utils import format_bytes
 
 from msi_lazy.arguments.factors import parse_bytes_of
 from msi_lazy.errors import MemoryLimitError
-from msi_lazy.graph.stage_layers import is_level
 from msi_lazy.plan.block_size import aligned_blocks
 from msi_lazy.plan.memory import PROCESS_RESERVE
 from msi_lazy.plan.reading import longest_between
@@ -22,8 +21,7 @@ from msi_lazy.write.layout import write_unit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import dask.array as da
-
+    from msi_lazy.graph.level_graph import LevelGraph
     from msi_lazy.plan.memory import MemoryUse
     from msi_lazy.write.job import Part
 
@@ -32,7 +30,7 @@ __all__ = ["project_write"]
 
 def project_write(
     parts: Sequence[Part],
-    arrays: Sequence[Sequence[da.Array]],
+    images: Sequence[LevelGraph],
     memory_limit: int | str | None,
     may_read_back: Sequence[bool],
 ) -> list[Sequence[bool]]:
@@ -47,24 +45,26 @@ def project_write(
     limit = process_memory() if memory_limit is None else parse_bytes_of("memory_limit", memory_limit)
     uses = [
         _project(part, levels, threads, limit if may else None)
-        for part, levels, may in zip(parts, arrays, may_read_back, strict=True)
+        for part, levels, may in zip(parts, images, may_read_back, strict=True)
     ]
     if memory_limit is not None:
-        for part, levels in zip(parts, arrays, strict=True):
+        for part, levels in zip(parts, images, strict=True):
             _check_known(part, levels)
         _check_limit(uses, threads, limit, parts[0].plan.block_bytes)
     return [use.read_back for use in uses]
 
 
-def _project(part: Part, arrays: Sequence[da.Array], threads: int, limit: int | None) -> MemoryUse:
+def _project(part: Part, levels: LevelGraph, threads: int, limit: int | None) -> MemoryUse:
     memory = part.plan.memory(threads, limit)
-    merged, held = _merged_bytes(part, arrays)
+    merged, held = _merged_bytes(part, levels)
     return replace(memory, per_thread=memory.per_thread + merged, rechunking=memory.rechunking + held)
 
 
-def _check_known(part: Part, arrays: Sequence[da.Array]) -> None:
-    planned = part.plan.stages and all(map(is_level, arrays))
-    if not (planned or part.plan.untransposed is not None or all(find_view(array) is not None for array in arrays)):
+def _check_known(part: Part, levels: LevelGraph) -> None:
+    planned = part.plan.stages and levels.are_picks
+    if not (
+        planned or part.plan.untransposed is not None or all(find_view(array) is not None for array in levels.arrays)
+    ):
         raise MemoryLimitError(
             "memory_limit cannot be held against a tree that was edited: what its arrays need is not known; leave "
             "memory_limit out, or write the pyramid as to_multiscale built it"
@@ -90,10 +90,10 @@ def _check_limit(uses: Sequence[MemoryUse], threads: int, limit: int, block_byte
         )
 
 
-def _merged_bytes(part: Part, arrays: Sequence[da.Array]) -> tuple[int, int]:
+def _merged_bytes(part: Part, levels: LevelGraph) -> tuple[int, int]:
     """Bytes of the largest block that is merged to fit the chunks or shards, and held meanwhile."""
     merged = held = 0
-    for level, array in zip(part.plan.levels, arrays, strict=True):
+    for level, array in zip(part.plan.levels, levels.arrays, strict=True):
         unit = write_unit(level, part.plan, part.shards, asked_settings(part.encoding, level, part.plan))
         blocks = aligned_blocks(array.chunks, unit)
         if blocks != array.chunks:

@@ -8,7 +8,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.errors import StoreExistsError
-from msi_lazy.graph.direct import block_geometry, can_emit
+from msi_lazy.graph.direct import block_geometry
+from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
 from msi_lazy.ngff.write_attributes import VERSIONS, array_path, check_holdable
 from msi_lazy.run.compute import compute
@@ -37,7 +38,6 @@ from msi_lazy.write.target_checks import check_parents, check_target, holds_zarr
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import dask.array as da
     import xarray as xr
     from dask.delayed import Delayed
     from zarr.core.buffer import Buffer
@@ -60,20 +60,20 @@ def write_image(parts: Sequence[Part], store: Any, options: WriteOptions) -> Del
     parts = [parts[0], *sorted(parts[1:], key=lambda part: part.path)]  # blocks are numbered in this order
     for part in parts:
         _check_part(part)
-    arrays = [[lazy_array(image) for image in part.images] for part in parts]
-    read = [array for levels in arrays for array in levels]
+    levels = [LevelGraph.of([lazy_array(image) for image in part.images]) for part in parts]
+    read = [array for one in levels for array in one.arrays]
     read += [lazy_array(variable) for part in parts for variable in _lazy_variables(part.tree, part.plan)]
     zarr_format = _zarr_format(options.version)
     check_parents(store, options.group, zarr_format, options.storage_options)
     check_target(store, options.group, options.mode, origins(read), options.storage_options, options.resume)
     check_processes(store)
-    prepared = _prepare(parts, arrays, zarr_format, options)
+    prepared = _prepare(parts, levels, zarr_format, options)
     images = {
-        image.part.path: fingerprint_part(image.part, image.arrays, image.contents, options.source_id)
+        image.part.path: fingerprint_part(image.part, image.levels, image.contents, options.source_id)
         for image in prepared
     }
     fingerprint = {"msi_lazy": package_version("msi-lazy"), "images": images}
-    blocks = sum(prod(grid.counts) for image in prepared for grid in block_geometry(image.arrays))
+    blocks = sum(prod(grid.counts) for image in prepared for grid in block_geometry(image.levels))
     begun = begin_write(store, options, zarr_format, fingerprint, blocks)
     target = begun.target
     completions: list[Callable[[], None]] = []
@@ -92,7 +92,7 @@ def write_labels_into(part: Part, store: Any, options: WriteOptions) -> Delayed 
     """Write a label image below an image that exists; see :func:`msi_lazy.write_labels`."""
     store = as_store(store)
     _check_part(part)
-    arrays = [lazy_array(image) for image in part.images]
+    levels = LevelGraph.of([lazy_array(image) for image in part.images])
     others = [lazy_array(variable) for variable in _lazy_variables(part.tree, part.plan)]
     image = find_target(store, options.group, options.storage_options)
     if image.zarr_format != _zarr_format(options.version):
@@ -104,9 +104,9 @@ def write_labels_into(part: Part, store: Any, options: WriteOptions) -> Delayed 
     exists = holds_zarr(store, options.storage_options, where)
     if exists and options.mode == "w-":
         raise StoreExistsError(f"the store holds {where!r} already; pass mode='w' to overwrite it")
-    check_target(store, where, options.mode, origins([*arrays, *others]), options.storage_options)
+    check_target(store, where, options.mode, origins([*levels.arrays, *others]), options.storage_options)
     check_processes(store)
-    (prepared,) = _prepare([part], [arrays], _zarr_format(options.version), options)
+    (prepared,) = _prepare([part], [levels], _zarr_format(options.version), options)
     label = open_target(store, where, image.zarr_format, options.storage_options, exists=exists)
     if exists:
         empty_group(label)
@@ -123,31 +123,31 @@ class _Prepared:
 
     part: Part
     tree: xr.DataTree
-    arrays: Sequence[da.Array]
+    levels: LevelGraph
     contents: Mapping[str, Buffer]
     read_back: Sequence[bool]
     lossless: bool
 
 
 def _prepare(
-    parts: Sequence[Part], arrays: Sequence[Sequence[da.Array]], zarr_format: ZarrFormat, options: WriteOptions
+    parts: Sequence[Part], images: Sequence[LevelGraph], zarr_format: ZarrFormat, options: WriteOptions
 ) -> list[_Prepared]:
     lossless = [not part.encoding and (part.compressors == "auto" or is_lossless(part.compressors)) for part in parts]
-    may = [same and can_emit(levels) for same, levels in zip(lossless, arrays, strict=True)]
-    read_back = project_write(parts, arrays, options.memory_limit, may)
+    may = [same and levels.is_whole for same, levels in zip(lossless, images, strict=True)]
+    read_back = project_write(parts, images, options.memory_limit, may)
     prepared = []
-    for part, levels, again, same in zip(parts, arrays, read_back, lossless, strict=True):
+    for part, levels, again, same in zip(parts, images, read_back, lossless, strict=True):
         tree = loaded_coordinates(part.tree)
         contents = compose_hierarchy(part, tree, zarr_format)
         prepared.append(_Prepared(part, tree, _aligned(part, levels), contents, again, same))
     return prepared
 
 
-def _aligned(part: Part, arrays: Sequence[da.Array]) -> list[da.Array]:
+def _aligned(part: Part, levels: LevelGraph) -> LevelGraph:
     """Every level in blocks of whole chunks or shards."""
     asked = (asked_settings(part.encoding, level, part.plan) for level in part.plan.levels)
     pairs = zip(part.plan.levels, asked, strict=True)
-    return align_blocks(arrays, [write_unit(level, part.plan, part.shards, settings) for level, settings in pairs])
+    return align_blocks(levels, [write_unit(level, part.plan, part.shards, settings) for level, settings in pairs])
 
 
 def _create(image: _Prepared, target: Target) -> LevelArrays:
@@ -158,7 +158,7 @@ def _create(image: _Prepared, target: Target) -> LevelArrays:
     for level in plan.levels:
         settings = asked_settings(image.part.encoding, level, plan)
         targets.append(below.open_level(level.number, plan.name, settings.get("write_empty_chunks", False)))
-    return LevelArrays(image.arrays, targets, image.read_back, image.lossless, path=image.part.path)
+    return LevelArrays(image.levels, targets, image.read_back, image.lossless, path=image.part.path)
 
 
 def _zarr_format(version: str) -> ZarrFormat:

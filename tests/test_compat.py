@@ -1,0 +1,150 @@
+"""Canaries: one for each assumption on what libraries are like inside; a failure names the one that broke."""
+
+import operator
+from threading import Lock
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from dask.highlevelgraph import HighLevelGraph
+from dask.task_spec import Alias, DataNode, GraphNode, Task, TaskRef
+from zarr.storage import MemoryStore
+
+from msi_lazy.compat import dask_graphs, dask_tasks
+from msi_lazy.compat.dask_graphs import array_reads, block_calls, block_crops, build_calls, held_values, layers_of
+
+PIXELS = np.arange(48).reshape(6, 8)
+
+
+class Opaque:
+    """What only an array-like is."""
+
+    shape, dtype, ndim = PIXELS.shape, PIXELS.dtype, 2
+
+    def __getitem__(self, key):
+        return PIXELS[key]
+
+
+def scale(block, index, *, by):
+    return block * by + sum(index)
+
+
+def test_an_array_has_a_graph_of_layers_and_the_last_has_its_name():
+    array = da.from_array(PIXELS, chunks=3) + 1
+    layers = layers_of(array)
+    assert isinstance(array.dask, HighLevelGraph), "a Dask array's graph is no HighLevelGraph any more"
+    assert array.name in layers, "the layer of a Dask array's blocks has another name than the array"
+
+
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("lock", [False, Lock()])
+def test_reads_of_an_array_like_are_calls_of_a_getter_with_slices(inline, lock):
+    array = da.from_array(Opaque(), chunks=(3, 5), inline_array=inline, lock=lock, asarray=True)
+    reads = array_reads(array.name, layers_of(array))
+    assert reads is not None, "from_array makes another layer than one of getter calls with an ArraySliceDep"
+    assert isinstance(reads.array, Opaque), "from_array keeps the array-like elsewhere"
+    assert reads.chunks == array.chunks, "ArraySliceDep.chunks are not the chunks of the array"
+    assert (reads.lock, reads.plain) == (lock, True), "from_array passes lock and asarray otherwise"
+
+
+def test_reads_of_a_zarr_array_are_calls_of_a_getter_with_slices():
+    stored = zarr.create_array(MemoryStore(), data=PIXELS, chunks=(3, 5))
+    array = da.from_zarr(stored)
+    reads = array_reads(array.name, layers_of(array))
+    assert reads is not None, "from_zarr makes another layer than one of getter calls with an ArraySliceDep"
+    assert isinstance(reads.array, zarr.Array), "from_zarr keeps the Zarr array elsewhere"
+
+
+def test_basic_slices_are_written_out_as_calls_of_getitem():
+    array = da.from_array(Opaque(), chunks=(3, 4))
+    crops = block_crops(layers_of(array[1:, 2])[array[1:, 2].name])
+    assert crops is not None, "a basic slice is no written-out layer of getitem calls any more"
+    assert {crop.source for crop in crops} == {array.name}, "a slice's tasks name another layer than what they cut"
+    assert {crop.index: (crop.source_index, crop.key) for crop in crops} == {
+        (0,): ((0, 0), (slice(1, 3, 1), 2)),
+        (1,): ((1, 0), (slice(None), 2)),
+    }, "the tasks of a slice cut other parts of its blocks"
+
+
+def test_a_block_that_a_slice_takes_whole_is_an_alias():
+    array = da.from_array(Opaque(), chunks=(3, 4))
+    crops = block_crops(layers_of(array[1:])[array[1:].name])
+    assert crops is not None, "what a slice takes whole is neither an Alias with a target nor a getitem call"
+    cuts = {crop.index: crop.key[0].indices(3) for crop in crops}
+    assert {index[0]: cut for index, cut in cuts.items()} == {0: (1, 3, 1), 1: (0, 3, 1)}
+
+
+def test_an_alias_names_its_target():
+    assert dask_graphs.alias_target(Alias("one", "other")) == "other", "Alias.target is not the key it stands for"
+
+
+def test_calls_are_read_as_they_were_built():
+    layer = build_calls(scale, "scaled", (2, 2), "blocks", index=True, by=TaskRef("factor"))
+    calls = block_calls(layer)
+    assert calls is not None, "blockwise() builds no Blockwise with a Task"
+    assert (calls.function, calls.first) == (scale, "blocks"), "Blockwise.task or Blockwise.indices have changed"
+    assert calls.options["by"].key == "factor", "blockwise() changes keyword arguments"
+    assert block_calls(build_calls(abs, "x", (2,), TaskRef("one"))).first == "one", "a TaskRef is no literal of a layer"
+
+
+def test_built_calls_are_given_blocks_values_and_the_index():
+    blocks = {("blocks", i, j): DataNode(("blocks", i, j), np.full(1, 10 * i + j)) for i in range(2) for j in range(2)}
+    layer = build_calls(_join, "joined", (2, 2), "blocks", TaskRef("held"), index=True)
+    tasks = dask_tasks.convert_tasks({**blocks, "held": DataNode("held", "h"), **layer})
+    found = dask.get(tasks, [("joined", 0, 1), ("joined", 1, 0)])
+    message = "blockwise() gives its calls other arguments: a block, the value of a task, and the block's index"
+    assert found == ((1, "h", (0, 1)), (10, "h", (1, 0))), message
+
+
+def _join(block, value, index):
+    return int(block[0]), value, index
+
+
+def test_a_layer_of_calls_is_written_out_as_dask_does():
+    array = da.from_array(Opaque(), chunks=(3, 4)) * 2
+    layer = layers_of(array)[array.name]
+    assert dask_tasks.is_plain(layer), "an elementwise layer has other arguments than one block of each array"
+    written = dask_tasks.write_out(layer)
+    assert written == dict(layer), "Dask writes a Blockwise layer out to other tasks, see blockwise_token, io_deps"
+
+
+def test_tuples_of_the_older_notation_become_tasks():
+    tasks = dask_tasks.convert_tasks({"a": 1, "b": (operator.add, "a", 2), "c": "b"})
+    assert all(isinstance(task, GraphNode) for task in tasks.values()), "convert_legacy_graph leaves tuples"
+    assert dask.get(tasks, ["b", "c"]) == (3, 3), "convert_legacy_graph makes other tasks of tuples"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda held: da.from_array(held, chunks=3, inline_array=True),
+        lambda held: da.from_array(held, chunks=3, inline_array=False),
+        lambda held: da.from_array(held, chunks=3, inline_array=True) + 1,
+        lambda held: dask.optimize(da.from_array(held, chunks=3) * 2 + 1)[0],
+        lambda held: da.map_blocks(_join, da.ones(4, chunks=2), held, (0,), dtype=float),
+        lambda held: da.from_delayed(dask.delayed(_join)(held, 0, 0), (4,), dtype=float),
+    ],
+    ids=["inline", "named", "below another layer", "fused", "literal", "delayed"],
+)
+def test_what_tasks_hold_is_found(make):
+    held = Opaque()
+    layers = layers_of(make(held))
+    found = [value for layer in layers.values() for value in held_values(layer)]
+    assert any(value is held for value in found), (
+        "what a layer holds is neither in its tasks nor among Blockwise.indices"
+    )
+
+
+def test_a_client_is_the_owner_of_the_scheduler():
+    distributed = pytest.importorskip("distributed")
+    with dask.config.set(scheduler="threads"):
+        assert not isinstance(dask_graphs.scheduler_owner(), distributed.Client)
+    with distributed.Client(n_workers=1, processes=False, dashboard_address=None) as client:
+        assert dask_graphs.scheduler_owner() is client, "get_scheduler() gives no bound method of the active client"
+
+
+def test_a_task_has_its_function_and_arguments():
+    task = Task("key", operator.add, TaskRef("a"), 2)
+    assert (task.func, task.args[1], task.dependencies) == (operator.add, 2, {"a"}), "Task has other attributes"
