@@ -15,7 +15,7 @@ from zarr.codecs import GzipCodec
 from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore, StorePath, ZipStore
 
 import msi_lazy as msi
-from msi_lazy.storage.place import locate
+from msi_lazy.storage.place import Place
 
 
 def make_tree(value=1):
@@ -274,15 +274,18 @@ def test_a_lazy_single_value_in_a_scale_is_stored(tmp_path):
     assert zarr.open_group(tmp_path / "out.zarr")["scale0/crs"][()] == 5
 
 
+def located(store):
+    return Place.parse(store).location
+
+
 def test_one_place_has_one_location(tmp_path):
     held = {}
-    assert locate(held) == locate(MemoryStore(held))
-    assert locate(f"simplecache::file://{tmp_path}/a") == locate(tmp_path / "a")
-    assert locate("local:///a/b") == locate("file:///a/b") == locate("/a/b")
+    assert located(held) == located(MemoryStore(held))
+    assert located(f"simplecache::file://{tmp_path}/a") == located(tmp_path / "a")
+    assert located("local:///a/b") == located("file:///a/b") == located("/a/b")
     cached = fsspec.filesystem("simplecache", target_protocol="file")
-    assert locate(FsspecStore(AsyncFileSystemWrapper(cached, asynchronous=True), path=str(tmp_path))) == locate(
-        tmp_path
-    )
+    store = FsspecStore(AsyncFileSystemWrapper(cached, asynchronous=True), path=str(tmp_path))
+    assert located(store) == located(tmp_path)
 
 
 @pytest.mark.parametrize("where", ["memory", "disk"])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
 
     from msi_lazy.ngff.write_attributes import Version
-    from msi_lazy.storage.target import Mode
+    from msi_lazy.storage.place import Mode
 
 __all__ = ["PyramidAccessor", "register_accessors"]
 

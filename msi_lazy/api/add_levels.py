@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.api.build import to_multiscale
-from msi_lazy.arguments.checks import check_switches, parse_group
+from msi_lazy.arguments.checks import check_switches
 from msi_lazy.methods import Method, method_names, resolve_method
 from msi_lazy.ngff.append_levels import appended_attributes, next_paths
 from msi_lazy.ngff.parse_attributes import StoredImage, parse_image
 from msi_lazy.run.options import RunOptions
 from msi_lazy.storage.open_image import open_image
+from msi_lazy.storage.place import Place
 from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.write.added_levels import Extension, write_levels
 from msi_lazy.write.job import Part, WriteOptions
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from dask.delayed import Delayed
 
-    from msi_lazy.storage.target import Mode
+    from msi_lazy.storage.place import Mode
 
 __all__ = ["add_levels"]
 
@@ -79,9 +80,9 @@ def add_levels(
     -----
     The new levels are named in the pattern of those there are, and listed in the image's attributes last of all.
     """
-    group = parse_group(group)
+    place = Place.parse(store, group, storage_options)
     check_switches(compute=compute, progress=progress)
-    images, attributes = open_image(store, storage_options, group)
+    images, attributes = open_image(place)
     stored = parse_image(attributes)
     base = images[-1]
     chunks = base.encoding["chunks"] if chunks is None else chunks
@@ -92,8 +93,8 @@ def add_levels(
     paths = next_paths(listed, len(plan.levels) - 1)
     appended_attributes(attributes, plan, paths)  # what cannot be listed fails here
     part = Part(tree, level_images(tree), plan, {}, shards=shards, compressors=compressors)
-    options = WriteOptions(mode, "0.5", group, storage_options, memory_limit, run=RunOptions(compute, progress))
-    return write_levels(Extension(part, listed, stored.dims, paths), store, options)
+    options = WriteOptions(mode, memory_limit=memory_limit, run=RunOptions(compute, progress))
+    return write_levels(Extension(part, listed, stored.dims, paths), place, options)
 
 
 def _method_of(stored: StoredImage, attributes: Mapping[str, Any], method: Any) -> Method:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from msi_lazy.arguments.checks import parse_group
 from msi_lazy.arguments.factors import auto_factors, parse_boundary, parse_bytes_of, parse_chunks, parse_factors
 from msi_lazy.axes import image_name, read_axes
 from msi_lazy.graph.stage_layers import build_levels
@@ -18,6 +17,7 @@ from msi_lazy.methods.table import check_dtype, check_nodata
 from msi_lazy.plan.pyramid import plan_pyramid
 from msi_lazy.source.sources import WindowSource, as_dask_source, find_source
 from msi_lazy.storage.open_image import open_image
+from msi_lazy.storage.place import Place
 from msi_lazy.tree.build_tree import build_tree, stack_levels
 
 if TYPE_CHECKING:
@@ -181,5 +181,5 @@ def open_multiscale(store: Any, storage_options: Mapping[str, Any] | None = None
     -----
     Nothing is unpickled: a store that asks for it is refused.
     """
-    images, attributes = open_image(store, storage_options, parse_group(group))
+    images, attributes = open_image(Place.parse(store, group, storage_options))
     return stack_levels(images, attributes)

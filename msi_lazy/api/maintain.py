@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.arguments.checks import check_switches, parse_group
+from msi_lazy.arguments.checks import check_switches
 from msi_lazy.maintain.remake import StoredPyramid, find_image, label_paths, open_pyramid
 from msi_lazy.maintain.update import update_levels
 from msi_lazy.maintain.verify import Sampling, verify_pyramids
 from msi_lazy.plan.windows import Interval, Window
 from msi_lazy.run.compute import run
 from msi_lazy.storage.open_image import open_image
+from msi_lazy.storage.place import Place
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
@@ -87,15 +88,14 @@ def verify(
     what had not been encoded yet.
     """
     sampling = Sampling(_parse_sample(sample), _parse_seed(seed))
-    group = parse_group(group)
+    place = Place.parse(store, group, storage_options)
     check_switches(repair=repair, labels=labels, progress=progress)
-    open_image(store, storage_options, group)  # what is wrong with the image as such is said here
-    target = find_image(store, group, storage_options, writable=repair)
+    open_image(place)  # what is wrong with the image as such is said here
+    target = find_image(place, writable=repair)
     pyramids = [open_pyramid(target, "", method, writable=repair)]
     if labels:
         pyramids += [_open_labels(target, path, writable=repair) for path in label_paths(target)]
-    where = store if isinstance(store, str) else str(getattr(store, "store_path", store))
-    return verify_pyramids(where, pyramids, sampling, repair, progress)
+    return verify_pyramids(place.given, pyramids, sampling, repair, progress)
 
 
 def update(
@@ -142,11 +142,11 @@ def update(
     A run that died leaves some chunks as they were: run it again, with the same region.  Do not edit the region
     meanwhile.
     """
-    group = parse_group(group)
+    place = Place.parse(store, group, storage_options)
     check_switches(compute=compute, progress=progress)
-    images, _ = open_image(store, storage_options, group)
+    images, _ = open_image(place)
     window = parse_region(region, [str(dim) for dim in images[0].dims], images[0].shape)
-    target = find_image(store, group, storage_options, writable=True)
+    target = find_image(place, writable=True)
     delayed = update_levels(open_pyramid(target, "", method, writable=True), window)
     if not compute:
         return delayed

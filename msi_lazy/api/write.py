@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from msi_lazy.arguments.checks import check_store, check_switches, is_storable_name, parse_group, parse_retries
+from msi_lazy.arguments.checks import check_switches, is_storable_name, parse_retries
 from msi_lazy.ngff.label_attributes import check_labels, describe_labels
 from msi_lazy.ngff.write_attributes import Version, check_holdable, image_attributes, spec_order
 from msi_lazy.run.options import RunOptions
 from msi_lazy.storage.open_image import open_image
+from msi_lazy.storage.place import Place
 from msi_lazy.tree.build_tree import stack_levels, transpose_tree
 from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.tree.root_attributes import channel_block
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
 
     from msi_lazy.plan.pyramid import PyramidPlan
-    from msi_lazy.storage.target import Mode
+    from msi_lazy.storage.place import Mode
 
 __all__ = ["to_zarr", "write_labels"]
 
@@ -115,16 +116,13 @@ def to_zarr(
     are written last of all, so a run that dies never looks complete.  Until then a ledger beside the data notes,
     under ``.msi_lazy-unfinished``, which blocks are stored.  Errors in a block have a note that names it.
     """
-    check_store(store, storage_options)
     check_switches(compute=compute, progress=progress, resume=resume)
     if source_id is not None and not isinstance(source_id, str):
         raise TypeError(f"source_id is a text that names the source, not {source_id!r}")
-    group = parse_group(group, new=True)
+    place = Place.parse(store, group, storage_options, new=True)
     options = WriteOptions(
         mode=mode,
         version=version,
-        group=group,
-        storage_options=storage_options,
         memory_limit=memory_limit,
         resume=resume,
         source_id=source_id,
@@ -139,7 +137,7 @@ def to_zarr(
         part = replace(part, shards=_shards_along(part.plan.dims, image.plan.dims, shards))
         check_labels(part.plan, image.plan, name)
         parts.append(part)
-    return write_image(parts, store, options)
+    return write_image(parts, place, options)
 
 
 def write_labels(
@@ -190,15 +188,15 @@ def write_labels(
     TypeError, ValueError
         Labels that are no integers, or do not lie on the image.  Nothing has been created then.
     """
-    group = parse_group(group)
+    place = Place.parse(store, group, storage_options)
     check_switches(compute=compute, progress=progress)
-    images, attributes = open_image(store, storage_options, group)
+    images, attributes = open_image(place)
     version: Version = "0.5" if "ome" in attributes else "0.4"
     part = _make_label_part(labels, name, version, colors, properties)
     check_labels(part.plan, read_plan(stack_levels(images, attributes)), name)
     run = RunOptions(compute, progress)
-    options = WriteOptions(mode, version, group, storage_options, memory_limit, run=run)
-    return write_labels_into(replace(part, shards=shards, compressors=compressors), store, options)
+    options = WriteOptions(mode, version, memory_limit, run=run)
+    return write_labels_into(replace(part, shards=shards, compressors=compressors), place, options)
 
 
 def _shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -> Any:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
-from zarr.storage import LocalStore
 
 from msi_lazy.graph.block_tasks import reduce_window
 from msi_lazy.ngff.parse_attributes import parse_image
@@ -16,15 +13,15 @@ from msi_lazy.ngff.provenance import read_factors, read_method, read_nodata
 from msi_lazy.plan.steps import Step
 from msi_lazy.run.scheduler import crosses_processes
 from msi_lazy.storage.arrays import open_array
-from msi_lazy.storage.place import locate
-from msi_lazy.storage.target import Target, as_store, find_target, image_block, is_in_memory
+from msi_lazy.storage.target import Target, find_target, image_block
 from msi_lazy.storage.write_units import unit_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import zarr
 
     from msi_lazy.methods import Method
     from msi_lazy.plan.windows import Window
+    from msi_lazy.storage.place import Place
 
 __all__ = [
     "BLOCK_BYTES",
@@ -70,8 +67,8 @@ class StoredPyramid:
     """How each level but the first is made."""
 
 
-def find_image(store: Any, group: str, options: Mapping[str, Any] | None, writable: bool) -> Target:
-    """The group of an image, opened for reading alone unless ``writable``; local paths are made absolute for workers.
+def find_image(place: Place, writable: bool) -> Target:
+    """Find the group of an image, opened for reading alone unless ``writable``.
 
     Raises
     ------
@@ -80,17 +77,9 @@ def find_image(store: Any, group: str, options: Mapping[str, Any] | None, writab
     ValueError
         A store in memory, which the worker processes in use cannot see.
     """
-    store = as_store(store)
-    if is_in_memory(store) and crosses_processes():
+    if place.in_memory and crosses_processes():
         raise ValueError("a store in memory cannot be seen by worker processes; use a path, or compute on threads")
-    if writable:
-        return find_target(store, group, options)
-    directory = locate(store).directory
-    if isinstance(store, (str, Path)) and directory is not None and directory.is_dir():
-        store, options = LocalStore(directory, read_only=True), None
-    settings = dict(options) if options else None
-    found = zarr.open_group(store, path=group or None, mode="r", storage_options=settings, use_consolidated=False)
-    return Target.of(found)
+    return find_target(place) if writable else Target.of(place.open_group())
 
 
 def open_pyramid(target: Target, path: str, method: Any, writable: bool) -> StoredPyramid:
@@ -112,7 +101,7 @@ def open_pyramid(target: Target, path: str, method: Any, writable: bool) -> Stor
     ValueError
         Its levels cannot be made again: the method is not known, or the shapes contradict the factors.
     """
-    group = zarr.open_group(target.store, path=target.below(path) or None, mode="r", use_consolidated=False)
+    group = target.child(path).open_group()
     stored = parse_image(dict(group.attrs))
     paths = tuple("/".join(filter(None, (path, level.path))) for level in stored.levels)
     arrays = tuple(
@@ -138,7 +127,7 @@ def open_pyramid(target: Target, path: str, method: Any, writable: bool) -> Stor
 def label_paths(target: Target) -> list[str]:
     """Paths of the label images that are listed below an image."""
     try:
-        labels = zarr.open_group(target.store, path=target.below("labels"), mode="r", use_consolidated=False)
+        labels = target.child("labels").open_group()
     except FileNotFoundError:
         return []
     names = image_block(labels).get("labels")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask
 from dask import multiprocessing
@@ -12,7 +12,9 @@ from dask.local import get_sync
 from dask.system import CPU_COUNT
 
 from msi_lazy.compat.dask_graphs import scheduler_owner
-from msi_lazy.storage.target import is_in_memory
+
+if TYPE_CHECKING:
+    from msi_lazy.storage.place import Place
 
 __all__ = ["active_client", "check_processes", "crosses_processes", "process_memory", "worker_threads"]
 
@@ -66,13 +68,13 @@ def _workers(client: Any) -> list[dict[str, Any]]:
     return list(client.scheduler_info(n_workers=-1)["workers"].values())
 
 
-def check_processes(store: Any) -> None:
-    """Refuse to write a store in memory from other processes, which cannot see it.
+def check_processes(place: Place) -> None:
+    """Refuse to write to a store in memory from other processes, which cannot see it.
 
     Raises
     ------
     ValueError
         The store is in memory, and a computation now would run in other processes.
     """
-    if is_in_memory(store) and crosses_processes():
+    if place.in_memory and crosses_processes():
         raise ValueError("a store in memory cannot be written by worker processes; write to a path")

@@ -19,13 +19,13 @@ import xarray as xr
 import xxhash
 import zarr
 from dask.base import tokenize
-from zarr.core.sync import sync
-from zarr.storage import FsspecStore, MemoryStore, ObjectStore, ZipStore
+from zarr.storage import FsspecStore, ObjectStore, ZipStore
 
+from msi_lazy.compat.zarr_stores import key_info
 from msi_lazy.source.origins import innermost_array, origin_of
 from msi_lazy.source.sources import ChunkReader, MemmapFile, WindowSource
 from msi_lazy.source.views import CroppedArray
-from msi_lazy.storage.place import locate
+from msi_lazy.storage.place import Place
 
 __all__ = ["content_hash", "identify_stored", "identify_value"]
 
@@ -42,7 +42,7 @@ def identify_stored(value: Any) -> Identity | None:
     inner = innermost_array(value)
     if isinstance(inner, (zarr.Array, MemmapFile)):
         return identify_value(inner)
-    path = origin.directory
+    path = origin.location.directory
     return {"place": str(origin)} if path is None or not path.exists() else _identify_file(str(path))
 
 
@@ -58,8 +58,9 @@ def identify_value(value: Any) -> Identity:
         return _identify_numbers(value)
     if isinstance(value, zarr.Array):
         metadata = json.dumps(value.metadata.to_dict(), default=str, sort_keys=True).encode()
-        where = {"place": str(locate(value)), "metadata": xxhash.xxh3_64_hexdigest(metadata)}
-        return {**where, "modified": _last_modified(value)}
+        place = Place.of(value)
+        where = {"place": _place_text(place), "metadata": xxhash.xxh3_64_hexdigest(metadata)}
+        return {**where, "modified": _last_modified(value, place)}
     if isinstance(value, xr.Variable):
         source = value.encoding.get("source")
         return _identify_adapter(value._data, source if isinstance(source, str) else None)  # ``data`` would load it
@@ -126,21 +127,24 @@ def _identify_adapter(value: Any, source: str | None) -> Identity:
     return {**found, "variable": name, "indexed": indexed, "shape": list(value.shape)}
 
 
-def _last_modified(array: zarr.Array[Any]) -> str | None:
+def _place_text(place: Place) -> str:
+    """Place of an array in words; one that is not known is like no other."""
+    return str(place) if place.location.scheme else f"unknown, {uuid4().hex}"
+
+
+def _last_modified(array: zarr.Array[Any], place: Place) -> str | None:
     """When the array's metadata was last changed, in whatever words the store has for it, if it has any."""
     document = "zarr.json" if array.metadata.zarr_format == 3 else ".zarray"
-    store, key = array.store, "/".join(filter(None, (array.path, document)))
-    directory = locate(store).directory
+    store, key = array.store, place.below(document)
     try:
-        if directory is not None:
-            return str((directory / key).stat().st_mtime_ns)
+        if place.in_memory:
+            return f"in memory, {uuid4().hex}"  # nothing tells what is in it
         if isinstance(store, ZipStore):
             return str(Path(store.path).stat().st_mtime_ns)
-        if isinstance(store, MemoryStore):
-            return f"in memory, {uuid4().hex}"  # nothing tells what is in it
+        if place.directory is not None:
+            return str((place.directory / document).stat().st_mtime_ns)
         if isinstance(store, FsspecStore):
-            place = f"{store.path.rstrip('/')}/{key}" if store.path else key
-            found = sync(store.fs._info(place))  # what fsspec's asynchronous file systems offer
+            found = key_info(store, key)
             known = (found.get(word) for word in ("ETag", "etag", "LastModified", "mtime", "created"))
             return next((str(value) for value in known if value), None)
         if isinstance(store, ObjectStore):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,51 +13,79 @@ import zarr
 from msi_lazy.compat.dask_graphs import held_values, layers_of
 from msi_lazy.source.sources import ChunkReader, MemmapFile, WindowSource
 from msi_lazy.source.views import CroppedArray
-from msi_lazy.storage.place import Location, locate
+from msi_lazy.storage.location import Location, local_location
+from msi_lazy.storage.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import dask.array as da
 
-__all__ = ["innermost_array", "origin_of", "origins"]
+__all__ = ["Source", "innermost_array", "origin_of", "origins"]
 
 
-def origins(arrays: Sequence[da.Array]) -> list[Location]:
-    """Places that the graphs of ``arrays`` read from, as far as they show it."""
-    found: dict[Location, None] = {}
+@dataclass(frozen=True)
+class Source:
+    """Something stored that samples are read from."""
+
+    location: Location
+    """Where it is, as far as that can be told."""
+    place: Place | None = None
+    """Its store, if it is one of zarr's."""
+
+    def __str__(self) -> str:
+        return str(self.place if self.place is not None else self.location)
+
+
+def origins(arrays: Sequence[da.Array]) -> list[Source]:
+    """Sources that the graphs of ``arrays`` read from, as far as they show it."""
+    found: dict[Location, Source] = {}
     seen: set[int] = set()
     for array in arrays:
         for layer in layers_of(array).values():
             if id(layer) not in seen:
                 seen.add(id(layer))
                 for value in held_values(layer):
-                    location = None if id(value) in seen else origin_of(value)
+                    source = None if id(value) in seen else origin_of(value)
                     seen.add(id(value))
-                    if location is not None:
-                        found[location] = None
-    return list(found)
+                    if source is not None:
+                        found.setdefault(source.location, source)
+    return list(found.values())
 
 
-def origin_of(value: Any) -> Location | None:
-    """Where an array-like reads from, if it says so."""
+def origin_of(value: Any) -> Source | None:
+    """Source of an array-like, if it says so."""
     if isinstance(value, (ChunkReader, CroppedArray, WindowSource)):
         return origin_of(value.array)
     if isinstance(value, MemmapFile):
-        return locate(Path(value.filename))
+        return _file(value.filename)
     if isinstance(value, xr.Variable):
-        source = value.encoding.get("source")
-        if isinstance(source, str):
-            return locate(source)
+        stated = value.encoding.get("source")
+        if isinstance(stated, str):
+            return _stated_source(stated)
     value = innermost_array(value)
     if isinstance(value, zarr.Array):
-        return locate(value)
+        place = Place.of(value)
+        return Source(place.location, place)
     while isinstance(value, np.ndarray):
         if isinstance(value, np.memmap) and value.filename is not None:
-            return locate(Path(str(value.filename)))
+            return _file(str(value.filename))
         value = value.base
     filename = getattr(getattr(value, "file", None), "filename", None)  # h5py
-    return locate(Path(filename)) if isinstance(filename, str) else None
+    return _file(filename) if isinstance(filename, str) else None
+
+
+def _file(name: str) -> Source:
+    return Source(local_location(Path(name)))
+
+
+def _stated_source(name: str) -> Source:
+    """What xarray says that a variable was read from: a path or a URL."""
+    try:
+        place = Place.parse(name)
+    except (ValueError, ImportError):
+        return Source(Location("", name, certain=False))
+    return Source(place.location, place)
 
 
 def innermost_array(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.storage import FsspecStore, LocalStore
 
-from msi_lazy.storage.place import locate
+from msi_lazy.storage.location import locate_store
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -74,5 +74,5 @@ def _local_store(store: Store) -> LocalStore | None:
     """The store as one of local files, if it is one; Dask's ``from_zarr`` opens a path through fsspec."""
     if isinstance(store, LocalStore):
         return store
-    directory = locate(store).directory if isinstance(store, FsspecStore) else None
+    directory = locate_store(store).directory if isinstance(store, FsspecStore) else None
     return None if directory is None else LocalStore(directory, read_only=store.read_only)

@@ -13,16 +13,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import zarr
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
-from zarr.storage import FsspecStore, LocalStore, MemoryStore
+from zarr.storage import LocalStore, MemoryStore
 
+from msi_lazy.compat.zarr_stores import (
+    delete_directory,
+    delete_key,
+    key_exists,
+    list_names,
+    store_buffers,
+    store_bytes,
+)
 from msi_lazy.storage.target import ZARR_DOCUMENTS, quietly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from zarr.abc.store import Store
+
+    from msi_lazy.storage.place import Place
     from msi_lazy.storage.target import Target
 
 __all__ = [
@@ -62,6 +71,11 @@ class StoredLedger:
         """Path of the marks in the store."""
         return self.target.below(f"{LEDGER}/{self.run}")
 
+    @property
+    def witness(self) -> str:
+        """Key below the group that this write's ledger holds from its beginning, and nothing else ever did."""
+        return f"{LEDGER}/{self.run}/zarr.json"
+
     def begin(self, fingerprint: Mapping[str, Any], blocks: int, state: State, nested: Sequence[str] = ()) -> None:
         """Store the fingerprint, and say that the write is at ``state``; no block is marked then.
 
@@ -80,15 +94,19 @@ class StoredLedger:
         if state == "storing":
             for name in child_names(self.target, LEDGER):
                 if f"{LEDGER}/{name}" != LEDGER_ARRAY:
-                    sync(self.target.store.delete_dir(self.target.below(f"{LEDGER}/{name}")))
-        sync(self.target.store.set(f"{self.target.below(LEDGER_ARRAY)}/zarr.json", _array_document(blocks, attributes)))
+                    delete_directory(self.target.store, self.target.below(f"{LEDGER}/{name}"))
+        self._store(self.target.below(LEDGER_ARRAY), _array_document(blocks, attributes))
         self.hold_marks(blocks)
 
     def hold_marks(self, blocks: int) -> None:
         """Store the metadata of the array that the marks belong to, for stores that hold nothing else."""
         if isinstance(self.target.store, LocalStore):
             (self.target.store.root / self.marks / "c").mkdir(parents=True, exist_ok=True)
-        sync(self.target.store.set(f"{self.marks}/zarr.json", _array_document(blocks, {})))
+        self._store(self.marks, _array_document(blocks, {}))
+
+    def _store(self, path: str, document: Any) -> None:
+        """Store the metadata document of an array."""
+        store_buffers(self.target.store, {f"{path}/zarr.json": document}, len)
 
     def mark(self, number: int) -> None:
         """Note that all chunks of block ``number`` are stored."""
@@ -96,7 +114,7 @@ class StoredLedger:
         if isinstance(store, LocalStore):  # at once, where zarr would wait for its own thread among busy ones
             (store.root / key).write_bytes(_MARK)
         else:
-            sync(store.set(key, default_buffer_prototype().buffer.from_bytes(_MARK)))
+            store_bytes(store, key, _MARK)
 
     def marked(self) -> frozenset[int]:
         """Numbers of the blocks that are marked."""
@@ -105,9 +123,9 @@ class StoredLedger:
 
     def remove(self) -> None:
         """Remove the ledger: its marks first, so that what is left of it says that all is to be stored again."""
-        sync(self.target.store.delete_dir(self.marks))
-        sync(self.target.store.delete(f"{self.target.below(LEDGER_ARRAY)}/zarr.json"))
-        sync(self.target.store.delete_dir(self.target.below(LEDGER)))
+        delete_directory(self.target.store, self.marks)
+        delete_key(self.target.store, f"{self.target.below(LEDGER_ARRAY)}/zarr.json")
+        delete_directory(self.target.store, self.target.below(LEDGER))
 
 
 def _array_document(blocks: int, attributes: dict[str, Any]) -> Any:
@@ -125,24 +143,17 @@ def _array_document(blocks: int, attributes: dict[str, Any]) -> Any:
     return made["zarr.json"]
 
 
-def child_names(target: Target, path: str = "") -> list[str]:
-    """Names of what is directly below ``path`` in the target's group."""
-    store = target.store
-    if isinstance(store, FsspecStore):
-        store.fs.invalidate_cache()  # what other processes stored is not in its listings
-
-    async def names() -> list[str]:
-        return [name async for name in store.list_dir(target.below(path))]
-
-    return [name.rstrip("/").rpartition("/")[2] for name in sync(names())]
+def child_names(place: Place, path: str = "") -> list[str]:
+    """Names of what is directly below ``path`` in a place."""
+    return list_names(place.store, place.below(path))
 
 
 def nested_groups(target: Target) -> list[str]:
     """Paths of all groups below a target's, which may be images of their own."""
     try:
         with quietly():
-            group = zarr.open_group(target.store, path=target.path or None, mode="r", use_consolidated=False)
-            return [path for path, node in group.members(max_depth=None) if isinstance(node, zarr.Group)]
+            members = target.open_group().members(max_depth=None)
+            return [path for path, node in members if isinstance(node, zarr.Group)]
     except Exception:  # what is half deleted, or broken, is no image any more
         return []
 
@@ -155,22 +166,24 @@ def empty_group(target: Target, nested: Sequence[str] = ()) -> None:
     """
     store = target.store
 
-    async def delete(name: str) -> None:
-        key = target.below(name)
-        if isinstance(store, LocalStore) and (store.root / key).is_symlink():
-            (store.root / key).unlink()  # and not what it leads to
-            return
-        if await store.exists(key):
-            await store.delete(key)
-        if not (isinstance(store, LocalStore) and (store.root / key).is_file()):
-            await store.delete_dir(key)
-
     for path in ("", *nested):
         for document in ZARR_DOCUMENTS:
-            sync(store.delete(target.below("/".join(filter(None, (path, document))))))
+            delete_key(store, target.below("/".join(filter(None, (path, document)))))
     for name in child_names(target):
         if name != LEDGER:
-            sync(delete(name))
+            _delete(store, target.below(name))
+
+
+def _delete(store: Store, key: str) -> None:
+    """Delete what is at ``key``, and all below it; of a link the link, and not what it leads to."""
+    path = store.root / key if isinstance(store, LocalStore) else None
+    if path is not None and path.is_symlink():
+        path.unlink()
+        return
+    if key_exists(store, key):
+        delete_key(store, key)
+    if path is None or not path.is_file():
+        delete_directory(store, key)
 
 
 def remove_partial_files(directory: Path) -> None:

@@ -15,7 +15,6 @@ from dask.array.core import normalize_chunks
 from xarray.backends import ZarrStore
 from zarr.errors import ContainsArrayError
 
-from msi_lazy.arguments.checks import check_store
 from msi_lazy.axes import Axis, axis_coordinate, axis_kind
 from msi_lazy.ngff.parse_attributes import StoredImage, StoredLevel, parse_image
 from msi_lazy.storage.arrays import open_array
@@ -24,6 +23,8 @@ from msi_lazy.storage.unfinished import naming_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
+
+    from msi_lazy.storage.place import Place
 
 __all__ = ["open_image"]
 
@@ -39,25 +40,20 @@ _MOST_BLOCKS = 2**22
 """Blocks along an axis, at most: Dask lists the length of each."""
 
 
-def open_image(
-    store: Any, storage_options: Mapping[str, Any] | None = None, path: str = ""
-) -> tuple[list[xr.DataArray], dict[str, Any]]:
-    """Open the image in the group at ``path``: the image of every level, and the group's attributes.
+def open_image(place: Place) -> tuple[list[xr.DataArray], dict[str, Any]]:
+    """Open the image in the group at a place: the image of every level, and the group's attributes.
 
     Raises
     ------
     FileNotFoundError
-        There is no Zarr group at ``store``.
-    TypeError
-        ``store`` is no store.
+        There is no Zarr group.
     UnfinishedImageError
         A write of the image died, or is still running.
     ValueError
         The group holds no OME-Zarr image, or one that contradicts itself, or cannot be read.
     """
-    check_store(store, storage_options)
-    with naming_unfinished(store, storage_options, path):
-        group = _open_group(store, path, dict(storage_options) if storage_options else None)
+    with naming_unfinished(place):
+        group = _open_group(place)
         with _reading("the attributes of the group"):
             attributes = dict(group.attrs)
         stored = parse_image(attributes)
@@ -79,16 +75,12 @@ def _reading(what: str) -> Iterator[None]:
         raise ValueError(f"{what} cannot be read: {error!r}; repair it, or write the image again") from error
 
 
-def _open_group(store: Any, path: str, options: dict[str, Any] | None) -> zarr.Group:
-    if isinstance(store, zarr.Group):
-        if not path:
-            return store
-        store = store.store_path
+def _open_group(place: Place) -> zarr.Group:
+    where = f"{place.group!r} in {place.given}" if place.group else place.given
     try:
-        with _reading(f"the metadata of the group {path!r} in {store}" if path else f"the metadata of {store}"):
-            return zarr.open_group(store, path=path or None, mode="r", storage_options=options)
+        with _reading(f"the metadata of the group {where}" if place.group else f"the metadata of {where}"):
+            return place.open_group(consolidated=True)
     except FileNotFoundError:
-        where = f"{path!r} in {store}" if path else str(store)
         raise FileNotFoundError(
             f"there is no Zarr group at {where}; give the path or URL of an OME-Zarr image"
         ) from None
@@ -96,7 +88,7 @@ def _open_group(store: Any, path: str, options: dict[str, Any] | None) -> zarr.G
         if not isinstance(error.__cause__, ContainsArrayError):
             raise
         raise ValueError(
-            f"{store} is a Zarr array, not the group of an OME-Zarr image; "
+            f"{where} is a Zarr array, not the group of an OME-Zarr image; "
             f"wrap it with to_spatial_image(zarr.open_array(...))"
         ) from None
 

@@ -1,83 +1,232 @@
-"""Where stores are: one name for a place, however it is given."""
+"""A place: a store, and a path in it, parsed once from whatever users give."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
-from urllib.parse import unquote, urlsplit
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import unquote
 
 import zarr
-from fsspec import get_filesystem_class
+from fsspec import FSMap, get_filesystem_class
+from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
-__all__ = ["Location", "locate"]
+from msi_lazy.arguments.checks import parse_group
+from msi_lazy.storage.location import Location, locate_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Mode", "Place", "ZarrFormat"]
+
+Mode = Literal["w-", "w"]
+ZarrFormat = Literal[2, 3]
+_LOCAL = ("file://", "local://")
 
 
 @dataclass(frozen=True)
-class Location:
-    """Where something is stored."""
+class Place:
+    """A store, and the path of a node in it.
 
-    scheme: str
-    """``file``, or what tells one remote or in-memory store from another."""
-    path: str
-    """Path in it; for files absolute, links resolved."""
+    Examples
+    --------
+    >>> place = Place.parse("/data/plate.zarr", "A/1")
+    >>> str(place), place.path
+    ('/data/plate.zarr/A/1', 'A/1')
+    >>> place.location.overlaps(Place.parse("file:///data/plate.zarr").location)
+    True
+    """
 
-    def overlaps(self, other: Location) -> bool:
-        """Whether one of the two holds the other."""
-        if self.scheme != other.scheme:
-            return False
-        one, another = PurePosixPath("/", self.path), PurePosixPath("/", other.path)
-        return one == another or one in another.parents or another in one.parents
+    store: Store
+    """What zarr opens nodes in; of local files with an absolute path, so that workers find it, too."""
+    path: str = ""
+    """Path of the node in the store; empty for its root."""
+    given: str = field(default="", compare=False)
+    """Name of the store as the user gave it, for messages."""
+    base: str = field(default="", compare=False)
+    """Path in the store of what the user gave: of a group, say; what lies above it is none of ours."""
+
+    @classmethod
+    def parse(
+        cls, store: Any, group: Any = "", storage_options: Mapping[str, Any] | None = None, *, new: bool = False
+    ) -> Self:
+        """Parse what users say of a place: nothing is opened, and nothing created.
+
+        Parameters
+        ----------
+        store
+            Path, URL, or one of zarr's stores, groups, store paths; an fsspec mapper; a dict.
+        group
+            Path of the node in it.
+        storage_options
+            Options of the file system behind a URL.
+        new
+            Whether the node is to be created, so that its path must be one that Zarr allows.
+
+        Raises
+        ------
+        TypeError
+            No store; options that are no dict by name, or are not for a URL.
+        ValueError
+            A path that no file can have, a URL of an unknown protocol, or an impossible path in the store.
+        ImportError
+            The library for the URL's protocol is not installed.
+
+        Examples
+        --------
+        >>> Place.parse(5)
+        Traceback (most recent call last):
+            ...
+        TypeError: store must be a path, a URL or a zarr store, not 5
+        """
+        _check_options(store, storage_options)
+        path = parse_group(group, new=new)
+        if isinstance(store, (zarr.Group, StorePath)):
+            inside = "/".join(filter(None, (store.path, path)))
+            return cls(store.store, inside, str(getattr(store, "store_path", store)), store.path)
+        if isinstance(store, Store):
+            if type(store) is LocalStore and not store.root.is_absolute():
+                store = LocalStore(store.root.absolute(), read_only=store.read_only)
+            return cls(store, path, str(store))
+        if isinstance(store, dict):
+            return cls(MemoryStore(store), path, "a dict" if store else "{}")
+        if isinstance(store, FSMap):
+            return cls(FsspecStore.from_mapper(store), path, str(store.root))
+        if not isinstance(store, (str, os.PathLike)):
+            raise TypeError(f"store must be a path, a URL or a zarr store, not {store!r}")
+        name = os.fspath(store)
+        if "\0" in name:
+            raise ValueError(f"store {store!r} is no path: it has a null character")
+        if not _is_url(store):
+            return cls(LocalStore(Path(name).absolute()), path, str(name))
+        if name.startswith(_LOCAL):
+            return cls(LocalStore(_path_of_url(name)), path, name)
+        _check_protocols(name)
+        return cls(FsspecStore.from_url(name, storage_options=dict(storage_options or {})), path, name)
+
+    @classmethod
+    def of(cls, node: zarr.Group | zarr.Array[Any]) -> Self:
+        """Place of a node that is open."""
+        return cls(node.store, node.path, str(node.store_path), node.path)
+
+    @cached_property
+    def location(self) -> Location:
+        """Where it is, as far as that can be told."""
+        return locate_store(self.store, self.path)
 
     @property
     def directory(self) -> Path | None:
-        """The path, if it is a local one."""
-        return Path(self.path) if self.scheme == "file" else None
+        """Its directory, if it is one of this machine."""
+        return self.location.directory
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether other processes cannot see it."""
+        return self.location.in_memory
 
     def __str__(self) -> str:
-        return self.path if self.scheme == "file" else f"{self.scheme}://{self.path.lstrip('/')}"
+        if self.location.scheme:
+            return str(self.location)
+        return f"{self.group!r} in {self.given}" if self.group else self.given
+
+    def below(self, path: str) -> str:
+        """Path in the store of ``path`` below this place."""
+        return "/".join(filter(None, (self.path, path)))
+
+    def child(self, path: str) -> Place:
+        """Place of ``path`` below this one."""
+        return Place(self.store, self.below(path), self.given, self.base)
+
+    @property
+    def group(self) -> str:
+        """Path of the node below what the user gave."""
+        return self.path.removeprefix(self.base).strip("/")
+
+    def parents(self) -> Iterator[Place]:
+        """Places of the groups above it, from what the user gave down."""
+        parts = self.group.split("/") if self.group else []
+        for depth in range(len(parts)):
+            yield Place(self.store, "/".join(filter(None, (self.base, *parts[:depth]))), self.given, self.base)
+
+    def open_group(
+        self, mode: Any = "r", zarr_format: ZarrFormat | None = None, *, consolidated: bool = False
+    ) -> zarr.Group:
+        """Open the group that is there, with what is stored of its metadata or their consolidated copy.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is none.
+        """
+        self._check_there(mode)
+        options: dict[str, Any] = {} if consolidated else {"use_consolidated": False}
+        return zarr.open_group(self.store, path=self.path or None, mode=mode, zarr_format=zarr_format, **options)
+
+    def open_array(self, mode: Any = "r", zarr_format: ZarrFormat | None = None) -> zarr.Array[Any]:
+        """Open the array that is there, with zarr's own codecs; see :func:`msi_lazy.storage.arrays.open_array`.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is none.
+        """
+        self._check_there(mode)
+        return zarr.open_array(self.store, path=self.path, mode=mode, zarr_format=zarr_format)
+
+    def open_node(self, zarr_format: ZarrFormat | None = None) -> zarr.Group | zarr.Array[Any] | None:
+        """Open the group or array that is there, for reading; ``None`` if there is neither."""
+        try:
+            self._check_there("r")
+            return zarr.open(self.store, path=self.path or None, mode="r", zarr_format=zarr_format)
+        except (FileNotFoundError, KeyError):
+            return None
+
+    def _check_there(self, mode: str) -> None:
+        """Refuse a directory that is not there: opening it for writing would create it."""
+        if mode == "r+" and isinstance(self.store, LocalStore) and not self.store.root.exists():
+            raise FileNotFoundError(f"there is no directory {self.store.root}")
 
 
-def locate(store: Any, path: str = "") -> Location:
-    """Where ``path`` in ``store`` is: a path, a URL, or any of zarr's stores, groups and arrays."""
-    if isinstance(store, (StorePath, zarr.Group, zarr.Array)):
-        return locate(store.store, "/".join(filter(None, (store.path, path))))
-    if isinstance(store, dict):
-        store = MemoryStore(store)
-    if isinstance(store, Path):
-        return Location("file", str((store / path).resolve()))
-    if isinstance(store, LocalStore):
-        return Location("file", str(Path(store.root, path).resolve()))
-    if isinstance(store, FsspecStore):
-        return _from_url(_innermost_files(store.fs).protocol, f"{store.path}/{path}".rstrip("/"))
-    if isinstance(store, str):
-        if "://" not in store:
-            return locate(Path(store), path)
-        url = urlsplit(store.rpartition("::")[2])  # caches and the like are chained before it
-        where = unquote(url.path) if url.scheme in ("file", "local") else url.netloc + url.path
-        return _from_url(url.scheme, f"{where}/{path}".rstrip("/"))
-    wrapped = getattr(store, "_store", None)  # zarr's wrapper stores have no public way in
-    return locate(wrapped, path) if wrapped is not None else Location(str(store), path)
+def _is_url(store: Any) -> bool:
+    return isinstance(store, str) and ("://" in store or "::" in store)
 
 
-def _innermost_files(files: Any) -> Any:
-    """The file system behind caches and wrappers."""
-    inner = getattr(files, "sync_fs", None) or getattr(files, "fs", None)
-    return files if inner is None else _innermost_files(inner)
+def _path_of_url(url: str) -> Path:
+    """Path that a URL of local files names (RFC 8089): percent-encoded, after ``file://`` or ``file://localhost``.
+
+    Nothing in it is a query or a fragment.
+
+    Examples
+    --------
+    >>> _path_of_url("file:///data/my%20image%231.zarr"), _path_of_url("file://localhost/data/a#1.zarr")
+    (PosixPath('/data/my image#1.zarr'), PosixPath('/data/a#1.zarr'))
+    """
+    path = unquote(url.partition("://")[2])
+    return Path(path.removeprefix("localhost") if path.startswith("localhost/") else path).absolute()
 
 
-def _canonical(protocol: str | tuple[str, ...]) -> str:
-    """One name for a protocol that has several: ``s3`` for ``s3a``, ``file`` for ``local``."""
-    names = (protocol,) if isinstance(protocol, str) else tuple(protocol)
-    try:
-        known = get_filesystem_class(names[0]).protocol
-    except (ImportError, ValueError):  # its library is not installed
-        known = names
-    names = (known,) if isinstance(known, str) else tuple(known)
-    return "file" if "file" in names else names[0]
+def _check_options(store: Any, options: Any) -> None:
+    if options is None:
+        return
+    if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+        raise TypeError(f"storage_options must be a dict by name, such as {{'anon': True}}, not {options!r}")
+    if options and not _is_url(store):
+        raise TypeError(
+            f"storage_options are for the file system behind a URL such as 's3://bucket/a.zarr', and store is {store!r}"
+        )
 
 
-def _from_url(protocol: str | tuple[str, ...], path: str) -> Location:
-    scheme = _canonical(protocol)
-    return locate(Path(path)) if scheme == "file" else Location(scheme, path.strip("/"))
+def _check_protocols(url: str) -> None:
+    """Refuse a URL, or a chain of them, that no file system is known for."""
+    for part in url.split("::"):
+        protocol = part.partition("://")[0]
+        try:
+            get_filesystem_class(protocol)
+        except ValueError:
+            raise ValueError(f"store {url!r} is a URL of an unknown protocol, {protocol!r}") from None
+        except ImportError as error:
+            raise ImportError(f"store {url!r} needs a library that is not installed: {error}") from error

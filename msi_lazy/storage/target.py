@@ -2,74 +2,60 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
-from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Self
 
 import zarr
-from zarr.core.sync import sync
 from zarr.errors import ZarrUserWarning
-from zarr.storage import LocalStore, MemoryStore, StorePath
 
+from msi_lazy.compat.zarr_stores import store_buffers
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.ngff.write_attributes import array_path
 from msi_lazy.storage.arrays import open_array
-from msi_lazy.storage.place import locate
+from msi_lazy.storage.place import Place, ZarrFormat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from zarr.abc.store import Store
     from zarr.core.buffer import Buffer
 
 __all__ = [
     "ZARR_DOCUMENTS",
-    "Mode",
     "Target",
-    "as_store",
     "consolidate",
     "consolidate_above",
     "find_target",
     "image_block",
-    "is_in_memory",
     "open_target",
     "quietly",
     "store_contents",
     "write_attributes",
 ]
 
-Mode = Literal["w-", "w"]
-ZarrFormat = Literal[2, 3]
 ZARR_DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
 _SILENCING = Lock()
 """Held while a warning is silenced: threads that did it together would leave it so."""
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where an image is written: a group of a store."""
+class Target(Place):
+    """Place that an image is written to: a group of a store, in a Zarr format."""
 
-    store: Store
-    """The store."""
-    path: str
-    """Path of the image's group in it; empty for the root."""
-    zarr_format: ZarrFormat
+    zarr_format: ZarrFormat = 3
     """Zarr version, which the OME-Zarr version decides."""
 
     @classmethod
-    def of(cls, group: zarr.Group) -> Target:
-        """A group that is there."""
-        return cls(group.store, group.path, 2 if group.metadata.zarr_format == 2 else 3)
+    def of(cls, node: zarr.Group | zarr.Array[Any]) -> Self:
+        """Place of a group that is open."""
+        zarr_format: ZarrFormat = 2 if node.metadata.zarr_format == 2 else 3
+        return cls(node.store, node.path, str(node.store_path), zarr_format=zarr_format)
 
-    def below(self, path: str) -> str:
-        """Path in the store of ``path`` in the image's group."""
-        return "/".join(filter(None, (self.path, path)))
+    def child(self, path: str) -> Target:
+        """Place of ``path`` below this one, in the same format."""
+        return Target(self.store, self.below(path), self.given, self.base, self.zarr_format)
 
     def open_level(self, level: int, name: str, write_empty_chunks: bool = False) -> zarr.Array[Any]:
         """Open the array of a level, to be written in blocks."""
@@ -77,66 +63,39 @@ class Target:
         return open_array(self.store, path, write_empty_chunks=write_empty_chunks)
 
 
-def as_store(store: Any) -> Any:
-    """What zarr opens groups in: a group stands for the place that it is at.
-
-    Raises
-    ------
-    TypeError
-        Nothing that zarr can write to.
-    """
-    if store is None:
-        raise TypeError("store must be a path, a URL or a zarr store, not None")
-    return store.store_path if isinstance(store, zarr.Group) else store
-
-
-def open_target(
-    store: Any, group: str, zarr_format: ZarrFormat, options: Mapping[str, Any] | None, *, exists: bool
-) -> Target:
+def open_target(place: Place, zarr_format: ZarrFormat, *, exists: bool) -> Target:
     """Open the image's group, to be written in; it is created, and so are those above it, where they are missing.
-
-    A local path is made absolute, so that it means the same wherever the blocks are written.
 
     Parameters
     ----------
+    place
+        Where it is.
+    zarr_format
+        Zarr version.
     exists
         Whether something of ours or of Zarr's is known to be there; else whatever is there is refused.
     """
-    directory = locate(store).directory
-    if directory is not None and isinstance(store, (str, Path, LocalStore)):
-        store = LocalStore(os.fspath(directory))
-        options = None
-    settings: dict[str, Any] = {"zarr_format": zarr_format, "storage_options": dict(options) if options else None}
-    parts = group.split("/") if group else []
     try:
-        for depth in range(len(parts)):
-            zarr.open_group(store, path="/".join(parts[:depth]) or None, mode="a", **settings)
-        made = zarr.open_group(store, path=group or None, mode="a" if exists else "w-", **settings)
+        for above in place.parents():
+            above.open_group("a", zarr_format)
+        made = place.open_group("a" if exists else "w-", zarr_format)
     except FileExistsError:
-        raise StoreExistsError(
-            f"{locate(store, group)} holds something that is no Zarr hierarchy; choose another place"
-        ) from None
+        raise StoreExistsError(f"{place} holds something that is no Zarr hierarchy; choose another place") from None
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        fault = f"{locate(store, group)} cannot be created ({error.strerror or error})"
+        fault = f"{place} cannot be created ({error.strerror or error})"
         raise type(error)(error.errno, f"{fault}; choose a place that can be written") from error
-    return Target(made.store, made.path, zarr_format)
+    return Target(made.store, made.path, place.given, place.base, zarr_format)
 
 
-def find_target(store: Any, group: str, options: Mapping[str, Any] | None) -> Target:
-    """The group of an image that exists.
+def find_target(place: Place) -> Target:
+    """Find the group of an image that exists, to be written in.
 
     Raises
     ------
     FileNotFoundError
         There is no Zarr group.
     """
-    directory = locate(store).directory
-    if directory is not None and isinstance(store, (str, Path, LocalStore)):
-        store, options = LocalStore(os.fspath(directory)), None
-    found = zarr.open_group(
-        store, path=group or None, mode="r+", storage_options=dict(options) if options else None, use_consolidated=False
-    )
-    return Target.of(found)
+    return Target.of(place.open_group("r+"))
 
 
 def image_block(group: zarr.Group) -> dict[str, Any]:
@@ -151,12 +110,7 @@ def store_contents(target: Target, contents: Mapping[str, Buffer]) -> None:
 
     All of a kind at once, but groups before what is in them, and arrays before their chunks: Icechunk wants it so.
     """
-
-    async def store_all() -> None:
-        for _, keys in groupby(sorted(contents, key=_rank), key=_rank):
-            await asyncio.gather(*(target.store.set(target.below(key), contents[key]) for key in keys))
-
-    sync(store_all())
+    store_buffers(target.store, {target.below(key): content for key, content in contents.items()}, _rank)
 
 
 def _rank(key: str) -> tuple[bool, int]:
@@ -167,7 +121,7 @@ def _rank(key: str) -> tuple[bool, int]:
 
 def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
     """Write the image's attributes: with this the store is a complete image."""
-    group = zarr.open_group(target.store, path=target.path, mode="r+", zarr_format=target.zarr_format)
+    group = target.open_group("r+", target.zarr_format, consolidated=True)
     group.attrs.update(dict(attributes))
     consolidate(target)
 
@@ -194,21 +148,10 @@ def consolidate(target: Target) -> None:
 
 def consolidate_above(target: Target) -> None:
     """Renew the consolidated metadata of the groups above, of those that have some."""
-    parts = target.path.split("/") if target.path else []
-    for depth in range(len(parts)):
-        path = "/".join(parts[:depth])
+    for above in Place(target.store, target.path).parents():
         try:
-            above = zarr.open_group(target.store, path=path or None, mode="r", zarr_format=target.zarr_format)
+            group = above.open_group("r", target.zarr_format, consolidated=True)
         except FileNotFoundError:  # the store holds more than the user's hierarchy
             continue
-        if above.metadata.consolidated_metadata is not None:
-            consolidate(Target(target.store, path, target.zarr_format))
-
-
-def is_in_memory(store: Any) -> bool:
-    """Whether other processes cannot see the store."""
-    if isinstance(store, (StorePath, zarr.Group)):
-        return is_in_memory(store.store)
-    if isinstance(store, str):
-        return store.startswith("memory://")
-    return isinstance(store, (MemoryStore, dict))
+        if group.metadata.consolidated_metadata is not None:
+            consolidate(Target(above.store, above.path, zarr_format=target.zarr_format))

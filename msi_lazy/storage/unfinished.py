@@ -6,23 +6,21 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import zarr
-
 from msi_lazy.errors import UnfinishedImageError
 from msi_lazy.storage.ledger import LEDGER_ARRAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from msi_lazy.storage.place import Place
+
 __all__ = ["naming_unfinished", "stored_ledger"]
 
 
-def stored_ledger(store: Any, group: str, options: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def stored_ledger(place: Place) -> dict[str, Any] | None:
     """Attributes of the ledger of an unfinished image: none if it is broken, ``None`` if there is none."""
-    path = "/".join(filter(None, (group, LEDGER_ARRAY)))
-    store = store.store_path if isinstance(store, zarr.Group) else store
     try:
-        found = zarr.open_array(store, path=path, mode="r", storage_options=dict(options) if options else None)
+        found = place.child(LEDGER_ARRAY).open_array()
     except (FileNotFoundError, KeyError):
         return None
     except (ValueError, TypeError):  # half written, where a store does not write keys as a whole
@@ -43,8 +41,8 @@ def _is_ours(attributes: Mapping[str, Any]) -> bool:
 
 
 @contextmanager
-def naming_unfinished(store: Any, options: Mapping[str, Any] | None, path: str) -> Iterator[None]:
-    """Where no image can be opened at ``path``, say so if a write of it, or of what it belongs to, is unfinished.
+def naming_unfinished(place: Place) -> Iterator[None]:
+    """Where no image can be opened at a place, say so if a write of it, or of what it belongs to, is unfinished.
 
     Raises
     ------
@@ -54,11 +52,9 @@ def naming_unfinished(store: Any, options: Mapping[str, Any] | None, path: str) 
     try:
         yield
     except (FileNotFoundError, ValueError):
-        parts = path.split("/") if path else []
-        for depth in range(len(parts), -1, -1):
-            above = "/".join(parts[:depth])
-            if _is_unfinished(store, above, options):
-                where = f"{above!r} in {store}" if above else str(store)
+        for above in (*place.parents(), place)[::-1]:
+            if _is_unfinished(above):
+                where = f"{above.group!r} in {above.given}" if above.group else above.given
                 raise UnfinishedImageError(
                     f"the image at {where} is unfinished: a write of it died, or is still running; resume it with "
                     f"to_zarr(..., resume=True), or start over with mode='w'"
@@ -66,8 +62,8 @@ def naming_unfinished(store: Any, options: Mapping[str, Any] | None, path: str) 
         raise
 
 
-def _is_unfinished(store: Any, path: str, options: Mapping[str, Any] | None) -> bool:
+def _is_unfinished(place: Place) -> bool:
     try:
-        return stored_ledger(store, path, options) is not None
+        return stored_ledger(place) is not None
     except Exception:  # the error at hand tells more than one of a store that cannot be read at all
         return False

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.arguments.checks import check_store
+from msi_lazy.storage.place import Place
 from msi_lazy.validation.check_chunks import DECODE, Decode
 from msi_lazy.validation.check_hierarchy import check_hierarchy
 from msi_lazy.validation.checks import Checks
@@ -63,14 +62,13 @@ def validate(
     """
     if decode not in DECODE:
         raise ValueError(f"decode must be one of {', '.join(map(repr, DECODE))}, not {decode!r}")
-    check_store(store, storage_options)
+    place = Place.parse(store, storage_options=storage_options)
     checks = Checks()
     try:
-        group = open_root(store, storage_options)
+        group = open_root(place)
     except MalformedGroupError as error:
         checks.hold("group-opens", False, str(error))
-        return checks.report(str(store), decode)
+        return checks.report(place.given, decode)
     checks.hold("group-opens", True, "")
     check_hierarchy(group, checks, decode)
-    named = isinstance(store, (str, Path))
-    return checks.report(str(store) if named else str(group.store_path), decode)
+    return checks.report(place.given, decode)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import zarr
 from zarr.errors import ContainsArrayError
 
 from msi_lazy.storage.arrays import reopen_array
 from msi_lazy.storage.codecs import refuse_pickles
+from msi_lazy.storage.place import Place, ZarrFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+
+    import zarr
 
 __all__ = ["MalformedGroupError", "open_array_at", "open_group_at", "open_group_in_store", "open_root"]
 
-_FORMATS: tuple[Literal[2, 3], ...] = (3, 2)
+_FORMATS: tuple[ZarrFormat, ...] = (3, 2)
 _NOWHERE = "msi_lazy/there-is-no-such-node"
 
 
@@ -23,37 +25,32 @@ class MalformedGroupError(ValueError):
     """There is a group, but its metadata cannot be read."""
 
 
-def open_root(store: Any, storage_options: Mapping[str, Any] | None) -> zarr.Group:
+def open_root(place: Place) -> zarr.Group:
     """Open the group that is to be validated.
 
     Raises
     ------
     FileNotFoundError
-        There is nothing at ``store``, or no Zarr group.
-    TypeError, ValueError, OSError
-        ``store`` is no store, or cannot be reached; or it is an array.
+        There is nothing at ``place``, or no Zarr group.
+    ValueError, OSError
+        It is an array, or cannot be reached.
     MalformedGroupError
         There is a group, but its metadata cannot be read.
     """
-    if store is None:
-        raise TypeError("store must be a path, a URL or a zarr store, not None")
-    if isinstance(store, zarr.Group):
-        store = store.store_path
-    options = dict(storage_options) if storage_options else None
     for zarr_format in _FORMATS:
         try:
-            return zarr.open_group(
-                store, mode="r", zarr_format=zarr_format, storage_options=options, use_consolidated=False
-            )
+            return place.open_group("r", zarr_format)
         except FileNotFoundError:
             continue
         except ContainsArrayError:
-            raise ValueError(f"{store} is a Zarr array, not the group of an OME-Zarr image; give the group") from None
+            raise ValueError(
+                f"{place.given} is a Zarr array, not the group of an OME-Zarr image; give the group"
+            ) from None
         except Exception as error:  # whatever malformed metadata may raise
-            _reach(store, options)
+            _reach(place)
             fault = f"the metadata of the group cannot be read: {error!r}; repair them, or write the image again"
             raise MalformedGroupError(fault) from None
-    raise FileNotFoundError(f"there is no Zarr group at {store}; give the path or URL of an OME-Zarr image")
+    raise FileNotFoundError(f"there is no Zarr group at {place.given}; give the path or URL of an OME-Zarr image")
 
 
 def open_group_at(parent: zarr.Group, path: str) -> zarr.Group:
@@ -98,7 +95,7 @@ def _open(opener: Callable[..., Any], neighbour: zarr.Group, path: str, kind: st
     """Open a node in the format of a neighbour, else in the other one."""
     for zarr_format in sorted(_FORMATS, key=lambda other: other != neighbour.metadata.zarr_format):
         try:
-            return opener(neighbour.store, path, zarr_format)
+            return opener(Place(neighbour.store, path), zarr_format)
         except FileNotFoundError:
             continue
         except ContainsArrayError:
@@ -108,19 +105,19 @@ def _open(opener: Callable[..., Any], neighbour: zarr.Group, path: str, kind: st
     raise FileNotFoundError(f"there is no Zarr {kind} at {path!r}")
 
 
-def _open_group(store: Any, path: str, zarr_format: Literal[2, 3]) -> zarr.Group:
-    return zarr.open_group(store, path=path, mode="r", zarr_format=zarr_format, use_consolidated=False)
+def _open_group(place: Place, zarr_format: ZarrFormat) -> zarr.Group:
+    return place.open_group("r", zarr_format)
 
 
-def _open_array(store: Any, path: str, zarr_format: Literal[2, 3]) -> zarr.Array[Any]:
-    array = zarr.open_array(store, path=path, mode="r", zarr_format=zarr_format)
+def _open_array(place: Place, zarr_format: ZarrFormat) -> zarr.Array[Any]:
+    array = place.open_array("r", zarr_format)
     refuse_pickles(array)
     return reopen_array(array)
 
 
-def _reach(store: Any, options: dict[str, Any] | None) -> None:
+def _reach(place: Place) -> None:
     """Raise what is wrong with the store itself; where it can be reached, something else is at fault."""
     try:
-        zarr.open_array(store, path=_NOWHERE, mode="r", zarr_format=3, storage_options=options)
+        place.child(_NOWHERE).open_array("r", 3)
     except FileNotFoundError:
         return

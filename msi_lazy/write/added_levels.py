@@ -18,7 +18,7 @@ from msi_lazy.run.scheduler import check_processes
 from msi_lazy.run.watch import watch_write
 from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.arrays import open_array
-from msi_lazy.storage.target import Target, as_store, find_target, image_block, write_attributes
+from msi_lazy.storage.target import Target, find_target, image_block, write_attributes
 from msi_lazy.write.hierarchy import write_coordinates
 from msi_lazy.write.layout import array_settings
 from msi_lazy.write.projection import project_write
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
 
     from msi_lazy.plan.pyramid import PyramidPlan
+    from msi_lazy.storage.place import Place
     from msi_lazy.write.job import Part, WriteOptions
 
 __all__ = ["Extension", "write_levels"]
@@ -58,17 +59,17 @@ class _ListLevels:
 
     def __call__(self) -> None:
         """Append the levels to the image's attributes."""
-        group = zarr.open_group(self.target.store, path=self.target.path or None, mode="r", use_consolidated=False)
+        group = self.target.open_group()
         write_attributes(self.target, appended_attributes(dict(group.attrs), self.plan, self.paths))
 
 
-def write_levels(extension: Extension, store: Any, options: WriteOptions) -> Delayed | None:
+def write_levels(extension: Extension, place: Place, options: WriteOptions) -> Delayed | None:
     """Store the new levels, and then list them; see :func:`msi_lazy.add_levels`."""
-    part, store = extension.part, as_store(store)
+    part = extension.part
     if options.mode not in ("w-", "w"):
         raise ValueError(f"mode must be 'w-' (refuse what exists) or 'w' (overwrite it), not {options.mode!r}")
-    target = find_target(store, options.group, options.storage_options)
-    check_processes(store)
+    target = find_target(place)
+    check_processes(place)
     _check_labels(target, len(extension.listed) + len(extension.paths))
     levels = LevelGraph.of([lazy_array(image) for image in part.images])
     (read_back,) = project_write([part], [levels], options.memory_limit, [False])
@@ -76,7 +77,9 @@ def write_levels(extension: Extension, store: Any, options: WriteOptions) -> Del
     layouts = [_layout(extension, number, existing, target) for number in range(1, len(levels.arrays))]
     for path in extension.paths:
         _check_free(target, path, extension.listed, options.mode)
-    _create(Target(MemoryStore(), "", target.zarr_format), extension, layouts)  # what cannot be stored fails here
+    _create(
+        Target(MemoryStore(), zarr_format=target.zarr_format), extension, layouts
+    )  # what cannot be stored fails here
     _create(target, extension, layouts)
     made = [open_array(target.store, target.below(path)) for path in extension.paths]
     units = [(1,) * existing.ndim, *(array.shards or array.chunks for array in made)]  # level 0 is only read
@@ -105,11 +108,11 @@ def _layout(extension: Extension, number: int, existing: zarr.Array[Any], target
 def _check_labels(target: Target, levels: int) -> None:
     """Refuse to leave label images behind with fewer levels than the image."""
     try:
-        labels = zarr.open_group(target.store, path=target.below("labels"), mode="r", use_consolidated=False)
+        labels = target.child("labels").open_group()
     except FileNotFoundError:
         return
     for name in image_block(labels).get("labels", []):
-        label = zarr.open_group(labels.store, path=f"{labels.path}/{name}", mode="r", use_consolidated=False)
+        label = target.child(f"labels/{name}").open_group()
         has = len(image_block(label).get("multiscales", [{}])[0].get("datasets", []))
         if has < levels:
             raise ValueError(
@@ -126,20 +129,13 @@ def _check_free(target: Target, path: str, listed: Sequence[str], mode: str) -> 
             raise StoreExistsError(f"the new level {path!r} would lie where the image's level {str(other)!r} is")
     parent = path.rpartition("/")[0]
     for place in filter(None, (path, parent)):
-        found = _find(target, place)
+        found = target.child(place).open_node(target.zarr_format)
         if isinstance(found, zarr.Array) and mode == "w" and place == path:
             continue
         left_over = place == parent and isinstance(found, zarr.Group) and mode == "w"
         if found is not None and not left_over:
             advice = "pass mode='w' to overwrite it" if mode == "w-" else "remove it yourself: it is no array"
             raise StoreExistsError(f"the store holds {place!r} already, which the image does not list; {advice}")
-
-
-def _find(target: Target, path: str) -> zarr.Array[Any] | zarr.Group | None:
-    try:
-        return zarr.open(target.store, path=target.below(path), mode="r", zarr_format=target.zarr_format)
-    except (FileNotFoundError, KeyError):
-        return None
 
 
 def _create(target: Target, extension: Extension, layouts: Sequence[dict[str, Any]]) -> None:

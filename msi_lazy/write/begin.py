@@ -9,16 +9,16 @@ from uuid import uuid4
 
 from msi_lazy.errors import ResumeError
 from msi_lazy.storage.ledger import StoredLedger, empty_group, nested_groups, remove_partial_files
-from msi_lazy.storage.place import locate
 from msi_lazy.storage.target import Target, open_target
 from msi_lazy.storage.unfinished import stored_ledger
 from msi_lazy.write.fingerprint import describe_differences
-from msi_lazy.write.target_checks import holds_zarr
+from msi_lazy.write.overlap import refuse_overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from msi_lazy.storage.target import ZarrFormat
+    from msi_lazy.source.origins import Source
+    from msi_lazy.storage.place import Place, ZarrFormat
     from msi_lazy.write.job import WriteOptions
 
 __all__ = ["Beginning", "begin_write"]
@@ -39,38 +39,64 @@ class Beginning:
 
 
 def begin_write(
-    store: Any, options: WriteOptions, zarr_format: ZarrFormat, fingerprint: Mapping[str, Any], blocks: int
+    place: Place,
+    options: WriteOptions,
+    zarr_format: ZarrFormat,
+    fingerprint: Mapping[str, Any],
+    blocks: int,
+    doubtful: Sequence[Source] = (),
 ) -> Beginning:
     """Open the image's group for a write that is bound to ``fingerprint``, and find what is left to be done.
 
     The ledger is laid before anything that was there is deleted, and says so: a write that is killed while it
     empties the group goes on emptying it.
 
+    Parameters
+    ----------
+    place
+        Group of the image.
+    options
+        How it is written.
+    zarr_format
+        Zarr version.
+    fingerprint
+        What the write is bound to.
+    blocks
+        How many there are to mark.
+    doubtful
+        Sources that the target may hold: they are asked whether they see its ledger.
+
     Raises
     ------
     ResumeError
         The write that died was another one.
+    ValueError
+        The target holds a source.
     """
-    found = stored_ledger(store, options.group, options.storage_options)
+    found = stored_ledger(place)
     if options.resume and found is not None:
-        _check_same(found, fingerprint, str(locate(store, options.group)))
-    exists = found is not None or holds_zarr(store, options.storage_options, options.group)
-    if options.resume and not exists:
-        directory = locate(store, options.group).directory
-        if directory is not None:
-            remove_partial_files(directory)
-    target = open_target(store, options.group, zarr_format, options.storage_options, exists=exists)
+        _check_same(found, fingerprint, str(place))
+    exists = found is not None or place.open_node() is not None
+    if options.resume and not exists and place.directory is not None:
+        remove_partial_files(place.directory)
+    target = open_target(place, zarr_format, exists=exists)
     if options.resume and found is not None and found.get("state") == "storing":
         ledger = StoredLedger(target, str(found["run"]))
         ledger.hold_marks(blocks)
-        directory = locate(target.store, target.path).directory
+        refuse_overlap(target, doubtful, ledger.witness)
         # not before all is stored: another process may still be writing, against all advice
-        cleaning = () if directory is None else (partial(remove_partial_files, directory),)
+        cleaning = () if place.directory is None else (partial(remove_partial_files, place.directory),)
         return Beginning(target, ledger, ledger.marked(), cleaning)
     ledger = StoredLedger(target, uuid4().hex)
     if exists:
         nested = found.get("nested", ()) if found and found.get("state") == "clearing" else nested_groups(target)
         ledger.begin(fingerprint, blocks, "clearing", nested)
+        try:
+            refuse_overlap(target, doubtful, ledger.witness)
+        except BaseException:
+            if found is None:
+                ledger.remove()
+            raise
         empty_group(target, nested)
     ledger.begin(fingerprint, blocks, "storing")
     return Beginning(target, ledger)

@@ -7,7 +7,6 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from msi_lazy.ngff.omero import fill_windows, with_measured_windows
 from msi_lazy.ngff.write_attributes import collection_attributes, labels_attributes
@@ -17,6 +16,8 @@ from msi_lazy.storage.target import Target, consolidate, consolidate_above, writ
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import zarr
 
 __all__ = ["Completion", "ListImage", "ListLabels", "measure_windows"]
 
@@ -43,7 +44,7 @@ class Completion:
         """Write the attributes."""
         attributes = dict(self.attributes)
         if self.coarsest:
-            stored = zarr.open_array(self.target.store, path=self.target.below(self.coarsest), mode="r")
+            stored = self.target.child(self.coarsest).open_array()
             holder = attributes.get("ome", attributes)
             colors = [channel["color"] for channel in holder["omero"]["channels"]]
             windows = measure_windows(stored, self.channel_dim, colors)
@@ -63,9 +64,8 @@ class ListLabels:
 
     def __call__(self) -> None:
         """Add the names to the list, which is made if there is none."""
-        labels = Target(self.image.store, self.image.below("labels"), self.image.zarr_format)
-        group = zarr.open_group(labels.store, path=labels.path, mode="a", zarr_format=labels.zarr_format)
-        group.attrs.update(labels_attributes(dict(group.attrs), self.names, labels.zarr_format))
+        group = self.image.child("labels").open_group("a", self.image.zarr_format)
+        group.attrs.update(labels_attributes(dict(group.attrs), self.names, self.image.zarr_format))
         consolidate(self.image)
         consolidate_above(self.image)
 
@@ -81,18 +81,14 @@ class ListImage:
 
     def __call__(self) -> None:
         """Mark the root as a collection, in the layout of bioformats2raw, and add the image to its series."""
-        root = zarr.open_group(
-            self.root.store, path=self.root.path or None, mode="a", zarr_format=self.root.zarr_format
-        )
-        series = zarr.open_group(
-            self.root.store, path=self.root.below("OME"), mode="a", zarr_format=self.root.zarr_format
-        )
+        root = self.root.open_group("a", self.root.zarr_format)
+        series = self.root.child("OME").open_group("a", self.root.zarr_format)
         of_root, of_series = collection_attributes(
             dict(root.attrs), dict(series.attrs), self.path, self.root.zarr_format
         )
         series.attrs.update(of_series)
         root.attrs.update(of_root)
-        consolidate_above(Target(self.root.store, self.root.below(self.path), self.root.zarr_format))
+        consolidate_above(self.root.child(self.path))
 
 
 def measure_windows(array: zarr.Array[Any], channel_dim: int, colors: Sequence[str]) -> tuple[tuple[float, float], ...]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
 
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
-    from msi_lazy.storage.target import ZarrFormat
+    from msi_lazy.storage.place import ZarrFormat
     from msi_lazy.write.job import Part
 
 __all__ = [
@@ -128,7 +128,7 @@ def compose_hierarchy(part: Part, tree: xr.DataTree, zarr_format: ZarrFormat) ->
         A setting or an attribute that zarr or xarray refuses, in their words.
     """
     made: dict[str, Buffer] = {}
-    target = Target(MemoryStore(made), "", zarr_format)
+    target = Target(MemoryStore(made), zarr_format=zarr_format)
     plan = part.plan
     settings = [
         array_settings(
@@ -172,7 +172,7 @@ def _others(tree: xr.DataTree, plan: PyramidPlan) -> Iterator[tuple[str, xr.Data
 
 def _try_others(tree: xr.DataTree, plan: PyramidPlan, zarr_format: ZarrFormat) -> None:
     """Write the metadata of other nodes into memory; their arrays are not computed."""
-    target = Target(MemoryStore(), "", zarr_format)
+    target = Target(MemoryStore(), zarr_format=zarr_format)
     zarr.open_group(target.store, mode="w-", zarr_format=zarr_format)
     for name, dataset in _others(tree, plan):
         _write_dataset(target, name, dataset.chunk(), {}, compute=False)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from msi_lazy.ngff.write_attributes import Version
     from msi_lazy.plan.pyramid import PyramidPlan
-    from msi_lazy.storage.target import Mode
+    from msi_lazy.storage.place import Mode
 
 __all__ = ["Part", "WriteOptions"]
 
@@ -51,8 +51,6 @@ class WriteOptions:
 
     mode: Mode = "w-"
     version: Version = "0.5"
-    group: str = ""
-    storage_options: Mapping[str, Any] | None = None
     memory_limit: int | str | None = None
     resume: bool = False
     source_id: str | None = None

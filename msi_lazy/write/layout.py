@@ -12,7 +12,7 @@ from msi_lazy.methods.table import is_for_labels
 
 if TYPE_CHECKING:
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
-    from msi_lazy.storage.target import ZarrFormat
+    from msi_lazy.storage.place import ZarrFormat
 
 __all__ = ["array_settings", "level_shards", "write_unit"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.graph.direct import block_geometry
@@ -19,8 +20,8 @@ from msi_lazy.source.origins import origins
 from msi_lazy.source.sources import is_in_memory as is_loaded
 from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.arrays import is_lossless
-from msi_lazy.storage.ledger import empty_group
-from msi_lazy.storage.target import Target, as_store, find_target, open_target
+from msi_lazy.storage.ledger import LEDGER, empty_group
+from msi_lazy.storage.target import Target, find_target, open_target
 from msi_lazy.write.begin import begin_write
 from msi_lazy.write.fingerprint import fingerprint_part
 from msi_lazy.write.finish import Completion, ListImage, ListLabels
@@ -32,8 +33,9 @@ from msi_lazy.write.hierarchy import (
     loaded_coordinates,
 )
 from msi_lazy.write.layout import write_unit
+from msi_lazy.write.overlap import refuse_overlap
 from msi_lazy.write.projection import project_write
-from msi_lazy.write.target_checks import check_parents, check_target, holds_zarr
+from msi_lazy.write.target_checks import check_parents, check_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
 
     from msi_lazy.plan.pyramid import PyramidPlan
-    from msi_lazy.storage.target import ZarrFormat
+    from msi_lazy.storage.place import Place, ZarrFormat
     from msi_lazy.write.job import Part, WriteOptions
 
 __all__ = ["write_image", "write_labels_into"]
@@ -51,11 +53,10 @@ __all__ = ["write_image", "write_labels_into"]
 _RESUMABLE = "what is stored so far is kept: to_zarr(..., resume=True) goes on from there"
 
 
-def write_image(parts: Sequence[Part], store: Any, options: WriteOptions) -> Delayed | None:
+def write_image(parts: Sequence[Part], place: Place, options: WriteOptions) -> Delayed | None:
     """Write an image, the first of ``parts``, and the label images below it; see :func:`msi_lazy.to_zarr`."""
     if options.version not in VERSIONS:
         raise ValueError(f"version must be one of {', '.join(map(repr, VERSIONS))}, not {options.version!r}")
-    store = as_store(store)
     names = tuple(part.path.rpartition("/")[2] for part in parts[1:])
     parts = [parts[0], *sorted(parts[1:], key=lambda part: part.path)]  # blocks are numbered in this order
     for part in parts:
@@ -64,9 +65,9 @@ def write_image(parts: Sequence[Part], store: Any, options: WriteOptions) -> Del
     read = [array for one in levels for array in one.arrays]
     read += [lazy_array(variable) for part in parts for variable in _lazy_variables(part.tree, part.plan)]
     zarr_format = _zarr_format(options.version)
-    check_parents(store, options.group, zarr_format, options.storage_options)
-    check_target(store, options.group, options.mode, origins(read), options.storage_options, options.resume)
-    check_processes(store)
+    check_parents(place, zarr_format)
+    doubtful = check_target(place, options.mode, origins(read), options.resume)
+    check_processes(place)
     prepared = _prepare(parts, levels, zarr_format, options)
     images = {
         image.part.path: fingerprint_part(image.part, image.levels, image.contents, options.source_id)
@@ -74,44 +75,45 @@ def write_image(parts: Sequence[Part], store: Any, options: WriteOptions) -> Del
     }
     fingerprint = {"msi_lazy": package_version("msi-lazy"), "images": images}
     blocks = sum(prod(grid.counts) for image in prepared for grid in block_geometry(image.levels))
-    begun = begin_write(store, options, zarr_format, fingerprint, blocks)
+    begun = begin_write(place, options, zarr_format, fingerprint, blocks, doubtful)
     target = begun.target
     completions: list[Callable[[], None]] = []
     if names:
-        completions = [*(_completion(part, _below(target, part.path)) for part in parts[1:]), ListLabels(target, names)]
+        completions = [*(_completion(part, target.child(part.path)) for part in parts[1:]), ListLabels(target, names)]
     completions.append(_completion(parts[0], target))
-    if options.group:
-        completions.append(ListImage(*_root_of(target, options.group)))
+    if place.group:
+        root = Target(target.store, place.base, place.given, place.base, zarr_format)
+        completions.append(ListImage(root, place.group))
     completions += [*begun.completions, begun.ledger.remove]
     created = [_create(image, target) for image in prepared]
     watch = watch_write(created, options.run, begun.ledger, begun.done)
     return compute(write_graph(created, completions, watch.ledger, begun.done), options.run, watch, _RESUMABLE)
 
 
-def write_labels_into(part: Part, store: Any, options: WriteOptions) -> Delayed | None:
+def write_labels_into(part: Part, place: Place, options: WriteOptions) -> Delayed | None:
     """Write a label image below an image that exists; see :func:`msi_lazy.write_labels`."""
-    store = as_store(store)
     _check_part(part)
     levels = LevelGraph.of([lazy_array(image) for image in part.images])
     others = [lazy_array(variable) for variable in _lazy_variables(part.tree, part.plan)]
-    image = find_target(store, options.group, options.storage_options)
+    image = find_target(place)
     if image.zarr_format != _zarr_format(options.version):
         raise ValueError(
             f"the image says that it is OME-Zarr {options.version}, but it is stored as Zarr v{image.zarr_format}; "
             f"write it again, and labels with it"
         )
-    where = "/".join(filter(None, (options.group, part.path)))
-    exists = holds_zarr(store, options.storage_options, where)
+    where = image.child(part.path)
+    exists = where.open_node() is not None
     if exists and options.mode == "w-":
-        raise StoreExistsError(f"the store holds {where!r} already; pass mode='w' to overwrite it")
-    check_target(store, where, options.mode, origins([*levels.arrays, *others]), options.storage_options)
-    check_processes(store)
+        raise StoreExistsError(f"the store holds {where.path!r} already; pass mode='w' to overwrite it")
+    doubtful = check_target(where, options.mode, origins([*levels.arrays, *others]))
+    check_processes(place)
     (prepared,) = _prepare([part], [levels], _zarr_format(options.version), options)
-    label = open_target(store, where, image.zarr_format, options.storage_options, exists=exists)
+    label = open_target(where, image.zarr_format, exists=exists)
+    refuse_overlap(label, doubtful, f"{LEDGER}/{uuid4().hex}")
     if exists:
         empty_group(label)
     name = part.path.rpartition("/")[2]
-    completions: list[Callable[[], None]] = [_completion(part, _below(image, part.path)), ListLabels(image, (name,))]
+    completions: list[Callable[[], None]] = [_completion(part, where), ListLabels(image, (name,))]
     created = [_create(prepared, image)]
     watch = watch_write(created, options.run)
     return compute(write_graph(created, completions, watch.ledger), options.run, watch)
@@ -152,7 +154,7 @@ def _aligned(part: Part, levels: LevelGraph) -> LevelGraph:
 
 def _create(image: _Prepared, target: Target) -> LevelArrays:
     """Create what is prepared below ``target``."""
-    plan, below = image.part.plan, _below(target, image.part.path)
+    plan, below = image.part.plan, target.child(image.part.path)
     create_hierarchy(below, image.tree, plan, image.contents)
     targets = []
     for level in plan.levels:
@@ -163,16 +165,6 @@ def _create(image: _Prepared, target: Target) -> LevelArrays:
 
 def _zarr_format(version: str) -> ZarrFormat:
     return 3 if version == "0.5" else 2
-
-
-def _below(target: Target, path: str) -> Target:
-    return Target(target.store, target.below(path), target.zarr_format)
-
-
-def _root_of(target: Target, group: str) -> tuple[Target, str]:
-    """The group that the user's store is, and the path of the image below it."""
-    path = group.strip("/")
-    return Target(target.store, target.path.removesuffix(path).strip("/"), target.zarr_format), path
 
 
 def _completion(part: Part, target: Target) -> Completion:

@@ -11,11 +11,10 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import zarr
 from zarr.storage import LocalStore, MemoryStore
 
 from msi_lazy.api.write import to_zarr
-from msi_lazy.arguments.checks import check_switches, parse_group
+from msi_lazy.arguments.checks import check_switches
 from msi_lazy.maintain.remake import label_paths
 from msi_lazy.ngff.label_attributes import holds_labels, label_colors
 from msi_lazy.ngff.parse_attributes import StoredImage, parse_image
@@ -24,7 +23,8 @@ from msi_lazy.show.viewer.scene import MOST_LAYERS, LabelLayer, Scene, check_sho
 from msi_lazy.show.viewer.server import ViewerServer
 from msi_lazy.show.viewer.stored_display import stored_display
 from msi_lazy.storage.open_image import open_image
-from msi_lazy.storage.target import Target, as_store, image_block
+from msi_lazy.storage.place import Place
+from msi_lazy.storage.target import Target, image_block
 from msi_lazy.tree.read_plan import read_plan
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import xarray as xr
+    import zarr
 
     from msi_lazy.ngff.channel_display import ChannelDisplay
 
@@ -142,10 +143,9 @@ def view(
     True
     """
     check_switches(open_browser=open_browser)
-    path, port = parse_group(group), _parse_port(port)
-    images, attributes = open_image(store, storage_options, path)
-    options = dict(storage_options) if storage_options else None
-    opened = zarr.open_group(as_store(store), path=path or None, mode="r", storage_options=options)
+    place, port = Place.parse(store, group, storage_options), _parse_port(port)
+    images, attributes = open_image(place)
+    opened = place.open_group(consolidated=True)
     image = parse_image(attributes)
     check_showable(images[0].dtype)
     for unit, dim in zip(image.units, image.dims, strict=True):
@@ -259,7 +259,7 @@ def _label_layers(group: zarr.Group, server: ViewerServer, image: StoredImage) -
     target, layers = Target.of(group), []
     for path in label_paths(target):
         try:
-            images, attributes = open_image(group, path=path)
+            images, attributes = open_image(target.child(path))
             check_showable(images[0].dtype)
             _check_units(parse_image(attributes), image)
             below: Any = group[path]

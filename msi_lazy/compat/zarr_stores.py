@@ -1,0 +1,83 @@
+"""What zarr offers to coroutines only, or keeps private: keys of stores, and what a wrapper store wraps."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import FsspecStore, WrapperStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from zarr.abc.store import Store
+    from zarr.core.buffer import Buffer
+
+__all__ = [
+    "delete_directory",
+    "delete_key",
+    "key_exists",
+    "key_info",
+    "list_names",
+    "store_buffers",
+    "store_bytes",
+    "wrapped_store",
+]
+
+
+def key_exists(store: Store, key: str) -> bool:
+    """Tell whether a store holds ``key`` now, whatever listings it remembers."""
+    if isinstance(store, FsspecStore):
+        store.fs.invalidate_cache()  # what other processes stored is not in its listings
+    return bool(sync(store.exists(key)))
+
+
+def list_names(store: Store, path: str) -> list[str]:
+    """Names of what lies directly below ``path`` in a store."""
+    if isinstance(store, FsspecStore):
+        store.fs.invalidate_cache()
+
+    async def names() -> list[str]:
+        return [name async for name in store.list_dir(path)]
+
+    return [name.rstrip("/").rpartition("/")[2] for name in sync(names())]
+
+
+def store_bytes(store: Store, key: str, content: bytes) -> None:
+    """Store ``content`` under ``key``."""
+    sync(store.set(key, default_buffer_prototype().buffer.from_bytes(content)))
+
+
+def store_buffers(store: Store, contents: Mapping[str, Buffer], rank: Callable[[str], Any]) -> None:
+    """Store buffers by key: those of one ``rank`` together, lower ranks first."""
+
+    async def store_all() -> None:
+        for _, keys in groupby(sorted(contents, key=rank), key=rank):
+            await asyncio.gather(*(store.set(key, contents[key]) for key in keys))
+
+    sync(store_all())
+
+
+def delete_key(store: Store, key: str) -> None:
+    """Delete ``key``, if it is there."""
+    sync(store.delete(key))
+
+
+def delete_directory(store: Store, path: str) -> None:
+    """Delete every key below ``path``."""
+    sync(store.delete_dir(path))
+
+
+def key_info(store: FsspecStore, key: str) -> dict[str, Any]:
+    """Details of ``key`` in the words of its fsspec file system, which zarr needs to be asynchronous."""
+    place = f"{store.path.rstrip('/')}/{key}" if store.path else key
+    found: dict[str, Any] = sync(store.fs._info(place))
+    return found
+
+
+def wrapped_store(store: Any) -> Any:
+    """Store inside of one of zarr's wrapper stores, which have no public way in; ``None`` if it is none."""
+    return store._store if isinstance(store, WrapperStore) else None

@@ -1,0 +1,161 @@
+"""Where a store is, seen through whatever it is wrapped in; what cannot be seen through is unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fsspec.implementations.cached import CachingFileSystem
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore, ObjectStore, WrapperStore, ZipStore
+
+from msi_lazy.compat.zarr_stores import wrapped_store
+
+__all__ = ["Location", "local_location", "locate_store"]
+
+_BUCKETS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az", "adl": "az"}
+"""Protocols of object stores, whose paths begin with a bucket: one name for each service."""
+_OBSTORE_BUCKETS = {"S3Store": ("s3", "bucket"), "GCSStore": ("gs", "bucket"), "AzureStore": ("az", "container_name")}
+"""Classes of obstore: the service, and what its configuration calls the bucket."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where something is stored, as far as it can be told."""
+
+    scheme: str
+    """``file``, ``memory``, a service; empty where nothing is known."""
+    path: str
+    """Path there; for files absolute, links resolved."""
+    holder: Any = None
+    """What tells one such scheme from another: an endpoint, or the object that holds what is in memory or unknown."""
+    certain: bool = True
+    """Whether two locations that differ are two places.  A server, or a wrapper, may show what lies elsewhere, too."""
+
+    def overlaps(self, other: Location) -> bool | None:
+        """Whether one of the two holds the other; ``None`` where nobody can tell.
+
+        Examples
+        --------
+        >>> here = Location("file", "/data/image.zarr")
+        >>> here.overlaps(Location("file", "/data/image.zarr/scale0")), here.overlaps(Location("file", "/data/other"))
+        (True, False)
+        >>> here.overlaps(Location("", "scale0", holder=object(), certain=False)) is None
+        True
+        """
+        same = (self.scheme, self.holder) == (other.scheme, other.holder)
+        if same and _nested(self.path, other.path):
+            return True
+        if (same and self.scheme) or (self.certain and other.certain):
+            return False
+        return None
+
+    @property
+    def directory(self) -> Path | None:
+        """The path, if it is surely a local one."""
+        return Path(self.path) if self.scheme == "file" and self.certain else None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether other processes cannot see it."""
+        return self.scheme == "memory"
+
+    def __str__(self) -> str:
+        if self.scheme == "file":
+            return self.path
+        return f"{self.scheme}://{self.path.lstrip('/')}" if self.scheme else self.path
+
+
+def _nested(one: str, other: str) -> bool:
+    first, second = PurePosixPath("/", one), PurePosixPath("/", other)
+    return first == second or first in second.parents or second in first.parents
+
+
+def local_location(path: Path) -> Location:
+    """Location of a file or directory of this machine."""
+    return Location("file", str(path.resolve()))
+
+
+def locate_store(store: Any, path: str = "") -> Location:
+    """Location of ``path`` in a store of zarr's, or of one like it."""
+    if isinstance(store, LocalStore):
+        return local_location(Path(store.root, path))
+    if isinstance(store, MemoryStore):
+        return Location("memory", path, holder=str(store))
+    if isinstance(store, ZipStore):
+        return local_location(Path(store.path))  # of the whole file: nothing is written into one
+    if isinstance(store, FsspecStore):
+        return _locate_files(store.fs, "/".join(filter(None, (store.path.rstrip("/"), path))))
+    if isinstance(store, ObjectStore):
+        return _locate_objects(store.store, path)
+    if isinstance(store, WrapperStore):
+        inner = locate_store(wrapped_store(store), path)
+        plain = type(store) in (WrapperStore, LoggingStore)  # one of another class may change keys
+        return inner if plain else Location(inner.scheme, inner.path, inner.holder, certain=False)
+    return Location("", path, holder=_Identity(store), certain=False)
+
+
+def _locate_files(files: Any, path: str) -> Location:
+    """Location of a path in a file system of fsspec's."""
+    if hasattr(files, "sync_fs"):  # a synchronous one, made asynchronous for zarr
+        return _locate_files(files.sync_fs, path)
+    if isinstance(files, DirFileSystem):
+        return _locate_files(files.fs, f"{str(files.path or '').rstrip('/')}/{path.lstrip('/')}".rstrip("/"))
+    if isinstance(files, CachingFileSystem):
+        return _locate_files(files.fs, path)
+    if isinstance(files, LocalFileSystem):
+        return local_location(Path(path))
+    if isinstance(files, MemoryFileSystem):
+        return Location("memory", path.strip("/"), holder="fsspec")
+    archive = getattr(getattr(files, "fo", None), "name", None)
+    if isinstance(archive, str) and Path(archive).is_file():  # a zip or tar file: nothing is written into one
+        return local_location(Path(archive))
+    protocols = (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
+    service = next((_BUCKETS[name] for name in protocols if name in _BUCKETS), None)
+    if service is not None:
+        endpoint = getattr(files, "endpoint_url", None) or (getattr(files, "client_kwargs", None) or {}).get(
+            "endpoint_url"
+        )
+        return Location(service, path.strip("/"), holder=_endpoint(endpoint), certain=not endpoint)
+    return Location("", path, holder=_Identity(files), certain=False)
+
+
+def _locate_objects(objects: Any, path: str) -> Location:
+    """Location of a path in a store of obstore's."""
+    kind = type(objects).__name__
+    prefix = getattr(objects, "prefix", None)
+    if kind == "LocalStore":
+        return local_location(Path(prefix or "/", path))
+    service, bucket = _OBSTORE_BUCKETS.get(kind, ("", ""))
+    config = getattr(objects, "config", None) or {}
+    if service and bucket in config:
+        endpoint = config.get("endpoint")
+        whole = "/".join(filter(None, (config[bucket], str(prefix or "").strip("/"), path)))
+        return Location(service, whole, holder=_endpoint(endpoint), certain=not endpoint)
+    scheme = "memory" if kind == "MemoryStore" else ""
+    return Location(scheme, path, holder=_Identity(objects), certain=bool(scheme))
+
+
+def _endpoint(url: Any) -> str | None:
+    return str(url).rstrip("/") if url else None
+
+
+class _Identity:
+    """An object that is equal to itself alone, and to what says that it is equal; hashable whatever it is."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Identity):
+            return NotImplemented
+        return self.value is other.value or bool(self.value == other.value)
+
+    def __hash__(self) -> int:
+        return hash(type(self.value).__name__)
+
+    def __repr__(self) -> str:
+        return f"<{type(self.value).__name__}>"

@@ -1,0 +1,88 @@
+"""Observing whether a target holds what is read from, where the places alone do not tell.
+
+A ledger has just been laid in the target, under a key that nothing else has: a source that shows that key, as seen from
+any level above its array, lies in the target.  A source whose store begins inside of the target cannot see it; so the
+same key is laid beside every node of the target, too, for as long as it takes to look.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msi_lazy.compat.zarr_stores import delete_key, key_exists, store_bytes
+from msi_lazy.storage.target import quietly
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from msi_lazy.source.origins import Source
+    from msi_lazy.storage.place import Place
+
+__all__ = ["overlap_text", "refuse_overlap"]
+
+
+def overlap_text(target: Place, source: Source) -> str:
+    """Message that refuses to write to ``target``."""
+    return (
+        f"the target {target} and the image being read, {source}, overlap: writing would destroy the source; "
+        f"write to another path"
+    )
+
+
+def refuse_overlap(target: Place, sources: Sequence[Source], key: str) -> None:
+    """Refuse a target that shows through one of ``sources``; nothing of it has been deleted yet.
+
+    Parameters
+    ----------
+    target
+        Group that is to be emptied.
+    sources
+        What is read from, as far as its place does not tell.
+    key
+        Key below the target, which it has held for a moment only: a part of its ledger.
+
+    Raises
+    ------
+    ValueError
+        The target holds a source, or lies in it.
+    """
+    if not sources:
+        return
+    laid = [target.below(f"{path}/{key}" if path else key) for path in ("", *_node_paths(target))]
+    try:
+        for name in laid:
+            store_bytes(target.store, name, b"")
+        for source in sources:
+            if _sees(source, key):
+                raise ValueError(overlap_text(target, source))
+    finally:
+        for name in laid:
+            delete_key(target.store, name)
+
+
+def _node_paths(target: Place) -> list[str]:
+    """Paths of all groups and arrays below the target."""
+    try:
+        with quietly():
+            return [path for path, _ in target.open_group().members(max_depth=None)]
+    except Exception:  # what is half deleted, or broken, has no nodes any more
+        return []
+
+
+def _sees(source: Source, key: str) -> bool:
+    """Whether a source shows ``key`` at its place, or at any above it."""
+    path = Path(source.location.path)
+    if source.location.scheme == "file" and any((above / key).exists() for above in (path, *path.parents)):
+        return True
+    if source.place is None:
+        return False
+    store = source.place.store
+    return any(key_exists(store, f"{above}/{key}" if above else key) for above in _upwards(source.place.path))
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """``path``, and all above it, up to the root, which is empty."""
+    parts = path.split("/") if path else []
+    for depth in range(len(parts), -1, -1):
+        yield "/".join(parts[:depth])
