@@ -8,6 +8,7 @@ import xarray as xr
 
 from msi_lazy.accessor.showing import Looking
 from msi_lazy.api.write import to_zarr, write_labels
+from msi_lazy.ngff.specifications import DEFAULT_VERSION
 from msi_lazy.show.explanation import ExplainedPlan, explain
 from msi_lazy.tree.build_tree import refresh
 from msi_lazy.tree.edit import assign_coords, reindex_data_arrays, transpose
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from dask.delayed import Delayed
 
-    from msi_lazy.ngff.write_attributes import Version
+    from msi_lazy.ngff.specifications import Version
     from msi_lazy.storage.place import Mode
 
 __all__ = ["PyramidAccessor", "register_accessors"]
@@ -45,7 +46,7 @@ class PyramidAccessor(Looking):
         self,
         store: Any,
         mode: Mode = "w-",
-        version: Version = "0.5",
+        version: Version = DEFAULT_VERSION,
         shards: int | Sequence[int] | Mapping[str, int] | str | None = None,
         compressors: Any = "auto",
         encoding: Mapping[str, Any] | None = None,

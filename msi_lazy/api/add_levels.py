@@ -8,7 +8,8 @@ from msi_lazy.api.build import to_multiscale
 from msi_lazy.arguments.checks import check_switches
 from msi_lazy.methods import Method, method_names, resolve_method
 from msi_lazy.ngff.append_levels import appended_attributes, next_paths
-from msi_lazy.ngff.parse_attributes import StoredImage, parse_image
+from msi_lazy.ngff.parse_attributes import parse_image
+from msi_lazy.ngff.specifications import ome_block, specification_of
 from msi_lazy.run.options import RunOptions
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from dask.delayed import Delayed
 
+    from msi_lazy.ngff.stored_image import StoredImage
     from msi_lazy.storage.place import Mode
 
 __all__ = ["add_levels"]
@@ -93,7 +95,9 @@ def add_levels(
     paths = next_paths(listed, len(plan.levels) - 1)
     appended_attributes(attributes, plan, paths)  # what cannot be listed fails here
     part = Part(tree, level_images(tree), plan, {}, shards=shards, compressors=compressors)
-    options = WriteOptions(mode, memory_limit=memory_limit, run=RunOptions(compute, progress))
+    options = WriteOptions(
+        specification_of(attributes), mode, memory_limit=memory_limit, run=RunOptions(compute, progress)
+    )
     return write_levels(Extension(part, listed, stored.dims, paths), place, options)
 
 
@@ -106,7 +110,7 @@ def _method_of(stored: StoredImage, attributes: Mapping[str, Any], method: Any) 
         A method that invents values for a label image, or another one than made the image's levels.
     """
     ours = str(stored.metadata.get("method", "")).startswith("msi_lazy.") and stored.method in method_names()
-    labels = "image-label" in attributes.get("ome", attributes)
+    labels = "image-label" in ome_block(attributes)
     row = resolve_method((stored.method if ours else "mode" if labels else "mean") if method is None else method)
     if labels and not row.keeps_values:
         raise ValueError(f"method {row.name!r} invents labels; use one that keeps values, such as 'mode'")

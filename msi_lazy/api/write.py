@@ -10,7 +10,14 @@ import xarray as xr
 
 from msi_lazy.arguments.checks import check_switches, is_storable_name, parse_retries
 from msi_lazy.ngff.label_attributes import check_labels, describe_labels
-from msi_lazy.ngff.write_attributes import Version, check_holdable, image_attributes, spec_order
+from msi_lazy.ngff.specifications import (
+    DEFAULT_VERSION,
+    Version,
+    find_specification,
+    ome_block,
+    specification_of,
+)
+from msi_lazy.ngff.write_attributes import check_holdable, image_attributes, spec_order
 from msi_lazy.run.options import RunOptions
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
@@ -23,6 +30,7 @@ from msi_lazy.write.write_image import write_image, write_labels_into
 if TYPE_CHECKING:
     from dask.delayed import Delayed
 
+    from msi_lazy.ngff.specification import Specification
     from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.storage.place import Mode
 
@@ -33,7 +41,7 @@ def to_zarr(
     tree: xr.DataTree,
     store: Any,
     mode: Mode = "w-",
-    version: Version = "0.5",
+    version: Version = DEFAULT_VERSION,
     shards: int | Sequence[int] | Mapping[str, int] | str | None = None,
     compressors: Any = "auto",
     encoding: Mapping[str, Any] | None = None,
@@ -120,20 +128,21 @@ def to_zarr(
     if source_id is not None and not isinstance(source_id, str):
         raise TypeError(f"source_id is a text that names the source, not {source_id!r}")
     place = Place.parse(store, group, storage_options, new=True)
+    specification = find_specification(version)
     options = WriteOptions(
+        specification,
         mode=mode,
-        version=version,
         memory_limit=memory_limit,
         resume=resume,
         source_id=source_id,
         run=RunOptions(compute, progress, parse_retries(retries, compute)),
     )
-    image = _make_part(tree, version, colors=colors, windows=windows)
+    image = _make_part(tree, specification, colors=colors, windows=windows)
     parts = [replace(image, shards=shards, compressors=compressors, encoding={} if encoding is None else encoding)]
     if labels is not None and not isinstance(labels, Mapping):
         raise TypeError(f"labels are a dict of pyramids by name, not {type(labels).__name__}")
     for name, labelled in (labels or {}).items():
-        part = _make_label_part(labelled, name, version, None, None)
+        part = _make_label_part(labelled, name, specification, None, None)
         part = replace(part, shards=_shards_along(part.plan.dims, image.plan.dims, shards))
         check_labels(part.plan, image.plan, name)
         parts.append(part)
@@ -191,11 +200,11 @@ def write_labels(
     place = Place.parse(store, group, storage_options)
     check_switches(compute=compute, progress=progress)
     images, attributes = open_image(place)
-    version: Version = "0.5" if "ome" in attributes else "0.4"
-    part = _make_label_part(labels, name, version, colors, properties)
+    specification = specification_of(attributes)
+    part = _make_label_part(labels, name, specification, colors, properties)
     check_labels(part.plan, read_plan(stack_levels(images, attributes)), name)
     run = RunOptions(compute, progress)
-    options = WriteOptions(mode, version, memory_limit, run=run)
+    options = WriteOptions(specification, mode, memory_limit, run=run)
     return write_labels_into(replace(part, shards=shards, compressors=compressors), place, options)
 
 
@@ -208,7 +217,7 @@ def _shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -
     return shards
 
 
-def _make_part(tree: xr.DataTree, version: Version, *, colors: Any, windows: Any) -> Part:
+def _make_part(tree: xr.DataTree, specification: Specification, *, colors: Any, windows: Any) -> Part:
     """The image of a tree, its dimensions in the order of the specification."""
     origin = level_images(tree)
     tree, plan = _in_order(tree)
@@ -224,10 +233,10 @@ def _make_part(tree: xr.DataTree, version: Version, *, colors: Any, windows: Any
                 "windows='auto' needs a channel dimension; give windows=[(start, end)] for an image without"
             )
         measured = channels
-    return Part(tree, images, plan, image_attributes(plan, version, omero), measured=measured, origin=origin)
+    return Part(tree, images, plan, image_attributes(plan, specification, omero), measured=measured, origin=origin)
 
 
-def _make_label_part(tree: xr.DataTree, name: str, version: Version, colors: Any, properties: Any) -> Part:
+def _make_label_part(tree: xr.DataTree, name: str, specification: Specification, colors: Any, properties: Any) -> Part:
     """The label image of a tree."""
     if not is_storable_name(name):
         raise ValueError(f"the name of a label image must be a word that can be a path in a store, not {name!r}")
@@ -235,8 +244,8 @@ def _make_label_part(tree: xr.DataTree, name: str, version: Version, colors: Any
         raise TypeError(f"labels {name!r} must be a pyramid, as to_multiscale makes it, not {type(tree).__name__}")
     origin = level_images(tree)
     tree, plan = _in_order(tree)
-    stored = tree.attrs.get("ome", {}).get("image-label")
-    attributes = image_attributes(plan, version, label=describe_labels(version, colors, properties, stored))
+    stored = ome_block(tree.attrs).get("image-label")
+    attributes = image_attributes(plan, specification, label=describe_labels(colors, properties, stored))
     return Part(tree, level_images(tree), plan, attributes, f"labels/{name}", origin=origin)
 
 

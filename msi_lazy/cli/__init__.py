@@ -15,6 +15,7 @@ from msi_lazy.cli.validate import validate
 from msi_lazy.cli.verify import verify
 from msi_lazy.cli.view import view
 from msi_lazy.errors import StoreExistsError
+from msi_lazy.ngff.specifications import DEFAULT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,7 +75,7 @@ main.add_command(view)
 @click.option("--scale", help="Pixel spacing, e.g. z=2,y=.5,x=.5; overrides what the input says.")
 @click.option("--units", help="Unit of the spatial axes: micrometer, nm, um, ...")
 @click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides what the input says.")
-@click.option("--version", default="0.5", show_default=True, help="OME-Zarr version: 0.5 or 0.4.")
+@click.option("--version", default=DEFAULT_VERSION, show_default=True, help="OME-Zarr version: 0.5 or 0.4.")
 @click.option("--shards", help="Shape of the shards, files of many chunks: auto, 256, or z=128,y=256,x=256 (0.5 only).")
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
 @click.option("--memory-limit", help="Most memory a process may take for the write, e.g. 4GiB; checked beforehand.")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from msi_lazy.ngff.parse_attributes import parse_image, parse_transforms
-from msi_lazy.ngff.write_attributes import method_metadata
+from msi_lazy.ngff.parse_attributes import parse_image
+from msi_lazy.ngff.specifications import specification_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,32 +52,14 @@ def appended_attributes(attributes: Mapping[str, Any], plan: PyramidPlan, paths:
     Parameters
     ----------
     attributes
-        Attributes of the group, 0.4 or 0.5.
+        Attributes of the group.
     plan
         Its level 0 is the last level of the image, the others are new; dimensions in the order of the image's axes.
     paths
         Where the new levels are.
     """
-    changed: dict[str, Any] = deepcopy(dict(attributes))
-    multiscale = (changed["ome"] if isinstance(changed.get("ome"), dict) else changed)["multiscales"][0]
-    outer_scale, outer_translation = parse_transforms(multiscale.get("coordinateTransformations"), len(plan.dims))
-    for level, path in zip(plan.levels[1:], paths, strict=True):
-        scale = np.array(level.scale) / outer_scale  # what the image-wide transformation leaves to be said
-        translation = (np.array(level.translation) - outer_translation) / outer_scale
-        multiscale["datasets"].append(
-            {
-                "path": path,
-                "coordinateTransformations": [
-                    {"type": "scale", "scale": scale.tolist()},
-                    {"type": "translation", "translation": translation.tolist()},
-                ],
-            }
-        )
-    made = method_metadata(plan, list(range(len(plan.dims))))
-    known = multiscale.get("metadata")
-    if len(multiscale["datasets"]) == len(plan.levels) or not isinstance(known, dict):
-        multiscale["type"], multiscale["metadata"] = plan.method, made  # no level was made by anything else
-    elif isinstance(known.get("kwargs"), dict) and isinstance(known["kwargs"].get("scale_factors"), list):
-        known["kwargs"]["scale_factors"] += made["kwargs"]["scale_factors"]
+    specification = specification_of(attributes)
+    block = specification.append(specification.block_of(attributes), plan, paths)
+    changed = {**attributes, **specification.extend(attributes, block)}
     parse_image(changed)
     return changed

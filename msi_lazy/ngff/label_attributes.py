@@ -12,7 +12,6 @@ import numpy as np
 from msi_lazy.methods.table import makes_labels
 
 if TYPE_CHECKING:
-    from msi_lazy.ngff.write_attributes import Version
     from msi_lazy.plan.pyramid import PyramidPlan
 
 __all__ = ["check_labels", "describe_labels", "holds_labels", "label_colors"]
@@ -21,13 +20,11 @@ _SOURCE = {"image": "../../"}
 """From ``labels/<name>`` back to the image."""
 
 
-def describe_labels(version: Version, colors: Any = None, properties: Any = None, stored: Any = None) -> dict[str, Any]:
-    """``image-label`` block.
+def describe_labels(colors: Any = None, properties: Any = None, stored: Any = None) -> dict[str, Any]:
+    """``image-label`` block, to which the writer of a specification adds its version.
 
     Parameters
     ----------
-    version
-        OME-Zarr version.
     colors
         Colour of each label, ``{label: colour}``: a colour is three or four integers from 0 to 255 (red, green, blue
         and opacity), or six or eight hex digits.
@@ -44,11 +41,12 @@ def describe_labels(version: Version, colors: Any = None, properties: Any = None
 
     Examples
     --------
-    >>> describe_labels("0.5", colors={1: "FF0000"})["colors"]
+    >>> describe_labels(colors={1: "FF0000"})["colors"]
     [{'label-value': 1, 'rgba': [255, 0, 0, 255]}]
     """
-    known = {key: value for key, value in stored.items() if value is not None} if isinstance(stored, Mapping) else {}
-    block: dict[str, Any] = {**known, "version": version, "source": dict(_SOURCE)}
+    kept = stored.items() if isinstance(stored, Mapping) else ()
+    known = {key: value for key, value in kept if value is not None and key != "version"}
+    block: dict[str, Any] = {**known, "source": dict(_SOURCE)}
     if colors is not None:
         if not isinstance(colors, Mapping):
             raise TypeError(f"colors of labels are a dict such as {{1: 'FF0000', 2: (0, 255, 0)}}, not {colors!r}")

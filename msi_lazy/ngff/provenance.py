@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from msi_lazy.methods import Method
-    from msi_lazy.ngff.parse_attributes import StoredImage
+    from msi_lazy.ngff.stored_image import StoredImage
 
 __all__ = ["read_factors", "read_method", "read_nodata"]
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msi_lazy.ngff.channel_display import read_display
 from msi_lazy.ngff.label_attributes import holds_labels
+from msi_lazy.ngff.specifications import ome_block
 from msi_lazy.ngff.units import ngff_unit
 from msi_lazy.tree.read_plan import level_images, read_plan
-from msi_lazy.tree.root_attributes import channel_block, ome_attributes
+from msi_lazy.tree.root_attributes import channel_block
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -62,7 +63,7 @@ def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Lit
     """
     plan = read_plan(tree)
     images = level_images(tree)
-    is_labels = holds_labels(ome_attributes(tree.attrs), plan.dtype, plan.method, plan.channel_count)
+    is_labels = holds_labels(ome_block(tree.attrs), plan.dtype, plan.method, plan.channel_count)
     channel = None if is_labels else plan.channel_dim  # labels have no channels: such an axis is one more to napari
     shown = [number for number in range(len(plan.axes)) if number != channel]
     finest = plan.levels[0]

@@ -26,6 +26,7 @@ from msi_lazy.source.origins import innermost_array, origin_of
 from msi_lazy.source.sources import ChunkReader, MemmapFile, WindowSource
 from msi_lazy.source.views import CroppedArray
 from msi_lazy.storage.place import Place
+from msi_lazy.storage.zarr_formats import store_format
 
 __all__ = ["content_hash", "identify_stored", "identify_value"]
 
@@ -134,7 +135,7 @@ def _place_text(place: Place) -> str:
 
 def _last_modified(array: zarr.Array[Any], place: Place) -> str | None:
     """When the array's metadata was last changed, in whatever words the store has for it, if it has any."""
-    document = "zarr.json" if array.metadata.zarr_format == 3 else ".zarray"
+    document = store_format(array.metadata.zarr_format).array_document
     store, key = array.store, place.below(document)
     try:
         if place.in_memory:

@@ -9,6 +9,7 @@ import zarr
 from zarr.storage import FsspecStore, LocalStore
 
 from msi_lazy.storage.location import locate_store
+from msi_lazy.storage.zarr_formats import RUST_CODECS, store_format
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["is_lossless", "open_array", "reopen_array", "runs_in_rust"]
 
 _RUST_PIPELINE = "zarrs.ZarrsCodecPipeline"
-_RUST_CODECS = {
-    2: frozenset({"Blosc", "Zstd", "GZip"}),
-    3: frozenset({"BytesCodec", "BloscCodec", "ZstdCodec", "GzipCodec", "Crc32cCodec", "ShardingCodec"}),
-}
-"""Names of the codec classes, by Zarr version."""
 _RUST_KINDS = "biuf"
 _CONFIGURING = Lock()
 """Held while zarr is configured for one opening: threads that did it together would leave it so."""
@@ -54,20 +50,15 @@ def runs_in_rust(array: zarr.Array[Any]) -> bool:
         return False
     if array.dtype.kind not in _RUST_KINDS or array.dtype.itemsize not in (1, 2, 4, 8) or not array.dtype.isnative:
         return False
-    if metadata.zarr_format == 3:
-        codecs: tuple[Any, ...] = metadata.codecs
-    elif metadata.filters or metadata.order != "C" or metadata.fill_value is None:
-        return False
-    else:
-        codecs = (metadata.compressor,) if metadata.compressor is not None else ()
-    return all(type(codec).__name__ in _RUST_CODECS[metadata.zarr_format] for codec in codecs)
+    facts = store_format(metadata.zarr_format)
+    known = (type(codec).__name__ in facts.rust_codecs for codec in facts.codecs_of(metadata))
+    return facts.is_plain(metadata) and all(known)
 
 
 def is_lossless(codecs: Any) -> bool:
     """Whether ``codecs``, one or several, or none, are known to give back what they were given."""
     several = codecs if isinstance(codecs, (list, tuple)) else [codecs]
-    known = _RUST_CODECS[2] | _RUST_CODECS[3]
-    return all(codec is None or type(codec).__name__ in known for codec in several)
+    return all(codec is None or type(codec).__name__ in RUST_CODECS for codec in several)
 
 
 def _local_store(store: Store) -> LocalStore | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msi_lazy.storage.zarr_formats import store_format
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,11 +22,8 @@ def refuse_pickles(array: zarr.Array[Any]) -> None:
     ValueError
         Names the array.
     """
-    metadata = array.metadata
-    if metadata.zarr_format == 3:
-        codecs: list[Any] = [codec.to_dict() for codec in metadata.codecs]
-    else:
-        codecs = [codec.get_config() for codec in (*(metadata.filters or ()), metadata.compressor) if codec is not None]
+    facts = store_format(array.metadata.zarr_format)
+    codecs = [facts.codec_settings(codec) for codec in facts.codecs_of(array.metadata)]
     if any("pickle" in name for name in _names(codecs)):
         raise ValueError(
             f"the array {array.path!r} is stored as pickles, which can run any code when they are read, so it is not "

@@ -16,7 +16,7 @@ from xarray.backends import ZarrStore
 from zarr.errors import ContainsArrayError
 
 from msi_lazy.axes import Axis, axis_coordinate, axis_kind
-from msi_lazy.ngff.parse_attributes import StoredImage, StoredLevel, parse_image
+from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.codecs import refuse_pickles
 from msi_lazy.storage.unfinished import naming_unfinished
@@ -24,6 +24,7 @@ from msi_lazy.storage.unfinished import naming_unfinished
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping
 
+    from msi_lazy.ngff.stored_image import StoredImage, StoredLevel
     from msi_lazy.storage.place import Place
 
 __all__ = ["open_image"]

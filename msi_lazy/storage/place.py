@@ -16,6 +16,7 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
 from msi_lazy.arguments.checks import parse_group
+from msi_lazy.ngff.specification import ZarrFormat
 from msi_lazy.storage.location import Location, locate_store
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Mode", "Place", "ZarrFormat"]
 
 Mode = Literal["w-", "w"]
-ZarrFormat = Literal[2, 3]
 _LOCAL = ("file://", "local://")
 
 

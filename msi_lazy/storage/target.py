@@ -13,6 +13,7 @@ from zarr.errors import ZarrUserWarning
 
 from msi_lazy.compat.zarr_stores import store_buffers
 from msi_lazy.errors import StoreExistsError
+from msi_lazy.ngff.specifications import ome_block
 from msi_lazy.ngff.write_attributes import array_path
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.place import Place, ZarrFormat
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from zarr.core.buffer import Buffer
+
+    from msi_lazy.ngff.specification import Block
 
 __all__ = [
     "ZARR_DOCUMENTS",
@@ -50,8 +53,7 @@ class Target(Place):
     @classmethod
     def of(cls, node: zarr.Group | zarr.Array[Any]) -> Self:
         """Place of a group that is open."""
-        zarr_format: ZarrFormat = 2 if node.metadata.zarr_format == 2 else 3
-        return cls(node.store, node.path, str(node.store_path), zarr_format=zarr_format)
+        return cls(node.store, node.path, str(node.store_path), zarr_format=node.metadata.zarr_format)
 
     def child(self, path: str) -> Target:
         """Place of ``path`` below this one, in the same format."""
@@ -98,11 +100,9 @@ def find_target(place: Place) -> Target:
     return Target.of(place.open_group("r+"))
 
 
-def image_block(group: zarr.Group) -> dict[str, Any]:
-    """Where a group's OME-Zarr attributes are, in either version."""
-    attributes: dict[str, Any] = group.attrs.asdict()
-    block = attributes.get("ome", attributes)
-    return block if isinstance(block, dict) else {}
+def image_block(group: zarr.Group) -> Block:
+    """OME-Zarr block of a group, of any version."""
+    return ome_block(group.attrs.asdict())
 
 
 def store_contents(target: Target, contents: Mapping[str, Buffer]) -> None:

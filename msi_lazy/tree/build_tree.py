@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +9,12 @@ import numpy as np
 import xarray as xr
 
 from msi_lazy.axes import axis_coordinate, storable_coordinate
+from msi_lazy.ngff.specifications import IN_MEMORY, foreign_attributes, image_members
 from msi_lazy.tree.read_plan import level_images, read_plan
-from msi_lazy.tree.root_attributes import channel_block, ome_attributes, root_attributes
+from msi_lazy.tree.root_attributes import channel_block, root_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["ROOT_NAME", "build_tree", "refresh", "stack_levels", "transpose_tree"]
 
 ROOT_NAME = "multiscales"
-_IMAGE_KEYS = ("multiscales", "omero", "image-label")
-"""Where version 0.4 keeps what version 0.5 keeps under ``ome``."""
 
 
 def build_tree(plan: PyramidPlan, arrays: Sequence[Any], image: xr.DataArray) -> xr.DataTree:
@@ -37,12 +35,8 @@ def build_tree(plan: PyramidPlan, arrays: Sequence[Any], image: xr.DataArray) ->
 
 
 def stack_levels(images: Sequence[xr.DataArray], attributes: Mapping[str, Any]) -> xr.DataTree:
-    """Tree of the levels of a stored image, with the attributes of its group in the form of version 0.5."""
-    ome = attributes.get("ome")
-    if not isinstance(ome, Mapping):
-        ome = {key: attributes[key] for key in _IMAGE_KEYS if key in attributes}
-    others = {key: value for key, value in attributes.items() if key not in ("ome", *_IMAGE_KEYS)}
-    nodes = {"/": xr.Dataset(attrs={**others, "ome": ome})}
+    """Tree of the levels of a stored image, with the attributes of its group in the form that trees have."""
+    nodes = {"/": xr.Dataset(attrs=attributes)}
     nodes |= {f"scale{number}": image.to_dataset(promote_attrs=True) for number, image in enumerate(images)}
     return refresh(xr.DataTree.from_dict(nodes, name=ROOT_NAME))
 
@@ -50,11 +44,11 @@ def stack_levels(images: Sequence[xr.DataArray], attributes: Mapping[str, Any]) 
 def refresh(tree: xr.DataTree) -> xr.DataTree:
     """Tree whose root attributes say what its levels are now; what else they said is kept."""
     plan = read_plan(tree, check_nesting=False)
-    others = {key: value for key, value in tree.attrs.items() if key != "ome"}
-    stamped = root_attributes(plan, channel_block(tree.attrs, level_images(tree)[0], plan)).get("ome")
-    ome = {**ome_attributes(tree.attrs), **stamped} if stamped else None
+    stamped = root_attributes(plan, channel_block(tree.attrs, level_images(tree)[0], plan))
+    if stamped:
+        stamped = IN_MEMORY.place({**image_members(tree.attrs), **IN_MEMORY.block_of(stamped)})
     stamped_tree = tree.copy(deep=False)
-    stamped_tree.attrs = {**others, **({"ome": ome} if ome else {})}
+    stamped_tree.attrs = {**foreign_attributes(tree.attrs), **stamped}
     return stamped_tree
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 import xarray as xr
 
+from msi_lazy.ngff.specifications import own_attributes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
@@ -55,8 +57,7 @@ def map_levels(tree: xr.DataTree, function: Callable[[xr.Dataset], xr.Dataset]) 
         handed_on = bool(node.children) and not node.data_vars
         nodes[path] = dataset.drop_vars(list(dataset.xindexes)) if handed_on else function(dataset)
     edited = xr.DataTree.from_dict(nodes, name=tree.name)
-    if "ome" in edited.attrs:
-        edited.attrs["ome"] = deepcopy(edited.attrs["ome"])
+    edited.attrs = {**edited.attrs, **deepcopy(own_attributes(edited.attrs))}
     return edited
 
 

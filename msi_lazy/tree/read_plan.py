@@ -12,7 +12,7 @@ import xarray as xr
 from msi_lazy.arguments.factors import parse_chunks
 from msi_lazy.axes import Axis, read_axes
 from msi_lazy.graph.level_graph import LevelGraph
-from msi_lazy.ngff.parse_attributes import StoredImage, parse_image
+from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 from msi_lazy.plan.reading import Reading
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from msi_lazy.graph.block_tasks import StageWork
+    from msi_lazy.ngff.stored_image import StoredImage
 
 __all__ = ["level_images", "read_plan"]
 

@@ -8,10 +8,10 @@ import xarray as xr
 
 from msi_lazy.axes import axis_kind
 from msi_lazy.ngff.parse_attributes import parse_image
+from msi_lazy.ngff.specifications import IN_MEMORY, foreign_attributes, image_members, ome_block
 from msi_lazy.tree.build_tree import refresh
 from msi_lazy.tree.map_levels import dims_of, level_along
 from msi_lazy.tree.read_plan import level_images, read_plan
-from msi_lazy.tree.root_attributes import ome_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -27,15 +27,15 @@ def restamp(edited: xr.DataTree) -> xr.DataTree:
     if pyramid is None:
         return edited
     others = {
-        key: value for key, value in ome_attributes(edited.attrs).items() if key not in ("multiscales", "version")
+        name: value for name, value in image_members(edited.attrs).items() if name not in ("multiscales", "version")
     }
     read_plan(pyramid, check_nesting=False)
     try:
         edited.attrs = refresh(pyramid).attrs
     except ValueError:  # levels that are edited one by one contradict each other for a while
-        edited.attrs = {key: value for key, value in edited.attrs.items() if key != "ome"}
-    if others and "ome" not in edited.attrs:  # how a channel looks holds in any order of dimensions
-        edited.attrs["ome"] = others
+        edited.attrs = foreign_attributes(edited.attrs)
+    if others and not ome_block(edited.attrs):  # how a channel looks holds in any order of dimensions
+        edited.attrs = {**edited.attrs, **IN_MEMORY.place(others)}
     return edited
 
 
@@ -61,7 +61,7 @@ def order_channels(tree: xr.DataTree, dim: Hashable, positions: np.ndarray[Any, 
     channels = _channels(tree, dim)
     if channels:
         known = [position for position in positions if 0 <= position < len(channels)]
-        tree.attrs["ome"]["omero"]["channels"] = [dict(channels[position]) for position in known]
+        ome_block(tree.attrs)["omero"]["channels"] = [dict(channels[position]) for position in known]
 
 
 def name_channels(tree: xr.DataTree, dim: Hashable) -> None:
@@ -74,7 +74,7 @@ def name_channels(tree: xr.DataTree, dim: Hashable) -> None:
 
 def _channels(tree: xr.DataTree, dim: Hashable) -> list[dict[str, Any]]:
     """What the root's attributes say of each channel, if ``dim`` is that of the channels."""
-    omero, dims = ome_attributes(tree.attrs).get("omero"), dims_of(tree)
+    omero, dims = ome_block(tree.attrs).get("omero"), dims_of(tree)
     channels = omero.get("channels") if isinstance(omero, dict) else None
     if not isinstance(channels, list) or not all(isinstance(channel, dict) for channel in channels):
         return []

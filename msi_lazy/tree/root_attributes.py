@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msi_lazy.errors import UnsupportedImageError
 from msi_lazy.ngff.omero import describe_channels
+from msi_lazy.ngff.specifications import IN_MEMORY, ome_block
 from msi_lazy.ngff.write_attributes import check_holdable, image_attributes, spec_order
 
 if TYPE_CHECKING:
@@ -14,16 +15,10 @@ if TYPE_CHECKING:
 
     from msi_lazy.plan.pyramid import PyramidPlan
 
-__all__ = ["channel_block", "ome_attributes", "root_attributes"]
+__all__ = ["channel_block", "root_attributes"]
 
 _MOST_CHANNELS = 2**14
 """Channels that are described unasked: nobody looks at more of them one by one, and it takes time."""
-
-
-def ome_attributes(attributes: Mapping[Any, Any]) -> Mapping[str, Any]:
-    """Part of a root's ``attributes`` that OME-Zarr 0.5 names ``ome``; empty if there is none."""
-    ome = attributes.get("ome")
-    return ome if isinstance(ome, Mapping) else {}
 
 
 def channel_block(
@@ -34,7 +29,7 @@ def channel_block(
     What the tree's root ``attributes`` say of a channel of the same name is kept.
     """
     channels = None if plan.channel_dim is None else plan.dims[plan.channel_dim]
-    stored = ome_attributes(attributes).get("omero")
+    stored = ome_block(attributes).get("omero")
     if channels is None and colors is None and windows is None and stored is None:
         return None
     if channels is not None and image.sizes[channels] > _MOST_CHANNELS and colors is None and windows is None:
@@ -54,7 +49,7 @@ def channel_block(
 
 
 def root_attributes(plan: PyramidPlan, omero: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """``ome`` attributes that make the tree, written by xarray as it is, an OME-Zarr 0.5 image.
+    """Attributes that make the tree, written by xarray as it is, an OME-Zarr image.
 
     Empty where OME-Zarr cannot hold the image, or not with its dimensions in this order.
     """
@@ -62,4 +57,4 @@ def root_attributes(plan: PyramidPlan, omero: Mapping[str, Any] | None = None) -
         check_holdable(plan.axes, plan.name)
     except UnsupportedImageError:
         return {}
-    return image_attributes(plan, "0.5", omero) if spec_order(plan.axes) == plan.dims else {}
+    return image_attributes(plan, IN_MEMORY, omero) if spec_order(plan.axes) == plan.dims else {}

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from msi_lazy.storage.zarr_formats import store_format
 from msi_lazy.validation.metadata import as_float, check_format
 from msi_lazy.validation.nodes import open_array_at
 
 if TYPE_CHECKING:
     import zarr
 
+    from msi_lazy.ngff.specification import Specification
     from msi_lazy.validation.check_axes import StoredAxes
     from msi_lazy.validation.checks import Checks
     from msi_lazy.validation.metadata import Field
@@ -35,7 +37,7 @@ class Level:
     """Position of the first sample along each axis; zeros where none is given, ``None`` where it is faulty."""
 
 
-def check_dataset(dataset: Field, group: zarr.Group, axes: StoredAxes | None, version: str) -> Level:
+def check_dataset(dataset: Field, group: zarr.Group, axes: StoredAxes | None, specification: Specification) -> Level:
     """Check a dataset: its array, and its transformations."""
     ndim = len(axes.names) if axes else None
     scale, translation = check_transformations(dataset, ndim)
@@ -49,24 +51,27 @@ def check_dataset(dataset: Field, group: zarr.Group, axes: StoredAxes | None, ve
         checks.hold("dataset-opens", False, f"{path.where}: {error}; write the array, or correct the path")
         return Level(checks, None, scale, translation)
     checks.hold("dataset-opens", True, "")
-    _check_array(checks, array, axes, version)
+    _check_array(checks, array, axes, specification)
     return Level(checks, None if ndim is not None and array.ndim != ndim else array, scale, translation)
 
 
-def _check_array(checks: Checks, array: zarr.Array[Any], axes: StoredAxes | None, version: str) -> None:
+def _check_array(checks: Checks, array: zarr.Array[Any], axes: StoredAxes | None, specification: Specification) -> None:
     """Check what the metadata of an array say."""
-    check_format(checks, version, array.metadata.zarr_format)
+    in_format = check_format(checks, specification, array.metadata.zarr_format)
     if axes is not None:
         fault = f"the array has {array.ndim} dimensions, and the image lists {len(axes.names)} axes; make them agree"
         fits = checks.hold("dataset-dimensions", array.ndim == len(axes.names), fault)
-        if fits and version == "0.5" and array.metadata.zarr_format == 3:
-            names = array.metadata.dimension_names
+        if fits and in_format and specification.dimension_names_required:
+            names = getattr(array.metadata, "dimension_names", None)
             fault = f"the array's dimension_names are {names}, and must be the axes {axes.names}; write them so"
             checks.hold("dimension-names", names == axes.names, fault)
-    if version == "0.4" and array.metadata.zarr_format == 2:
-        separator = array.metadata.dimension_separator
-        fault = f"keys of chunks are written with {separator!r}, and must be with '/'; write the array again so"
-        checks.hold("chunk-separator", separator == "/", fault)
+    if in_format and specification.separator is not None:
+        separator, asked = (
+            store_format(array.metadata.zarr_format).separator_of(array.metadata),
+            specification.separator,
+        )
+        fault = f"keys of chunks are written with {separator!r}, and must be with {asked!r}; write the array again so"
+        checks.hold("chunk-separator", separator == asked, fault)
 
 
 def check_transformations(

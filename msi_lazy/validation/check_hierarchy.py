@@ -113,7 +113,7 @@ def _open_listed(group: zarr.Group, path: str, metadata: Metadata) -> tuple[zarr
     except (FileNotFoundError, ValueError) as error:
         checks.hold("collection-images", False, f"{path!r} is listed: {error}; write it, or correct the list")
         return None
-    found = read_metadata(below, checks, metadata.version)
+    found = read_metadata(below, checks, metadata.specification)
     return None if found is None else (below, found)
 
 
@@ -127,7 +127,7 @@ def _read_series(group: zarr.Group, metadata: Metadata) -> list[str] | None:
     except ValueError as error:
         checks.hold("group-opens", False, f"{error}; repair its metadata, or remove it")
         return None
-    found = read_metadata(about, checks, metadata.version)
+    found = read_metadata(about, checks, metadata.specification)
     series = found.fields.member("series", "list", required=False) if found else None
     paths = series.elements("string") if series else None
     return None if paths is None else [path.value for path in paths]

@@ -14,6 +14,7 @@ from msi_lazy.validation.check_omero import check_omero
 if TYPE_CHECKING:
     import zarr
 
+    from msi_lazy.ngff.specification import Specification
     from msi_lazy.validation.metadata import Field, Kind, Metadata
 
 __all__ = ["Pyramid", "check_image"]
@@ -37,14 +38,16 @@ def check_image(group: zarr.Group, metadata: Metadata, decode: Decode) -> Pyrami
         return None
     fault = f"{fields.where}.multiscales is empty; it lists the images of the group: add one"
     fields.checks.hold("multiscales-listed", bool(listed), fault)
-    pyramids = [_check_multiscale(multiscale, group, metadata.version, decode) for multiscale in listed]
+    pyramids = [_check_multiscale(multiscale, group, metadata.specification, decode) for multiscale in listed]
     first = pyramids[0] if pyramids else None
-    check_omero(fields, metadata.version, _count_channels(first))
+    check_omero(fields, metadata.specification, _count_channels(first))
     return first
 
 
-def _check_multiscale(multiscale: Field, group: zarr.Group, version: str, decode: Decode) -> Pyramid | None:
-    if version == "0.4" and not _check_version(multiscale):
+def _check_multiscale(
+    multiscale: Field, group: zarr.Group, specification: Specification, decode: Decode
+) -> Pyramid | None:
+    if specification.version_in_multiscale and not _check_version(multiscale, specification):
         return None
     axes = check_axes(multiscale)
     method = _check_description(multiscale)
@@ -54,7 +57,7 @@ def _check_multiscale(multiscale: Field, group: zarr.Group, version: str, decode
         return Pyramid(axes, ())
     fault = f"{multiscale.where}.datasets is empty; it lists the levels of the image: add one"
     multiscale.checks.hold("datasets-listed", bool(listed), fault)
-    levels = tuple(check_dataset(dataset, group, axes, version) for dataset in listed)
+    levels = tuple(check_dataset(dataset, group, axes, specification) for dataset in listed)
     check_levels(levels, axes.names if axes else (), method)
     for level in levels:
         if level.array is not None:
@@ -62,17 +65,17 @@ def _check_multiscale(multiscale: Field, group: zarr.Group, version: str, decode
     return Pyramid(axes, levels)
 
 
-def _check_version(multiscale: Field) -> bool:
-    """Check the version that 0.4 has in each multiscale image; whether it can be checked further."""
+def _check_version(multiscale: Field, specification: Specification) -> bool:
+    """Check the version that a multiscale image states; whether it can be checked further."""
     checks, stated = multiscale.checks, multiscale.value.get("version")
-    fault = f"{multiscale.where} has no 'version'; it should be '0.4': add it"
+    fault = f"{multiscale.where} has no 'version'; it should be {specification.version!r}: add it"
     if not checks.hold("version-stated", stated is not None, fault):
         return True
     fault = (
-        f"{multiscale.where}.version is {stated!r:.40}; outside of 'ome', '0.4' can be checked: nothing else of this "
-        f"image was"
+        f"{multiscale.where}.version is {stated!r:.40}; outside of 'ome', {specification.version!r} can be checked: "
+        f"nothing else of this image was"
     )
-    return checks.hold("version-known", stated == "0.4", fault)
+    return checks.hold("version-known", specification.is_called(stated), fault)
 
 
 def _check_description(multiscale: Field) -> str | None:

@@ -6,8 +6,9 @@ import posixpath
 import reprlib
 from typing import TYPE_CHECKING, Any
 
+from msi_lazy.ngff.specifications import holds_image
 from msi_lazy.validation.check_image import Pyramid, check_image
-from msi_lazy.validation.metadata import Field, Metadata, holds_image, is_integer, read_metadata
+from msi_lazy.validation.metadata import Field, Metadata, is_integer, read_metadata
 from msi_lazy.validation.nodes import open_group_at, open_group_in_store
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def check_labels_below(image: zarr.Group, pyramid: Pyramid | None, metadata: Met
     except ValueError as error:
         checks.hold("group-opens", False, f"{error}; repair its metadata, or remove it")
         return
-    found = read_metadata(labels, checks, metadata.version)
+    found = read_metadata(labels, checks, metadata.specification)
     if found is not None:
         check_labels(labels, found, pyramid, decode)
 
@@ -55,10 +56,10 @@ def check_labels(labels: zarr.Group, metadata: Metadata, pyramid: Pyramid | None
             checks.hold("label-opens", False, f"{path.where}: {error}; write the label image, or correct the list")
             continue
         checks.hold("label-opens", True, "")
-        found = read_metadata(label, checks, metadata.version)
+        found = read_metadata(label, checks, metadata.specification)
         if found is not None:
             _check_label(label, found, pyramid, decode)
-    if metadata.version == "0.5" and paths is not None:
+    if metadata.specification.all_labels_listed and paths is not None:
         unlisted = sorted(_label_images(labels) - {path.value.strip("/").split("/")[0] for path in paths})
         fault = f"{', '.join(map(repr, unlisted))} not listed in {fields.where}.labels; readers do not find it: add it"
         fields.checks.hold("label-listed", not unlisted, fault)
@@ -162,7 +163,7 @@ def _check_source(label: zarr.Group, about: Field) -> None:
 def _is_image(neighbour: zarr.Group, path: str) -> bool:
     """Whether an image is at a path in the store."""
     try:
-        return holds_image(open_group_in_store(neighbour, path))
+        return holds_image(open_group_in_store(neighbour, path).attrs.asdict())
     except (FileNotFoundError, ValueError):
         return False
 
@@ -181,6 +182,6 @@ def _label_images(labels: zarr.Group) -> set[str]:
     if not labels.store.supports_listing:
         return set()
     try:
-        return {name for name, group in labels.groups() if holds_image(group)}
+        return {name for name, group in labels.groups() if holds_image(group.attrs.asdict())}
     except Exception:  # whatever malformed metadata may raise; those that are listed have a finding of their own
         return set()

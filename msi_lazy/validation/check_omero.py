@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msi_lazy.validation.metadata import is_number
 
 if TYPE_CHECKING:
+    from msi_lazy.ngff.specification import Specification
     from msi_lazy.validation.metadata import Field
 
 __all__ = ["check_omero"]
@@ -18,7 +19,7 @@ _WINDOW = ("min", "start", "end", "max")
 """The numbers of a window, in the order of their size."""
 
 
-def check_omero(fields: Field, version: str, count: int | None) -> None:
+def check_omero(fields: Field, specification: Specification, count: int | None) -> None:
     """Check the rendering of an image with ``count`` channels, if the metadata have one."""
     omero = fields.member("omero", "object", required=False)
     channels = None if omero is None else omero.listed("channels", "object")
@@ -27,10 +28,9 @@ def check_omero(fields: Field, version: str, count: int | None) -> None:
     if count is not None:
         fault = f"{omero.where}.channels has {len(channels)}, and the image has {count}; list each channel once"
         omero.checks.hold("omero-channels", len(channels) == count, fault)
-    required = version == "0.4"
     for channel in channels:
-        _check_color(channel, required)
-        window = channel.member("window", "object", required)
+        _check_color(channel, specification.channel_display_required)
+        window = channel.member("window", "object", specification.channel_display_required)
         if window is not None:
             _check_window(window)
 

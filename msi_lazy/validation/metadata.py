@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from msi_lazy.ngff.specifications import own_attributes, specification_in, specifications_at
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import zarr
 
+    from msi_lazy.ngff.specification import Specification
     from msi_lazy.validation.checks import Checks
 
-__all__ = ["Field", "Metadata", "as_float", "check_format", "holds_image", "is_integer", "is_number", "read_metadata"]
+__all__ = ["Field", "Metadata", "as_float", "check_format", "is_integer", "is_number", "read_metadata"]
 
 Kind = Literal["object", "list", "string", "number", "boolean", "null"]
-
-_FLAT = ("multiscales", "labels", "image-label", "omero", "bioformats2raw.layout", "series", "plate", "well")
-"""Names that 0.4 has among the attributes of a group; 0.5 puts them under ``ome``."""
-_ZARR_FORMAT = {"0.4": 2, "0.5": 3}
 
 
 def is_integer(value: Any) -> bool:
@@ -107,8 +108,8 @@ class Field:
 class Metadata:
     """The OME-Zarr metadata of a group."""
 
-    version: str
-    """OME-Zarr version that their form shows: ``"0.5"`` under ``ome``, else ``"0.4"``."""
+    specification: Specification
+    """OME-Zarr version that their place and what they state show."""
     fields: Field
     """The object that holds them."""
 
@@ -116,7 +117,7 @@ class Metadata:
         return name in self.fields.value
 
 
-def read_metadata(group: zarr.Group, checks: Checks, expected: str | None = None) -> Metadata | None:
+def read_metadata(group: zarr.Group, checks: Checks, expected: Specification | None = None) -> Metadata | None:
     """Read the metadata of a group, if it is of a version that is known.
 
     Parameters
@@ -126,56 +127,56 @@ def read_metadata(group: zarr.Group, checks: Checks, expected: str | None = None
     checks
         Checks of the group.
     expected
-        Version of the hierarchy that the group is part of.
+        OME-Zarr version of the hierarchy that the group is part of.
     """
     attributes = group.attrs.asdict()
-    ome = attributes.get("ome")
-    if isinstance(ome, Mapping):
-        metadata = Metadata("0.5", Field(checks, "ome", ome))
-        if not _check_version(metadata.fields):
-            return None
-    elif any(name in attributes for name in _FLAT):
-        metadata = Metadata("0.4", Field(checks, "attributes", attributes))
-    else:
+    rows = specifications_at(attributes)
+    if not rows:
         whole = Field(checks, "attributes", attributes)
-        if ome is not None and whole.member("ome", "object") is None:
-            return None
-        return Metadata(expected or ("0.5" if group.metadata.zarr_format == 3 else "0.4"), whole)
-    checks.versions.add(metadata.version)
-    check_format(checks, metadata.version, group.metadata.zarr_format)
+        for name in own_attributes(attributes):  # where the block should be, but that is no object
+            if attributes[name] is not None and whole.member(name, "object") is None:
+                return None
+        return Metadata(expected or specification_in(group.metadata.zarr_format), whole)
+    block = rows[0].block_of(attributes)
+    specification = next((row for row in rows if row.is_called(block.get("version"))), rows[0])
+    metadata = Metadata(specification, Field(checks, specification.holder or "attributes", block))
+    if specification.holder is not None and not _check_version(metadata.fields, rows):
+        return None
+    checks.versions.add(specification.version)
+    check_format(checks, specification, group.metadata.zarr_format)
     if expected is not None:
-        fault = f"its metadata are OME-Zarr {metadata.version}, those of the hierarchy {expected}; write them alike"
-        checks.hold("version-consistent", metadata.version == expected, fault)
+        fault = (
+            f"its metadata are OME-Zarr {specification.version}, those of the hierarchy {expected.version}; write them "
+            f"alike"
+        )
+        checks.hold("version-consistent", specification is expected, fault)
     return metadata
 
 
-def check_format(checks: Checks, version: str, zarr_format: int) -> None:
-    """Check that a node is stored in the Zarr format of the OME-Zarr version."""
-    allowed = _ZARR_FORMAT[version]
-    hint = "; if it is meant to be 0.5, its metadata belong under 'ome'" if version == "0.4" else ""
+def check_format(checks: Checks, specification: Specification, zarr_format: int) -> bool:
+    """Check that a node is stored in the Zarr format of its OME-Zarr version."""
+    other = specification_in(zarr_format)
+    meant = other.holder is not None and specification.holder is None
+    hint = f"; if it is meant to be {other.version}, its metadata belong under {other.holder!r}" if meant else ""
     fault = (
-        f"it is stored as Zarr v{zarr_format}, its metadata are OME-Zarr {version}, which is Zarr v{allowed}; "
-        f"write the image again in one of the two{hint}"
+        f"it is stored as Zarr v{zarr_format}, its metadata are OME-Zarr {specification.version}, which is Zarr "
+        f"v{specification.zarr_format}; write the image again in one of the two{hint}"
     )
-    checks.hold("zarr-format", zarr_format == allowed, fault)
+    return checks.hold("zarr-format", specification.fits(zarr_format), fault)
 
 
-def holds_image(group: zarr.Group) -> bool:
-    """Whether a group says that it is a multiscale image."""
-    attributes = group.attrs.asdict()
-    ome = attributes.get("ome")
-    return "multiscales" in (ome if isinstance(ome, Mapping) else attributes)
-
-
-def _check_version(ome: Field) -> bool:
-    """Check the version under ``ome``; whether the node can be checked further: other versions have other rules."""
-    stated = ome.value.get("version")
-    fault = "ome has no 'version'; write '0.5' there"
-    if "labels" in ome.value and "multiscales" not in ome.value:  # no schema asks for it there
-        ome.checks.hold("version-stated", stated is not None, fault)
+def _check_version(fields: Field, rows: Sequence[Specification]) -> bool:
+    """Check the version in a block; whether the node can be checked further: other versions have other rules."""
+    stated, known = fields.value.get("version"), " and ".join(repr(row.version) for row in rows)
+    fault = f"{fields.where} has no 'version'; write {rows[-1].version!r} there"
+    if "labels" in fields.value and "multiscales" not in fields.value:  # no schema asks for it there
+        fields.checks.hold("version-stated", stated is not None, fault)
     elif stated is None:
-        ome.checks.hold("version-known", False, fault)
+        fields.checks.hold("version-known", False, fault)
     if stated is None:
         return True
-    fault = f"ome.version is {reprlib.repr(stated)}; under 'ome', '0.5' can be checked: nothing else of this node was"
-    return ome.checks.hold("version-known", stated == "0.5", fault)
+    fault = (
+        f"{fields.where}.version is {reprlib.repr(stated)}; under {fields.where!r}, {known} can be checked: nothing "
+        f"else of this node was"
+    )
+    return fields.checks.hold("version-known", any(row.is_called(stated) for row in rows), fault)

@@ -93,7 +93,7 @@ def _join(parent: str, path: str) -> str:
 
 def _open(opener: Callable[..., Any], neighbour: zarr.Group, path: str, kind: str) -> Any:
     """Open a node in the format of a neighbour, else in the other one."""
-    for zarr_format in sorted(_FORMATS, key=lambda other: other != neighbour.metadata.zarr_format):
+    for zarr_format in dict.fromkeys((neighbour.metadata.zarr_format, *_FORMATS)):
         try:
             return opener(Place(neighbour.store, path), zarr_format)
         except FileNotFoundError:

@@ -13,18 +13,20 @@ from msi_lazy.errors import StoreExistsError
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
 from msi_lazy.ngff.append_levels import appended_attributes
+from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.run.compute import compute
 from msi_lazy.run.scheduler import check_processes
 from msi_lazy.run.watch import watch_write
 from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.target import Target, find_target, image_block, write_attributes
+from msi_lazy.storage.zarr_formats import store_format
 from msi_lazy.write.hierarchy import write_coordinates
 from msi_lazy.write.layout import array_settings
 from msi_lazy.write.projection import project_write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from dask.delayed import Delayed
 
@@ -96,11 +98,7 @@ def _layout(extension: Extension, number: int, existing: zarr.Array[Any], target
     compressors = existing.compressors if part.compressors == "auto" else part.compressors
     layout = array_settings(part.plan, level, part.shards, compressors, {}, target.zarr_format)
     layout.pop("chunk_key_encoding", None)
-    if target.zarr_format == 3:
-        layout["dimension_names"] = extension.dims
-    else:
-        layout["chunk_key_encoding"] = {"name": "v2", "separator": "/"}
-        layout["order"] = existing.order
+    layout |= store_format(target.zarr_format).like(existing, extension.dims)
     layout |= {"fill_value": existing.fill_value, "attributes": dict(existing.attrs)}
     return {"shape": level.shape, "dtype": existing.dtype, **layout}
 
@@ -113,12 +111,19 @@ def _check_labels(target: Target, levels: int) -> None:
         return
     for name in image_block(labels).get("labels", []):
         label = target.child(f"labels/{name}").open_group()
-        has = len(image_block(label).get("multiscales", [{}])[0].get("datasets", []))
+        has = _count_levels(dict(label.attrs))
         if has < levels:
             raise ValueError(
                 f"the label image {name!r} has {has} levels, and must have as many as the image, which would have "
                 f"{levels}; add them to it first: add_levels(store, ..., group='{target.below(f'labels/{name}')}')"
             )
+
+
+def _count_levels(attributes: Mapping[str, Any]) -> int:
+    try:
+        return len(parse_image(attributes).levels)
+    except ValueError:  # none that can be read
+        return 0
 
 
 def _check_free(target: Target, path: str, listed: Sequence[str], mode: str) -> None:

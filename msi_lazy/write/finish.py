@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msi_lazy.ngff.omero import fill_windows, with_measured_windows
+from msi_lazy.ngff.specifications import ome_block, specification_of
 from msi_lazy.ngff.write_attributes import collection_attributes, labels_attributes
 from msi_lazy.plan.grid import Grid
 from msi_lazy.plan.windows import slices
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import zarr
+
+    from msi_lazy.ngff.specification import Specification
 
 __all__ = ["Completion", "ListImage", "ListLabels", "measure_windows"]
 
@@ -45,11 +48,10 @@ class Completion:
         attributes = dict(self.attributes)
         if self.coarsest:
             stored = self.target.child(self.coarsest).open_array()
-            holder = attributes.get("ome", attributes)
-            colors = [channel["color"] for channel in holder["omero"]["channels"]]
-            windows = measure_windows(stored, self.channel_dim, colors)
-            measured = {**holder, "omero": with_measured_windows(holder["omero"], windows)}
-            attributes = {**attributes, "ome": measured} if "ome" in attributes else measured
+            omero = ome_block(attributes)["omero"]
+            colors = [channel["color"] for channel in omero["channels"]]
+            measured = with_measured_windows(omero, measure_windows(stored, self.channel_dim, colors))
+            attributes |= specification_of(attributes).extend(attributes, {"omero": measured})
         write_attributes(self.target, attributes)
 
 
@@ -61,11 +63,13 @@ class ListLabels:
     """The image's group."""
     names: tuple[str, ...]
     """Label images to add to it."""
+    specification: Specification
+    """OME-Zarr version of the image."""
 
     def __call__(self) -> None:
         """Add the names to the list, which is made if there is none."""
         group = self.image.child("labels").open_group("a", self.image.zarr_format)
-        group.attrs.update(labels_attributes(dict(group.attrs), self.names, self.image.zarr_format))
+        group.attrs.update(labels_attributes(dict(group.attrs), self.names, self.specification))
         consolidate(self.image)
         consolidate_above(self.image)
 
@@ -78,14 +82,14 @@ class ListImage:
     """Root of the store."""
     path: str
     """Path of the image to add to it."""
+    specification: Specification
+    """OME-Zarr version of the image."""
 
     def __call__(self) -> None:
         """Mark the root as a collection, in the layout of bioformats2raw, and add the image to its series."""
         root = self.root.open_group("a", self.root.zarr_format)
         series = self.root.child("OME").open_group("a", self.root.zarr_format)
-        of_root, of_series = collection_attributes(
-            dict(root.attrs), dict(series.attrs), self.path, self.root.zarr_format
-        )
+        of_root, of_series = collection_attributes(dict(root.attrs), dict(series.attrs), self.path, self.specification)
         series.attrs.update(of_series)
         root.attrs.update(of_root)
         consolidate_above(self.root.child(self.path))

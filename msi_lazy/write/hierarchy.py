@@ -10,6 +10,7 @@ import zarr
 from zarr.storage import MemoryStore
 
 from msi_lazy.axes import storable_coordinate
+from msi_lazy.ngff.specifications import foreign_attributes
 from msi_lazy.source.sources import is_in_memory
 from msi_lazy.storage.target import Target, store_contents, write_attributes
 from msi_lazy.write.layout import array_settings
@@ -35,7 +36,6 @@ __all__ = [
 _LAYOUT = ("chunks", "shards")
 _CODECS = ("compressors", "filters", "serializer")
 _SETTINGS = (*_LAYOUT, *_CODECS, "fill_value", "write_empty_chunks")
-_OURS = ("ome", "multiscales", "omero", "image-label")
 
 
 def check_encoding(encoding: Any, plan: PyramidPlan) -> Mapping[str, Any]:
@@ -139,7 +139,7 @@ def compose_hierarchy(part: Part, tree: xr.DataTree, zarr_format: ZarrFormat) ->
     try:
         zarr.open_group(target.store, mode="w-", zarr_format=zarr_format)
         root = tree.to_dataset(inherit=False)
-        root.attrs = _foreign(tree.attrs)
+        root.attrs = foreign_attributes(tree.attrs)
         _write_dataset(target, "", root, {})
         for level, layout in zip(plan.levels, settings, strict=True):
             _write_level(target, tree.children[level.name], plan, level, layout)
@@ -176,11 +176,6 @@ def _try_others(tree: xr.DataTree, plan: PyramidPlan, zarr_format: ZarrFormat) -
     zarr.open_group(target.store, mode="w-", zarr_format=zarr_format)
     for name, dataset in _others(tree, plan):
         _write_dataset(target, name, dataset.chunk(), {}, compute=False)
-
-
-def _foreign(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The attributes of the tree's root that are not those of an OME-Zarr image."""
-    return {key: value for key, value in attributes.items() if key not in _OURS}
 
 
 def _write_level(

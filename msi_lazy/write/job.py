@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-    from msi_lazy.ngff.write_attributes import Version
+    from msi_lazy.ngff.specification import Specification
     from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.storage.place import Mode
 
@@ -49,8 +49,8 @@ class Part:
 class WriteOptions:
     """How a write is done; see :func:`msi_lazy.to_zarr`."""
 
+    specification: Specification
     mode: Mode = "w-"
-    version: Version = "0.5"
     memory_limit: int | str | None = None
     resume: bool = False
     source_id: str | None = None

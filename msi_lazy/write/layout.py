@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from zarr.codecs import BloscCodec, ZstdCodec
-
 from msi_lazy.methods.table import is_for_labels
+from msi_lazy.storage.zarr_formats import store_format
 
 if TYPE_CHECKING:
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
@@ -34,17 +33,22 @@ def array_settings(
     ValueError
         Shards that are no whole number of chunks, or for Zarr v2, which has none.
     """
+    facts = store_format(zarr_format)
     chunks = tuple(asked.get("chunks") or level.chunks)
     settings: dict[str, Any] = {"chunks": chunks}
     shape = tuple(asked["shards"]) if asked.get("shards") else level_shards(shards, plan, level, chunks)
     if shape is not None:
-        if zarr_format == 2:
+        if not facts.has_shards:
             raise ValueError("shards need Zarr v3: write version='0.5', or leave shards out")
         _check_whole(shape, chunks, level, plan)
         settings["shards"] = shape
-    settings["compressors"] = _compressors(compressors, plan, zarr_format)
-    if zarr_format == 2:
-        settings["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "/"}}
+    settings["compressors"] = compressors
+    if isinstance(compressors, str) and compressors == "auto":
+        codecs = facts.label_codecs if is_for_labels(plan.method, plan.dtype) else facts.image_codecs
+        settings["compressors"] = codecs()
+    if facts.key_encoding:
+        encoding = dict(facts.key_encoding)
+        settings["chunk_key_encoding"] = {"name": encoding.pop("name"), "configuration": encoding}
     return {**settings, **asked}
 
 
@@ -111,24 +115,3 @@ def _check_whole(shards: Shape, chunks: Shape, level: LevelPlan, plan: PyramidPl
 
 def _round_up(length: int, unit: int) -> int:
     return -(-length // unit) * unit
-
-
-def _compressors(compressors: Any, plan: PyramidPlan, zarr_format: ZarrFormat) -> Any:
-    """What ``"auto"`` stands for.
-
-    Images: bits of neighbouring samples together, then zstd, which is twice as fast as after a byte shuffle and
-    packs as well.  Labels: zstd alone, as they are runs of one value, which a shuffle would tear apart.
-    """
-    if not (isinstance(compressors, str) and compressors == "auto"):
-        return compressors
-    if is_for_labels(plan.method, plan.dtype):
-        if zarr_format == 3:
-            return (ZstdCodec(level=3),)
-        from numcodecs import Zstd
-
-        return (Zstd(level=3),)
-    if zarr_format == 3:
-        return (BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),)
-    from numcodecs import Blosc
-
-    return (Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE),)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import zarr
 from zarr.storage import ZipStore
 
 from msi_lazy.errors import StoreExistsError
+from msi_lazy.ngff.specifications import holds_image, specification_in
 from msi_lazy.storage.ledger import LEDGER, child_names, is_partial
 from msi_lazy.storage.target import ZARR_DOCUMENTS
 from msi_lazy.storage.unfinished import stored_ledger
@@ -16,13 +17,11 @@ from msi_lazy.write.overlap import overlap_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from msi_lazy.ngff.specification import Specification
     from msi_lazy.source.origins import Source
-    from msi_lazy.storage.place import Mode, Place, ZarrFormat
+    from msi_lazy.storage.place import Mode, Place
 
 __all__ = ["check_parents", "check_target"]
-
-_VERSIONS = {2: "0.4", 3: "0.5"}
-"""OME-Zarr version that each Zarr version is written for."""
 
 
 def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bool = False) -> list[Source]:
@@ -106,7 +105,7 @@ def _is_blank(place: Place) -> bool:
     return not dict(found.attrs) and set(names) <= {*ZARR_DOCUMENTS, LEDGER}
 
 
-def check_parents(place: Place, zarr_format: ZarrFormat) -> None:
+def check_parents(place: Place, specification: Specification) -> None:
     """Refuse to put an image below what is no group for it.
 
     Raises
@@ -127,19 +126,14 @@ def check_parents(place: Place, zarr_format: ZarrFormat) -> None:
             continue
         if isinstance(found, zarr.Array):
             raise ValueError(f"{above} is a Zarr array, so no image can be put into it; choose another place")
-        if found.metadata.zarr_format != zarr_format:
+        if not specification.fits(found.metadata.zarr_format):
+            other = specification_in(found.metadata.zarr_format)
             raise ValueError(
-                f"{above} is Zarr v{found.metadata.zarr_format}, which OME-Zarr {_VERSIONS[zarr_format]} cannot be put "
-                f"into; write version={_VERSIONS[5 - zarr_format]!r}, or choose another place"
+                f"{above} is Zarr v{found.metadata.zarr_format}, which OME-Zarr {specification.version} cannot be put "
+                f"into; write version={other.version!r}, or choose another place"
             )
-        if _is_image(found) or stored_ledger(above) is not None:
+        if holds_image(found.attrs.asdict()) or stored_ledger(above) is not None:
             raise ValueError(
                 f"{above} is an image itself, and others do not belong into it; write labels with write_labels, or "
                 f"choose another place"
             )
-
-
-def _is_image(group: zarr.Group) -> bool:
-    attributes: dict[str, Any] = group.attrs.asdict()
-    ome = attributes.get("ome")
-    return "multiscales" in attributes or (isinstance(ome, dict) and "multiscales" in ome)

@@ -12,7 +12,7 @@ from msi_lazy.errors import StoreExistsError
 from msi_lazy.graph.direct import block_geometry
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
-from msi_lazy.ngff.write_attributes import VERSIONS, array_path, check_holdable
+from msi_lazy.ngff.write_attributes import array_path, check_holdable
 from msi_lazy.run.compute import compute
 from msi_lazy.run.scheduler import check_processes
 from msi_lazy.run.watch import watch_write
@@ -55,8 +55,6 @@ _RESUMABLE = "what is stored so far is kept: to_zarr(..., resume=True) goes on f
 
 def write_image(parts: Sequence[Part], place: Place, options: WriteOptions) -> Delayed | None:
     """Write an image, the first of ``parts``, and the label images below it; see :func:`msi_lazy.to_zarr`."""
-    if options.version not in VERSIONS:
-        raise ValueError(f"version must be one of {', '.join(map(repr, VERSIONS))}, not {options.version!r}")
     names = tuple(part.path.rpartition("/")[2] for part in parts[1:])
     parts = [parts[0], *sorted(parts[1:], key=lambda part: part.path)]  # blocks are numbered in this order
     for part in parts:
@@ -64,8 +62,9 @@ def write_image(parts: Sequence[Part], place: Place, options: WriteOptions) -> D
     levels = [LevelGraph.of([lazy_array(image) for image in part.images]) for part in parts]
     read = [array for one in levels for array in one.arrays]
     read += [lazy_array(variable) for part in parts for variable in _lazy_variables(part.tree, part.plan)]
-    zarr_format = _zarr_format(options.version)
-    check_parents(place, zarr_format)
+    specification = options.specification
+    zarr_format = specification.zarr_format
+    check_parents(place, specification)
     doubtful = check_target(place, options.mode, origins(read), options.resume)
     check_processes(place)
     prepared = _prepare(parts, levels, zarr_format, options)
@@ -79,11 +78,12 @@ def write_image(parts: Sequence[Part], place: Place, options: WriteOptions) -> D
     target = begun.target
     completions: list[Callable[[], None]] = []
     if names:
-        completions = [*(_completion(part, target.child(part.path)) for part in parts[1:]), ListLabels(target, names)]
+        completions = [_completion(part, target.child(part.path)) for part in parts[1:]]
+        completions.append(ListLabels(target, names, specification))
     completions.append(_completion(parts[0], target))
     if place.group:
         root = Target(target.store, place.base, place.given, place.base, zarr_format)
-        completions.append(ListImage(root, place.group))
+        completions.append(ListImage(root, place.group, specification))
     completions += [*begun.completions, begun.ledger.remove]
     created = [_create(image, target) for image in prepared]
     watch = watch_write(created, options.run, begun.ledger, begun.done)
@@ -96,10 +96,10 @@ def write_labels_into(part: Part, place: Place, options: WriteOptions) -> Delaye
     levels = LevelGraph.of([lazy_array(image) for image in part.images])
     others = [lazy_array(variable) for variable in _lazy_variables(part.tree, part.plan)]
     image = find_target(place)
-    if image.zarr_format != _zarr_format(options.version):
+    if not options.specification.fits(image.zarr_format):
         raise ValueError(
-            f"the image says that it is OME-Zarr {options.version}, but it is stored as Zarr v{image.zarr_format}; "
-            f"write it again, and labels with it"
+            f"the image says that it is OME-Zarr {options.specification.version}, but it is stored as Zarr "
+            f"v{image.zarr_format}; write it again, and labels with it"
         )
     where = image.child(part.path)
     exists = where.open_node() is not None
@@ -107,13 +107,14 @@ def write_labels_into(part: Part, place: Place, options: WriteOptions) -> Delaye
         raise StoreExistsError(f"the store holds {where.path!r} already; pass mode='w' to overwrite it")
     doubtful = check_target(where, options.mode, origins([*levels.arrays, *others]))
     check_processes(place)
-    (prepared,) = _prepare([part], [levels], _zarr_format(options.version), options)
+    (prepared,) = _prepare([part], [levels], image.zarr_format, options)
     label = open_target(where, image.zarr_format, exists=exists)
     refuse_overlap(label, doubtful, f"{LEDGER}/{uuid4().hex}")
     if exists:
         empty_group(label)
     name = part.path.rpartition("/")[2]
-    completions: list[Callable[[], None]] = [_completion(part, where), ListLabels(image, (name,))]
+    listing = ListLabels(image, (name,), options.specification)
+    completions: list[Callable[[], None]] = [_completion(part, where), listing]
     created = [_create(prepared, image)]
     watch = watch_write(created, options.run)
     return compute(write_graph(created, completions, watch.ledger), options.run, watch)
@@ -161,10 +162,6 @@ def _create(image: _Prepared, target: Target) -> LevelArrays:
         settings = asked_settings(image.part.encoding, level, plan)
         targets.append(below.open_level(level.number, plan.name, settings.get("write_empty_chunks", False)))
     return LevelArrays(image.levels, targets, image.read_back, image.lossless, path=image.part.path)
-
-
-def _zarr_format(version: str) -> ZarrFormat:
-    return 3 if version == "0.5" else 2
 
 
 def _completion(part: Part, target: Target) -> Completion:

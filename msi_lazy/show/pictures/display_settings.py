@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from msi_lazy.ngff.channel_display import read_display
 from msi_lazy.ngff.label_attributes import holds_labels, label_colors
 from msi_lazy.ngff.omero import MOST_VISIBLE, describe_channels, fill_windows
+from msi_lazy.ngff.specifications import ome_block
 from msi_lazy.show.pictures.blend import blend_channels, paint_labels
-from msi_lazy.tree.root_attributes import channel_block, ome_attributes
+from msi_lazy.tree.root_attributes import channel_block
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +63,7 @@ def read_display_settings(tree: xr.DataTree, image: xr.DataArray, plan: PyramidP
     """
     if plan.dtype.kind == "c":
         raise TypeError(f"the image has dtype {plan.dtype}, and a picture shows real numbers: take abs(tree), say")
-    block = ome_attributes(tree.attrs)
+    block = ome_block(tree.attrs)
     count = plan.channel_count
     if holds_labels(block, plan.dtype, plan.method, count):
         return DisplaySettings((0,), (), (), label_colors(block))

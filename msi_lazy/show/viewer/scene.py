@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from msi_lazy.ngff.channel_display import ChannelDisplay
-    from msi_lazy.ngff.parse_attributes import StoredImage
+    from msi_lazy.ngff.stored_image import StoredImage
 
 __all__ = ["MOST_LAYERS", "LabelLayer", "Scene", "check_showable", "client_unit"]
 

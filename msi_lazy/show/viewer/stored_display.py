@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import zarr
 
     from msi_lazy.ngff.channel_display import ChannelDisplay
-    from msi_lazy.ngff.parse_attributes import StoredImage
+    from msi_lazy.ngff.stored_image import StoredImage
 
 __all__ = ["stored_display"]
 

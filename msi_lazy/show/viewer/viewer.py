@@ -17,7 +17,7 @@ from msi_lazy.api.write import to_zarr
 from msi_lazy.arguments.checks import check_switches
 from msi_lazy.maintain.remake import label_paths
 from msi_lazy.ngff.label_attributes import holds_labels, label_colors
-from msi_lazy.ngff.parse_attributes import StoredImage, parse_image
+from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.show.viewer.contents import Contents
 from msi_lazy.show.viewer.scene import MOST_LAYERS, LabelLayer, Scene, check_showable, client_unit
 from msi_lazy.show.viewer.server import ViewerServer
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import zarr
 
     from msi_lazy.ngff.channel_display import ChannelDisplay
+    from msi_lazy.ngff.stored_image import StoredImage
 
 __all__ = ["Viewer", "view", "view_tree"]
 

@@ -1,0 +1,191 @@
+"""The table of specifications, and where a group's attributes are looked up in it.
+
+A further version is a row here, and its reader and its writer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from msi_lazy.ngff import version_04, version_05
+from msi_lazy.ngff.multiscale_form import append_levels, read_multiscale
+from msi_lazy.ngff.specification import Specification
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from msi_lazy.ngff.specification import Block
+
+__all__ = [
+    "DEFAULT_VERSION",
+    "IN_MEMORY",
+    "SPECIFICATIONS",
+    "Version",
+    "describe_absence",
+    "find_specification",
+    "foreign_attributes",
+    "holds_image",
+    "image_members",
+    "known_versions",
+    "ome_block",
+    "own_attributes",
+    "specification_in",
+    "specification_of",
+    "specifications_at",
+]
+
+SPECIFICATIONS = (
+    Specification(
+        "0.4",
+        zarr_format=2,
+        holder=None,
+        read=read_multiscale,
+        write=version_04.write,
+        append=append_levels,
+        version_in_multiscale=True,
+        separator="/",
+        channel_display_required=True,
+    ),
+    Specification(
+        "0.5",
+        zarr_format=3,
+        holder="ome",
+        read=read_multiscale,
+        write=version_05.write,
+        append=append_levels,
+        dimension_names_required=True,
+        all_labels_listed=True,
+    ),
+)
+"""Every version that can be read and written, oldest first; of two that fit a group, the newer one is taken."""
+Version = Literal["0.4", "0.5"]
+DEFAULT_VERSION: Version = "0.5"
+IN_MEMORY = SPECIFICATIONS[1]
+"""Form of the attributes at the root of a tree: written by xarray as it is, it is such an image."""
+
+_IMAGE_BLOCKS = ("multiscales", "omero", "image-label")
+"""Members of a block that belong to an image; a user may have attributes called like the others."""
+
+
+def find_specification(version: Any) -> Specification:
+    """Row of a version.
+
+    Raises
+    ------
+    ValueError
+        There is none; the message names those there are.
+
+    Examples
+    --------
+    >>> find_specification("0.5").zarr_format
+    3
+    >>> find_specification("0.3")
+    Traceback (most recent call last):
+        ...
+    ValueError: version must be one of '0.4', '0.5', not '0.3'
+    """
+    for row in SPECIFICATIONS:
+        if row.is_called(version):
+            return row
+    raise ValueError(f"version must be one of {', '.join(map(repr, known_versions()))}, not {version!r}")
+
+
+def specification_of(attributes: Mapping[Any, Any], zarr_format: int | None = None) -> Specification:
+    """Row that the attributes of a group follow.
+
+    Parameters
+    ----------
+    attributes
+        Attributes of the group.
+    zarr_format
+        Zarr version of the group, which decides where its attributes hold no block; without it that is an error.
+
+    Raises
+    ------
+    ValueError
+        No block, or one of a version that is not known, which the message names.
+
+    Notes
+    -----
+    Some tools state no version, or one that belongs in another place, such as 0.4 under ``ome``: the place decides
+    then.
+
+    Examples
+    --------
+    >>> specification_of({"ome": {"version": "0.5"}}).version, specification_of({}, zarr_format=2).version
+    ('0.5', '0.4')
+    >>> specification_of({"multiscales": [{"version": "0.1"}]})
+    Traceback (most recent call last):
+        ...
+    ValueError: the image is OME-Zarr 0.1; versions 0.4 and 0.5 can be read
+    """
+    rows = specifications_at(attributes)
+    if not rows:
+        if zarr_format is None:
+            raise ValueError(describe_absence())
+        return specification_in(zarr_format)
+    stated = rows[0].stated_version(attributes)
+    if stated is not None and stated not in known_versions():
+        raise ValueError(f"the image is OME-Zarr {stated}; versions {' and '.join(known_versions())} can be read")
+    return next((row for row in rows if row.is_called(stated)), rows[0])
+
+
+def specifications_at(attributes: Mapping[Any, Any]) -> list[Specification]:
+    """Rows whose place the block of a group has, whatever version it states, oldest first; none without a block."""
+    found = next((row for row in reversed(SPECIFICATIONS) if row.holds(attributes)), None)
+    return [row for row in SPECIFICATIONS if found is not None and row.same_place(found)]
+
+
+def specification_in(zarr_format: int) -> Specification:
+    """Row of the version to write where the Zarr version is given."""
+    return next(row for row in SPECIFICATIONS if row.fits(zarr_format))
+
+
+def known_versions() -> tuple[str, ...]:
+    """Versions in the table."""
+    return tuple(row.version for row in SPECIFICATIONS)
+
+
+def describe_absence() -> str:
+    """Message for a group that holds no image, whose place it names in each version."""
+    places = " nor ".join(f"{row.holder or 'multiscales'!r} ({row.version})" for row in reversed(SPECIFICATIONS))
+    return f"the group holds no OME-Zarr image: neither {places} in its attributes"
+
+
+def ome_block(attributes: Mapping[Any, Any]) -> Block:
+    """Block in the attributes of a group, of any version, known or not; empty if there is none.
+
+    Examples
+    --------
+    >>> ome_block({"ome": {"labels": ["cells"]}, "by": "me"}), ome_block({"by": "me"})
+    ({'labels': ['cells']}, {})
+    """
+    rows = specifications_at(attributes)
+    return rows[0].block_of(attributes) if rows else {}
+
+
+def holds_image(attributes: Mapping[Any, Any]) -> bool:
+    """Tell whether the attributes of a group say that it is a multiscale image."""
+    return "multiscales" in ome_block(attributes)
+
+
+def image_members(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    """Members of an image's block, apart from what else is among the attributes where it has no holder."""
+    rows = specifications_at(attributes)
+    return {
+        name: value
+        for name, value in ome_block(attributes).items()
+        if name in _IMAGE_BLOCKS or rows[0].holder is not None
+    }
+
+
+def own_attributes(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Attributes of an image's group that are the specification's, of any version."""
+    ours = {*(row.holder for row in SPECIFICATIONS), *_IMAGE_BLOCKS}
+    return {name: value for name, value in attributes.items() if name in ours}
+
+
+def foreign_attributes(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Attributes of an image's group that are a user's, or another tool's."""
+    ours = own_attributes(attributes)
+    return {name: value for name, value in attributes.items() if name not in ours}

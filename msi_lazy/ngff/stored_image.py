@@ -1,0 +1,47 @@
+"""A multiscale image as its attributes describe it, whatever their version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["StoredImage", "StoredLevel"]
+
+
+@dataclass(frozen=True)
+class StoredLevel:
+    """One dataset of a multiscale image."""
+
+    path: str
+    """Path of the array below the image group."""
+    scale: tuple[float, ...]
+    """Spacing along each axis."""
+    translation: tuple[float, ...]
+    """Position of the first sample's centre along each axis."""
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """A multiscale image as its attributes describe it."""
+
+    version: str
+    """OME-Zarr version."""
+    name: str | None
+    """Name, if it has one."""
+    dims: tuple[str, ...]
+    """Axis names, in order."""
+    kinds: tuple[str | None, ...]
+    """Type of each axis."""
+    units: tuple[str | None, ...]
+    """Unit of each axis."""
+    levels: tuple[StoredLevel, ...]
+    """Datasets, largest first."""
+    method: str | None
+    """Downsampling method, where the attributes name it."""
+    metadata: Mapping[str, Any]
+    """What else they say of the method."""
+    channels: tuple[str, ...]
+    """Names of the channels; empty where they are not given, or not told apart."""
