@@ -125,8 +125,10 @@ def specification_of(attributes: Mapping[Any, Any], zarr_format: int | None = No
             raise ValueError(describe_absence())
         return specification_in(zarr_format)
     stated = rows[0].stated_version(attributes)
-    if stated is not None and stated not in known_versions():
-        raise ValueError(f"the image is OME-Zarr {stated}; versions {' and '.join(known_versions())} can be read")
+    known = known_versions()
+    if stated is not None and stated not in known:
+        listed = f"{', '.join(known[:-1])} and {known[-1]}"
+        raise ValueError(f"the image is OME-Zarr {stated}; versions {listed} can be read")
     return next((row for row in rows if row.is_called(stated)), rows[0])
 
 
