@@ -185,7 +185,7 @@ def test_labels_get_labels_and_the_image_waits_for_them(tmp_path):
         msi.add_levels(tmp_path / "a.zarr", [2])
     with pytest.raises(ValueError, match="'mean' invents labels"):
         msi.add_levels(tmp_path / "a.zarr", [2], method="mean", group="labels/cells")
-    with pytest.raises(ValueError, match="were made by 'mode': use that, and not 'max'"):
+    with pytest.raises(ValueError, match="were made by 'mode', and not by 'max': leave method= out"):
         msi.add_levels(tmp_path / "a.zarr", [2], method="max", group="labels/cells")
     msi.add_levels(tmp_path / "a.zarr", [2], group="labels/cells")
     msi.add_levels(tmp_path / "a.zarr", [2])
@@ -194,6 +194,15 @@ def test_labels_get_labels_and_the_image_waits_for_them(tmp_path):
     assert set(np.unique(added["scale2"].image)) <= set(range(5))
     metadata = zarr.open_group(tmp_path / "a.zarr/labels/cells").attrs["ome"]["multiscales"][0]["metadata"]
     assert len(metadata["kwargs"]["scale_factors"]) == 2
+
+
+def test_the_method_of_an_image_without_coarser_levels_binds_nobody(tmp_path):
+    ours(tmp_path / "a.zarr")
+    msi.add_levels(tmp_path / "a.zarr", [2], method="max")
+    assert msi.verify(tmp_path / "a.zarr").ok
+    for action in (msi.add_levels, msi.verify):
+        with pytest.raises(ValueError, match="were made by 'max', and not by 'mean': leave method= out"):
+            action(tmp_path / "a.zarr", method="mean")
 
 
 def test_attributes_that_change_meanwhile_are_kept(tmp_path):

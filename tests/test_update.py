@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.maintain import remake
+from msi_lazy.maintain import stored_pyramid
 from msi_lazy.methods import resolve_method
 from tests.support.counting import CountingStore
 from tests.support.damage import largest, samples, truncate, write
@@ -50,7 +50,7 @@ def edits(draw):
 @pytest.fixture
 def block_bytes(monkeypatch):
     """Several blocks in a level of a few chunks."""
-    monkeypatch.setattr(remake, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(stored_pyramid, "BLOCK_BYTES", 500)
 
 
 @settings(ONE_STORE, max_examples=settings.default.max_examples // 2)
@@ -128,7 +128,7 @@ def test_a_small_edit_of_a_volume_touches_a_chunk_or_two_of_each_level(counting_
 
 
 def test_a_block_waits_for_those_it_is_made_from_and_no_others(monkeypatch):
-    monkeypatch.setattr(remake, "BLOCK_BYTES", 1)  # blocks are chunks
+    monkeypatch.setattr(stored_pyramid, "BLOCK_BYTES", 1)  # blocks are chunks
     store = write(MemoryStore(), samples((64, 64)), chunks=8)
     graph = dict(msi.update(store, (slice(None), slice(None)), compute=False).dask)
     blocks = {key: task for key, task in graph.items() if isinstance(key, tuple) and "block" in key[0]}

@@ -9,7 +9,7 @@ from zarr.codecs import ZstdCodec
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.maintain import remake
+from msi_lazy.maintain import stored_pyramid
 from tests.support.counting import CountingStore
 from tests.support.damage import flip, found, samples, truncate, write
 from tests.support.killing import contents
@@ -18,7 +18,7 @@ from tests.support.killing import contents
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Several blocks in a level of a few chunks."""
-    monkeypatch.setattr(remake, "BLOCK_BYTES", 6000)
+    monkeypatch.setattr(stored_pyramid, "BLOCK_BYTES", 6000)
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
@@ -105,7 +105,7 @@ def test_a_level_from_another_run(tmp_path, small_blocks):
     assert len(report.roots) == 4  # all of its chunks
     assert {f.path for f in report.findings if f.follows} == {"scale3/image"}
     assert "follow" not in str(report)
-    assert "1 block made from these" in str(report)
+    assert "1 block computed from these" in str(report)
     assert not msi.verify(tmp_path / "a.zarr", sample=0.3).ok
     repaired = msi.verify(tmp_path / "a.zarr", repair=True)
     assert repaired.ok
@@ -136,7 +136,7 @@ def test_a_chunk_of_level_0_that_cannot_be_read(tmp_path, small_blocks):
     after = msi.verify(tmp_path / "a.zarr", repair=True)
     assert not after.ok
     assert [f.unit for f in after.findings if f.repaired] == [(0, 0)]
-    assert "not repaired: the level below, scale0/image, cannot be read here" in after.findings[2].note
+    assert "not repaired: the finer level, scale0/image, cannot be read here" in after.findings[2].note
     changed = {str(key) for key, value in contents(tmp_path / "a.zarr").items() if damaged[key] != value}
     assert changed == {"scale1/image/c/0/0"}
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_read_is_not_made_from_what_level_0_lacks(tmp_path):
     truncate(tmp_path / "a.zarr/scale1/image/c/0/0")
     damaged = contents(tmp_path / "a.zarr")
     report = msi.verify(tmp_path / "a.zarr", repair=True)
-    assert "not repaired: the level below, scale0/image, lacks c/1/1" in str(report)
+    assert "not repaired: the finer level, scale0/image, lacks c/1/1" in str(report)
     assert [(f.path, f.kind) for f in report.findings] == [
         ("scale1/image", "unreadable"),
         ("scale2/image", "unchecked"),

@@ -13,7 +13,7 @@ from zarr.storage import MemoryStore, ZipStore
 
 import msi_lazy as msi
 from msi_lazy.cli import main
-from msi_lazy.maintain import remake
+from msi_lazy.maintain import stored_pyramid
 from tests.support.damage import flip, found, samples, write
 from tests.support.killing import contents
 
@@ -74,7 +74,7 @@ def test_a_bar_and_any_scheduler(tmp_path, capsys, monkeypatch):
 
 
 def test_many_blocks_are_gathered_in_order(counting_store, monkeypatch):
-    monkeypatch.setattr(remake, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(stored_pyramid, "BLOCK_BYTES", 1)
     write(counting_store, samples((160, 160)), factors=[2], chunks=4)
     zarr.open_array(counting_store, path="scale1/image")[:] = 0
     report = msi.verify(counting_store)

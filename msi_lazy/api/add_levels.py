@@ -1,4 +1,4 @@
-"""The scales that an image lacks, built in place."""
+"""Adding levels to a stored image, in place."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from msi_lazy.api.build import to_multiscale
 from msi_lazy.arguments.checks import check_switches
-from msi_lazy.methods import Method, method_names, resolve_method
+from msi_lazy.methods import Method, resolve_method
 from msi_lazy.ngff.append_levels import appended_attributes, next_paths
 from msi_lazy.ngff.parse_attributes import parse_image
+from msi_lazy.ngff.provenance import read_method, recorded_method
 from msi_lazy.ngff.specifications import ome_block, specification_of
 from msi_lazy.run.options import RunOptions
 from msi_lazy.storage.open_image import open_image
@@ -20,6 +21,7 @@ from msi_lazy.write.job import Part, WriteOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     from dask.delayed import Delayed
 
     from msi_lazy.ngff.stored_image import StoredImage
@@ -45,7 +47,7 @@ def add_levels(
     memory_limit: int | str | None = None,
     group: str = "",
 ) -> Delayed | None:
-    """Build the scales that an OME-Zarr image lacks, in place; nothing that it has is written again.
+    """Build levels that an OME-Zarr image lacks, in place; those that it has are not rewritten.
 
     Parameters
     ----------
@@ -54,11 +56,11 @@ def add_levels(
     scale_factors, boundary, nodata, block_bytes
         As for :func:`msi_lazy.to_multiscale`; factors are relative to the image's last level.
     method
-        As for :func:`msi_lazy.to_multiscale`; by default the one that made the image's levels, else ``mode`` for
-        labels and ``mean`` for others.
+        As for :func:`msi_lazy.to_multiscale`; by default that of the image's levels, else ``mode`` for labels and
+        ``mean`` for others.
     mode
-        ``"w-"`` refuses to overwrite an array that the image does not list, ``"w"`` overwrites it: what is left of a
-        run that died, for example.  Groups, and what the image lists, are never overwritten.
+        ``"w-"`` refuses to overwrite an array that the image does not list, ``"w"`` overwrites it: what an interrupted
+        run left, for example.  Groups, and what the image lists, are never overwritten.
     chunks, compressors
         Of the new levels; by default those of the image's last one.
     shards, compute, progress, storage_options, memory_limit, group
@@ -88,7 +90,7 @@ def add_levels(
     stored = parse_image(attributes)
     base = images[-1]
     chunks = base.encoding["chunks"] if chunks is None else chunks
-    row = _method_of(stored, attributes, method)
+    row = _method_of(stored, attributes, method, base.dtype)
     tree = to_multiscale(base, scale_factors, row, chunks, boundary, nodata, block_bytes)
     plan = read_plan(tree)
     listed = [level.path for level in stored.levels]
@@ -101,19 +103,17 @@ def add_levels(
     return write_levels(Extension(part, listed, stored.dims, paths), place, options)
 
 
-def _method_of(stored: StoredImage, attributes: Mapping[str, Any], method: Any) -> Method:
-    """Method for more levels of an image: the one that made those it has, if it is ours, else the mean.
+def _method_of(stored: StoredImage, attributes: Mapping[str, Any], method: Any, dtype: np.dtype[Any]) -> Method:
+    """Method for more levels of an image: by default that of the levels it has, if it is known, else the mean.
 
     Raises
     ------
     ValueError
-        A method that invents values for a label image, or another one than made the image's levels.
+        A method that invents values for a label image, or not that of the image's levels.
     """
-    ours = str(stored.metadata.get("method", "")).startswith("msi_lazy.") and stored.method in method_names()
     labels = "image-label" in ome_block(attributes)
-    row = resolve_method((stored.method if ours else "mode" if labels else "mean") if method is None else method)
+    default = recorded_method(stored) or ("mode" if labels else "mean")
+    row = resolve_method(default if method is None else method)
     if labels and not row.keeps_values:
         raise ValueError(f"method {row.name!r} invents labels; use one that keeps values, such as 'mode'")
-    if ours and len(stored.levels) > 1 and row.name != stored.method:
-        raise ValueError(f"the image's levels were made by {stored.method!r}: use that, and not {row.name!r}")
-    return row
+    return read_method(stored, row, dtype)

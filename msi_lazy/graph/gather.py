@@ -15,7 +15,7 @@ from msi_lazy.plan.pyramid import FINISH_FAN_IN
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["SmallGraph", "as_delayed", "gather", "gather_lists", "wait"]
+__all__ = ["SmallGraph", "TaskRef", "as_delayed", "gather", "gather_lists", "wait"]
 
 
 class SmallGraph:

@@ -1,4 +1,4 @@
-"""What a verification found, as people and programs read it."""
+"""Findings of a verification, as people and programs read them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["BlockFinding", "CheckedLevel", "Kind", "VerifyReport"]
 
 Kind = Literal["differs", "missing", "unreadable", "unchecked"]
 _MEANINGS: dict[Kind, str] = {
-    "differs": "not what the level below gives",
+    "differs": "not what the finer level gives",
     "missing": "not in the store",
     "unreadable": "cannot be decoded",
-    "unchecked": "cannot be checked: the level below cannot be read here",
+    "unchecked": "cannot be checked: the finer level cannot be read here",
 }
 _WIDTH = 110
 
@@ -30,24 +30,24 @@ class BlockFinding:
     path: str
     """Path of the level's array below the image."""
     unit: tuple[int, ...]
-    """Which block of the level it is, counted along each dimension."""
+    """Index of the block in the level, counted along each dimension."""
     key: str
     """Its key below the path: the name of its file."""
     window: Window
     """Its samples: start and stop along each dimension."""
     kind: Kind
-    """``"differs"`` from what the level below gives; ``"missing"`` from the store; ``"unreadable"``; or
-    ``"unchecked"``, as the level below cannot be read there."""
+    """``"differs"`` from what the finer level gives; ``"missing"`` from the store; ``"unreadable"``; or
+    ``"unchecked"``, as the finer level cannot be read there."""
     samples: int = 0
-    """How many of its samples are others than they should be; all, where none can be read."""
+    """Number of its samples that differ from what they should be; all, where none can be read."""
     first: tuple[int, ...] | None = None
     """The first of them in C order, as an index of the level; ``None`` where none can be read."""
     follows: bool = False
-    """Whether it was compared with blocks of the level below that are faulty themselves: it may be sound."""
+    """Whether it was compared with blocks of the finer level that are faulty themselves: it may be sound."""
     repaired: bool = False
-    """Whether it was written again, and now is what the level below gives."""
+    """Whether it was recomputed, and now is what the finer level gives."""
     note: str = ""
-    """What the codec said, or why it was not repaired."""
+    """Error of the codec, or why it was not repaired."""
 
     def __str__(self) -> str:
         text = f"{self.path}/{self.key}: {self.kind}, {_MEANINGS[self.kind]}"
@@ -73,7 +73,7 @@ class CheckedLevel:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What a verification found; printed, it is a list of faulty blocks, those first that others follow from.
+    """Result of a verification; printed, it is a list of faulty blocks, those first that others follow from.
 
     Examples
     --------
@@ -86,17 +86,17 @@ class VerifyReport:
     >>> print(report)
     cells.ome.zarr: 1 faulty block
     <BLANKLINE>
-    scale1/image/c/0/1: differs, not what the level below gives (1 sample, the first at [0, 70])
+    scale1/image/c/0/1: differs, not what the finer level gives (1 sample, the first at [0, 70])
     <BLANKLINE>
     scale1/image: 8 of 8 blocks checked
     """
 
     store: str
-    """What was verified."""
+    """Store that was verified."""
     findings: tuple[BlockFinding, ...]
     """Faulty blocks, level by level."""
     levels: tuple[CheckedLevel, ...]
-    """How much of each level was compared with the level below; of level 0, where it is alone, how much was decoded."""
+    """How much of each level was compared with the finer one; of level 0, where it is alone, how much was decoded."""
 
     @property
     def ok(self) -> bool:
@@ -114,14 +114,14 @@ class VerifyReport:
             lines.extend(_wrapped(f"{finding}{state}") for finding in found)
         following = len(self.findings) - len(self.roots)
         if following:
-            lines.append(f"{_count(following, 'block')} made from these cannot be told sound or faulty")
+            lines.append(f"{_count(following, 'block')} computed from these cannot be told sound or faulty")
         if self.findings:
             lines.append("")
         lines += [f"{level.path}: {level.checked} of {_count(level.total, 'block')} checked" for level in self.levels]
         return "\n".join(lines)
 
     def _grouped(self) -> tuple[tuple[str, list[BlockFinding]], ...]:
-        """Roots that remain, then what was repaired."""
+        """Roots that remain, then repaired findings."""
         remaining = [finding for finding in self.roots if not finding.repaired]
         return ("", remaining), (" (repaired)", [finding for finding in self.findings if finding.repaired])
 

@@ -1,28 +1,23 @@
-"""Comparing stored levels with what the levels below give, and writing again what differs."""
+"""Comparing stored levels with what the finer levels give, and recomputing what differs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from math import prod
+from typing import TYPE_CHECKING
 
-from dask.task_spec import DataNode, GraphNode, List, Task, TaskRef
-
-from msi_lazy.graph.gather import as_delayed, gather_lists
-from msi_lazy.maintain import remake
-from msi_lazy.maintain.compare import Comparison, StoredLevel, check_block, decode_block
+from msi_lazy.graph.gather import SmallGraph, TaskRef
+from msi_lazy.maintain.compare import Comparison, check_block, decode_block
 from msi_lazy.maintain.findings import BlockFinding, CheckedLevel, VerifyReport
+from msi_lazy.maintain.stored_pyramid import LevelArray, StoredPyramid, cut_blocks
 from msi_lazy.plan.grid import Grid
-from msi_lazy.plan.steps import Step, choose_blocks, plan_blocks
+from msi_lazy.plan.steps import Step, choose_blocks
 from msi_lazy.run.compute import run
-from msi_lazy.storage.write_units import unit_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from dask.typing import Key
-
-    from msi_lazy.maintain.remake import StoredPyramid
+    from msi_lazy.plan.windows import Window
 
 __all__ = ["Sampling", "verify_pyramids"]
 
@@ -37,94 +32,62 @@ class Sampling:
     fraction: float
     """Fraction of the blocks of each level."""
     seed: int
-    """What chooses them."""
-
-
-@dataclass(frozen=True)
-class _LevelTasks:
-    """The tasks that check a level."""
-
-    tasks: dict[Key, GraphNode]
-    """All of them."""
-    end: str
-    """Key of the one that returns their findings."""
-    checked: CheckedLevel
-    """What they check."""
+    """Chooses them."""
 
 
 def verify_pyramids(
     name: str, pyramids: Sequence[StoredPyramid], sampling: Sampling, repair: bool, progress: bool
 ) -> VerifyReport:
     """Check every level of some images in one computation; see :func:`msi_lazy.verify`."""
-    token = uuid4().hex
-    tasks: dict[Key, GraphNode] = {}
-    ends, levels = [], []
-    for number, pyramid in enumerate(pyramids):
-        before: str | None = None
-        for level in range(min(len(pyramid.makings), 1), len(pyramid.arrays)):
-            added = _level_tasks(pyramid, level, before, sampling, repair, f"{number}-{level}-{token}")
-            tasks |= added.tasks
-            before = added.end
-            ends.append(added.end)
-            levels.append(added.checked)
-    result = f"verify-{token}"
-    tasks[result] = Task(result, list, List(*map(TaskRef, ends)))
-    found: list[list[BlockFinding]] = run(as_delayed(tasks, result), progress)
-    findings = _unique(finding for findings in found for finding in findings)
-    return VerifyReport(name, _with_followers(pyramids, findings), tuple(levels))
+    graph = SmallGraph("verify")
+    ends: list[TaskRef] = []
+    checked = []
+    for pyramid in pyramids:
+        before: TaskRef | None = None  # findings in the finer level, where that is repaired first
+        for level in pyramid.levels[1:] or pyramid.levels:
+            windows = _choose_windows(pyramid, level, sampling)
+            levels = _compared(pyramid, level, repair)
+            before = _check_level(graph, f"level{len(ends)}", levels, windows, before if repair else None)
+            ends.append(before)
+            looked_at = sum(Grid(tuple(side.length for side in w), level.units.part).count for w in windows)
+            checked.append(CheckedLevel(level.number, level.path, looked_at, level.units.count))
+    found: list[BlockFinding] = run(graph.delayed(graph.gather("all", ends, lists=True)), progress)
+    return VerifyReport(name, _with_followers(pyramids, _unique(found)), tuple(checked))
 
 
-def _level_tasks(
-    pyramid: StoredPyramid, level: int, before: str | None, sampling: Sampling, repair: bool, token: str
-) -> _LevelTasks:
-    """Tasks that check a level, one per block; where it is repaired, after the level ``before``."""
-    stored = pyramid.arrays[level]
-    units = unit_grid(stored)
-    ones, zeros = (1,) * stored.ndim, (0,) * stored.ndim
-    step = pyramid.makings[level - 1].step if level else Step(0, ones, zeros, stored.shape, units)
-    nbytes = stored.dtype.itemsize * max(_size(step.finer), 1)
-    limit = min(remake.BLOCK_BYTES, nbytes * sampling.fraction / _SAMPLED_BLOCKS if sampling.fraction < 1 else nbytes)
-    blocks = plan_blocks(step, stored.dtype.itemsize, limit)
-    chosen = choose_blocks(blocks.count, sampling.fraction, sampling.seed + level) if blocks.count else ()
-    tasks: dict[Key, GraphNode] = {}
-
-    def hold(label: str, value: Any) -> TaskRef:
-        key = f"verify-{label}-{token}"
-        tasks[key] = DataNode(key, value)
-        return TaskRef(key)
-
-    path = pyramid.paths[level]
-    checked = StoredLevel(level, path, stored)
-    done = TaskRef(before) if repair and before is not None else hold("none", [])
-    if level:
-        finer = StoredLevel(level - 1, pyramid.paths[level - 1], pyramid.arrays[level - 1])
-        what = hold("levels", Comparison(checked, finer, pyramid.makings[level - 1], repair))
-    else:
-        what = hold("level", checked)
-    found: list[Key] = []
-    for number in chosen:
-        key: Key = (f"verify-block-{token}", number)
-        window = blocks.window(blocks.index(number))
-        tasks[key] = Task(key, check_block, what, done, window) if level else Task(key, decode_block, what, window)
-        found.append(key)
-    end = f"verify-end-{token}"
-    tasks |= gather_lists(end, found)
-    return _LevelTasks(tasks, end, CheckedLevel(level, path, _count_units(blocks, units, chosen), units.count))
+def _choose_windows(pyramid: StoredPyramid, level: LevelArray, sampling: Sampling) -> list[Window]:
+    """Blocks of a level to check: all of them, or as many as were asked for."""
+    shape, itemsize, ndim = level.array.shape, level.array.dtype.itemsize, level.array.ndim
+    step = pyramid.steps[level.number - 1] if level.number else Step(0, (1,) * ndim, (0,) * ndim, shape, level.units)
+    nbytes = itemsize * prod(step.finer)
+    blocks = cut_blocks(
+        step, itemsize, nbytes * sampling.fraction / _SAMPLED_BLOCKS if sampling.fraction < 1 else nbytes
+    )
+    chosen = choose_blocks(blocks.count, sampling.fraction, sampling.seed + level.number)
+    return [blocks.window(blocks.index(number)) for number in chosen]
 
 
-def _size(extents: tuple[int, ...]) -> int:
-    return Grid(extents, (1,) * len(extents)).count
+def _compared(pyramid: StoredPyramid, level: LevelArray, repair: bool) -> Comparison | LevelArray:
+    """Level and what it is compared with; a single level alone."""
+    if not level.number:
+        return level
+    return Comparison(level, pyramid.levels[level.number - 1], pyramid.steps[level.number - 1], repair)
 
 
-def _count_units(blocks: Grid, units: Grid, chosen: Sequence[int]) -> int:
-    """How many units the chosen blocks hold."""
-    if len(chosen) == blocks.count:
-        return units.count
-    return sum(sum(1 for _ in units.touching(blocks.window(blocks.index(number)))) for number in chosen)
+def _check_level(
+    graph: SmallGraph, label: str, levels: Comparison | LevelArray, windows: Sequence[Window], before: TaskRef | None
+) -> TaskRef:
+    """Add the tasks that check a level, one per block, after what gives ``before``; the last returns all findings."""
+    check = check_block if isinstance(levels, Comparison) else decode_block
+    held = graph.hold(label, levels)
+    blocks = [
+        graph.add(f"{label}-block", check, held, before, window, index=number) for number, window in enumerate(windows)
+    ]
+    return graph.gather(f"{label}-end", blocks, lists=True)
 
 
 def _unique(findings: Iterable[BlockFinding]) -> list[BlockFinding]:
-    """One finding for each block, the first: several blocks above may have met one that cannot be read."""
+    """One finding for each block, the first: several coarser blocks may have met one that cannot be read."""
     unique: dict[tuple[str, tuple[int, ...]], BlockFinding] = {}
     for finding in findings:
         unique.setdefault((finding.path, finding.unit), finding)
@@ -132,16 +95,17 @@ def _unique(findings: Iterable[BlockFinding]) -> list[BlockFinding]:
 
 
 def _with_followers(pyramids: Sequence[StoredPyramid], findings: Sequence[BlockFinding]) -> tuple[BlockFinding, ...]:
-    """Findings, those marked that were compared with faulty blocks of the level below."""
-    places = {path: (pyramid, level) for pyramid in pyramids for level, path in enumerate(pyramid.paths)}
+    """Findings, those marked that were compared with faulty blocks of the finer level."""
+    places = {level.path: (pyramid, level.number) for pyramid in pyramids for level in pyramid.levels}
     order = {path: number for number, path in enumerate(places)}
     faulty = {(finding.path, finding.unit) for finding in findings if not finding.repaired}
     marked = []
     for finding in sorted(findings, key=lambda finding: (order[finding.path], finding.unit)):
         pyramid, level = places[finding.path]
         if level and not finding.repaired and finding.kind != "unreadable":
-            needed = pyramid.makings[level - 1].step.needed(finding.window)
-            below = unit_grid(pyramid.arrays[level - 1]).touching(needed)
-            finding = replace(finding, follows=any((pyramid.paths[level - 1], unit) in faulty for unit in below))
+            finer, needed = pyramid.levels[level - 1], pyramid.steps[level - 1].needed(finding.window)
+            finding = replace(
+                finding, follows=any((finer.path, unit) in faulty for unit in finer.units.touching(needed))
+            )
         marked.append(finding)
     return tuple(marked)

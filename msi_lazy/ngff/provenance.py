@@ -1,4 +1,4 @@
-"""How the levels of a stored image were made: method, value left out and factors, by its attributes and shapes."""
+"""Provenance of the levels of a stored image: method, value left out and factors, by its attributes and shapes."""
 
 from __future__ import annotations
 
@@ -16,40 +16,47 @@ if TYPE_CHECKING:
     from msi_lazy.methods import Method
     from msi_lazy.ngff.stored_image import StoredImage
 
-__all__ = ["read_factors", "read_method", "read_nodata"]
+__all__ = ["read_factors", "read_method", "read_nodata", "recorded_method"]
 
 Extents = tuple[int, ...]
 
 
+def recorded_method(stored: StoredImage) -> str | None:
+    """Name of the method of this library that the attributes of an image name, ``None`` if they name none."""
+    name = stored.method
+    if name is None or name not in method_names():
+        return None
+    return name if describe_method(name)[0] == stored.metadata.get("method") else None
+
+
 def read_method(stored: StoredImage, asked: Any, dtype: np.dtype[Any]) -> Method:
-    """Method that made the levels of an image.
+    """Method of the levels of an image.
 
     Parameters
     ----------
     stored
         The image.
     asked
-        What the user says that made them; ``None`` where the attributes are to tell.
+        Method that the user gives: needed where the attributes name none of this library; ``None`` for that one.
     dtype
         Of the samples.
 
     Raises
     ------
     ValueError
-        The attributes name no method of this library and nothing was asked for, or they name another one.
+        The attributes name no method of this library and none was given, or the levels were made by another one.
     TypeError
         The method is not defined for ``dtype``.
     """
-    name = stored.method if stored.method in method_names() else None
-    named = name is not None and describe_method(name)[0] == stored.metadata.get("method")
-    if asked is None and not named:
+    name = recorded_method(stored)
+    if asked is None and name is None:
         what = f"name the method {stored.method!r}, which is none of msi_lazy's" if stored.method else "name no method"
         raise ValueError(
             f"the image's attributes {what}: pass method=, by which its levels were made; one of "
             f"{', '.join(method_names())}, or the function itself"
         )
     row = resolve_method(name if asked is None else asked)
-    if named and row.name != name:
+    if name is not None and row.name != name and len(stored.levels) > 1:
         raise ValueError(f"the image's levels were made by {name!r}, and not by {row.name!r}: leave method= out")
     check_dtype(row, dtype.newbyteorder("="))
     return row
@@ -86,7 +93,7 @@ def read_factors(stored: StoredImage, shapes: Sequence[Extents]) -> tuple[Extent
         if not fits(finer, extents, factors):
             raise ValueError(
                 f"level {stored.levels[number].path!r} has shape {extents}, and the level before it {finer}: by its "
-                f"scale the factors are {factors}, which give another shape, so it cannot be made again"
+                f"scale the factors are {factors}, which give another shape, so it cannot be recomputed"
             )
         found.append(factors)
     return tuple(found)

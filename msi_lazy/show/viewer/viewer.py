@@ -15,7 +15,7 @@ from zarr.storage import LocalStore, MemoryStore
 
 from msi_lazy.api.write import to_zarr
 from msi_lazy.arguments.checks import check_switches
-from msi_lazy.maintain.remake import label_paths
+from msi_lazy.maintain.stored_pyramid import label_paths
 from msi_lazy.ngff.label_attributes import holds_labels, label_colors
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.show.viewer.contents import Contents

@@ -1,8 +1,9 @@
-"""A stored image whose levels can be made again, part by part, each from the stored samples of the finer one."""
+"""A stored image whose levels can be recomputed, block by block, each from the stored samples of the finer one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import numpy as np
 from msi_lazy.graph.block_tasks import reduce_window
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.provenance import read_factors, read_method, read_nodata
-from msi_lazy.plan.steps import Step
+from msi_lazy.plan.steps import Step, plan_blocks
 from msi_lazy.run.scheduler import crosses_processes
 from msi_lazy.storage.arrays import open_array
+from msi_lazy.storage.checked_read import try_read
 from msi_lazy.storage.target import Target, find_target, image_block
 from msi_lazy.storage.write_units import unit_grid
 
@@ -20,17 +22,20 @@ if TYPE_CHECKING:
     import zarr
 
     from msi_lazy.methods import Method
+    from msi_lazy.plan.grid import Grid
     from msi_lazy.plan.windows import Window
     from msi_lazy.storage.place import Place
 
 __all__ = [
     "BLOCK_BYTES",
-    "Making",
+    "DownsamplingStep",
+    "LevelArray",
     "StoredPyramid",
+    "cut_blocks",
     "find_image",
     "label_paths",
+    "open_labels",
     "open_pyramid",
-    "remake_window",
 ]
 
 BLOCK_BYTES = 64 * 2**20
@@ -40,31 +45,48 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Making:
-    """How a level is made from the finer one."""
+class DownsamplingStep(Step):
+    """How the samples of a level are computed from those of the finer one."""
 
-    step: Step
-    """In integers."""
     method: Method
-    """What reduces a window."""
+    """Reduces a window."""
     nodata: Any
     """Value left out of every reduction, or ``None``."""
+
+    def compute(self, samples: Array, held: Window, output: Window) -> Array:
+        """Samples ``output`` of the level, from those of the finer one in ``held``, which are at least those needed."""
+        return reduce_window(samples, held, output, self.factors, self.finer, self.method, self.nodata)
+
+
+@dataclass(frozen=True)
+class LevelArray:
+    """A level in a store."""
+
+    number: int
+    """0 for the image itself."""
+    path: str
+    """Path of its array below the image that was asked for."""
+    array: zarr.Array[Any]
+    """Its samples."""
+
+    @property
+    def units(self) -> Grid:
+        """The level in what is written as a whole: shards, or chunks where there are none."""
+        return unit_grid(self.array)
+
+    def read(self, window: Window) -> Array | Exception:
+        """Samples of a window, or the error that reading them raised."""
+        return try_read(self.array, window, self.units)
 
 
 @dataclass(frozen=True)
 class StoredPyramid:
-    """An image in a store, and how each of its levels is made."""
+    """An image in a store, and how each of its levels is computed."""
 
-    path: str
-    """Path of the image below the one that was asked for; empty for that one."""
-    dims: tuple[str, ...]
-    """Names of its dimensions."""
-    arrays: tuple[zarr.Array[Any], ...]
-    """Its levels."""
-    paths: tuple[str, ...]
-    """Their paths below the image that was asked for."""
-    makings: tuple[Making, ...]
-    """How each level but the first is made."""
+    levels: tuple[LevelArray, ...]
+    """From the image to the coarsest."""
+    steps: tuple[DownsamplingStep, ...]
+    """One for each level but the first; none where there is a single level."""
 
 
 def find_image(place: Place, writable: bool) -> Target:
@@ -92,14 +114,14 @@ def open_pyramid(target: Target, path: str, method: Any, writable: bool) -> Stor
     path
         Empty for that one.
     method
-        What made its levels; ``None`` if its attributes tell.
+        Method of its levels; ``None`` if its attributes tell.
     writable
         Whether its levels are opened for writing; level 0 never is.
 
     Raises
     ------
     ValueError
-        Its levels cannot be made again: the method is not known, or the shapes contradict the factors.
+        Its levels cannot be recomputed: the method is not known, or the shapes contradict the factors.
     """
     group = target.child(path).open_group()
     stored = parse_image(dict(group.attrs))
@@ -111,17 +133,34 @@ def open_pyramid(target: Target, path: str, method: Any, writable: bool) -> Stor
     for where, array in zip(paths, arrays, strict=True):
         if array.dtype.newbyteorder("=") != arrays[0].dtype.newbyteorder("="):
             raise ValueError(f"level {where!r} has dtype {array.dtype}, and the first level {arrays[0].dtype}")
-    pyramid = StoredPyramid(path, stored.dims, arrays, paths, ())
-    if len(arrays) == 1:
-        return pyramid
+    levels = tuple(map(LevelArray, range(len(arrays)), paths, arrays))
+    if len(levels) == 1:
+        return StoredPyramid(levels, ())
     row = read_method(stored, method, arrays[0].dtype)
     nodata = read_nodata(stored, row, arrays[0].dtype)
-    makings = []
-    for level, factors in enumerate(read_factors(stored, [array.shape for array in arrays]), start=1):
+    steps = []
+    for level, factors in zip(levels[1:], read_factors(stored, [array.shape for array in arrays]), strict=True):
         radii = tuple(row.radius(factor) if factor > 1 else 0 for factor in factors)
-        step = Step(level, factors, radii, arrays[level - 1].shape, unit_grid(arrays[level]))
-        makings.append(Making(step, row, nodata))
-    return StoredPyramid(path, stored.dims, arrays, paths, tuple(makings))
+        finer = arrays[level.number - 1].shape
+        steps.append(DownsamplingStep(level.number, factors, radii, finer, level.units, row, nodata))
+    return StoredPyramid(levels, tuple(steps))
+
+
+def open_labels(target: Target, path: str, writable: bool) -> StoredPyramid:
+    """Open a label image below ``target``; see :func:`open_pyramid`.
+
+    Raises
+    ------
+    ValueError
+        It cannot be verified: says which one it is, and what to do.
+    """
+    try:
+        return open_pyramid(target, path, None, writable)
+    except (FileNotFoundError, ValueError) as error:
+        raise ValueError(
+            f"label image {path!r}: {error}; or verify it by itself, with group={target.below(path)!r}, and the image "
+            f"with labels=False"
+        ) from error
 
 
 def label_paths(target: Target) -> list[str]:
@@ -134,7 +173,6 @@ def label_paths(target: Target) -> list[str]:
     return [f"labels/{name}" for name in names] if isinstance(names, list) else []
 
 
-def remake_window(samples: Array, held: Window, output: Window, making: Making) -> Array:
-    """Samples ``output`` of a level, from those of the finer level in ``held``, which are at least the ones needed."""
-    step = making.step
-    return reduce_window(samples, held, output, step.factors, step.finer, making.method, making.nodata)
+def cut_blocks(step: Step, itemsize: int, block_bytes: float = inf) -> Grid:
+    """Blocks of a level that tasks recompute or check: their finer samples take at most ``block_bytes``."""
+    return plan_blocks(step, itemsize, min(BLOCK_BYTES, block_bytes))
