@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from msi_lazy.plan.windows import slices
 from msi_lazy.storage.arrays import runs_in_rust
+from msi_lazy.storage.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import zarr
 
     from msi_lazy.plan.grid import Grid, Index
     from msi_lazy.plan.windows import Window
@@ -46,7 +48,7 @@ def try_read(array: zarr.Array[Any], window: Window, units: Grid) -> Array | Exc
         samples = read_window(array, window)
         cut = units.cut(window) if runs_in_rust(array) else []
         if cut:
-            plain = zarr.open_array(array.store, path=array.path, mode="r", zarr_format=array.metadata.zarr_format)
+            plain = Place.of(array).open_array("r", array.metadata.zarr_format)
             for unit in cut:
                 read_window(plain, units.window(unit))
     except Exception as error:  # whatever a codec, or a store, may raise
