@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import dask.array as da
 import numpy as np
 from dask.array.overlap import overlap
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import DataNode, TaskRef
 
+from msi_lazy.compat.dask_arrays import make_array
 from msi_lazy.compat.dask_graphs import build_calls
 from msi_lazy.graph.block_tasks import StageWork, pick_level, read_block, reduce_block, reduce_overlapped
 from msi_lazy.graph.merge import MergeLayer
@@ -26,6 +26,7 @@ from msi_lazy.source.sources import DaskSource, WindowSource
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import dask.array as da
     from dask.highlevelgraph import Layer
 
     from msi_lazy.methods import Method
@@ -95,4 +96,4 @@ def _first_stage(name: str, below: str, source: WindowSource | DaskSource, work:
 
 def _as_array(graph: HighLevelGraph, name: str, work: StageWork, level: int, dtype: np.dtype) -> da.Array:
     chunks = work.stage.block_chunks(level)
-    return da.Array(graph, name, chunks, meta=np.empty((0,) * len(chunks), dtype))
+    return make_array(graph, name, chunks, np.empty((0,) * len(chunks), dtype))

@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import inf, isfinite
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr
-from dask.base import tokenize
+from dask.base import is_dask_collection, tokenize
 from zarr.storage import LocalStore
+
+from msi_lazy.compat.dask_arrays import classic_array, from_array
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 __all__ = ["to_spatial_image"]
 
@@ -125,8 +129,10 @@ class _Wanted:
 
 def _keep_lazy(array: Any) -> Any:
     """The array itself if xarray keeps it as it is, else a Dask array over it."""
-    if isinstance(array, (np.ndarray, da.Array)):
+    if isinstance(array, np.ndarray):
         return array
+    if is_dask_collection(array) and not isinstance(array, (xr.DataArray, xr.Variable)):
+        return classic_array(array)
     if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
         try:
             return np.asarray(array)
@@ -134,7 +140,7 @@ def _keep_lazy(array: Any) -> Any:
             raise ValueError(f"no array can be made of the given {type(array).__name__}: {error}") from error
     if isinstance(array, zarr.Array) and isinstance(array.store, LocalStore):
         return _name_stored(array, array.store)
-    return da.from_array(array, chunks="auto")  # whole multiples of the stored chunks or shards
+    return from_array(array, "auto")  # whole multiples of the stored chunks or shards
 
 
 def _name_stored(array: zarr.Array[Any], store: LocalStore) -> da.Array:
@@ -143,11 +149,10 @@ def _name_stored(array: zarr.Array[Any], store: LocalStore) -> da.Array:
     Dask's own name for it would depend on the state that the process has zarr in, too, and so would be another one
     when a write is resumed.
     """
-    chunks = da.from_array(array, chunks="auto", name=False).chunks  # whole multiples of the stored chunks or shards
+    chunks = from_array(array, "auto", name=False).chunks  # whole multiples of the stored chunks or shards
     metadata = json.dumps(array.metadata.to_dict(), default=str, sort_keys=True)
     token = tokenize(str(store.root.resolve()), array.path, metadata, chunks)
-    named: da.Array = da.from_array(array, chunks=chunks, name=f"zarr-{token}")
-    return named
+    return from_array(array, chunks, name=f"zarr-{token}")
 
 
 def _check_dims(dims: Sequence[str] | None, ndim: int) -> tuple[str, ...]:

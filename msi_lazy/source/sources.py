@@ -12,18 +12,20 @@ from mmap import mmap
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr
 from dask.array.core import normalize_chunks
 
+from msi_lazy.compat.dask_arrays import classic_array, from_array
 from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.windows import slices
 from msi_lazy.source.views import CroppedArray, find_view
 from msi_lazy.storage.arrays import reopen_array
 
 if TYPE_CHECKING:
+    import dask.array as da
+
     from msi_lazy.plan.windows import Window
 
 __all__ = [
@@ -156,7 +158,8 @@ def find_source(image: xr.DataArray) -> WindowSource | DaskSource:
     if image.chunks is not None:
         if any(np.isnan(length) for lengths in image.chunks for length in lengths):
             raise ValueError("the Dask array has chunks of unknown length; call its compute_chunk_sizes() first")
-        return _unwrap(image.data) or DaskSource(image.data)
+        array = classic_array(image.data)
+        return _unwrap(array) or DaskSource(array)
     variable = image.variable
     if is_in_memory(variable):
         return WindowSource(MemmapFile.of(variable.values) or variable.values, uuid4().hex, None)
@@ -168,20 +171,20 @@ def find_source(image: xr.DataArray) -> WindowSource | DaskSource:
 def as_dask_source(image: xr.DataArray, source: WindowSource) -> DaskSource:
     """The same pixels as a Dask array in the chunks they are stored in, each decoded once, to be rechunked."""
     if image.chunks is None:
-        return DaskSource(image.chunk(dict(zip(image.dims, source.chunks or image.shape, strict=True))).data)
+        chunks: Any = dict(zip(image.dims, source.chunks or image.shape, strict=True))
+        return DaskSource(lazy_array(image.chunk(chunks)))
     if isinstance(source.array, CroppedArray):
-        return DaskSource(image.data)
+        return DaskSource(lazy_array(image))
     # Dask's own name for it would differ from process to process, by what the codec pipeline is made of
     name = f"pyramid-chunks-{source.token}"
-    return DaskSource(da.from_array(ChunkReader(source.array), chunks=source.chunks, lock=source.lock, name=name))
+    return DaskSource(from_array(ChunkReader(source.array), source.chunks, lock=source.lock, name=name))
 
 
 def lazy_array(image: xr.DataArray) -> da.Array:
     """The pixels of ``image`` as a Dask array; a lazily opened one is not loaded."""
     if image.chunks is None:
         image = image.chunk("auto")
-    array: da.Array = image.data
-    return array
+    return classic_array(image.data)
 
 
 def is_in_memory(variable: xr.Variable) -> bool:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr
@@ -16,6 +15,7 @@ from xarray.backends import ZarrStore
 from zarr.errors import ContainsArrayError
 
 from msi_lazy.axes import Axis, axis_coordinate, axis_kind
+from msi_lazy.compat.dask_arrays import from_array
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.codecs import refuse_pickles
@@ -121,7 +121,7 @@ def _open_level(
     with _reading(f"the chunks of level {level.path!r}"):
         stored_in = array.shards or array.chunks
         chunks = normalize_chunks("auto", array.shape, _BLOCK_BYTES, array.dtype, previous_chunks=stored_in)
-        data = da.from_array(array, chunks=chunks, inline_array=False)
+        data = from_array(array, chunks, inline_array=False)
     coords = _coordinates(group, stored, level, dims, array)
     coords.pop(name, None)  # the image has this name
     image = xr.DataArray(data, dims=dims, coords=coords, name=name, attrs=attrs)

@@ -15,6 +15,7 @@ from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 from msi_lazy.plan.reading import Reading
+from msi_lazy.source.sources import lazy_array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,8 @@ def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
     axes = [_true_axes(image, stored, number) for number, image in enumerate(images)]
     for number in range(1, len(axes) if check_nesting else 0):
         _check_nests(axes[0], axes[number], number)
-    works = _matching_works(LevelGraph.of([image.data for image in images if image.chunks is not None]).works, images)
+    chunked = [lazy_array(image) for image in images if image.chunks is not None]
+    works = _matching_works(LevelGraph.of(chunked).works, images)
     levels = tuple(_read_level(number, image, axes) for number, image in enumerate(images))
     reading = works[0].reading if works else Reading(False, images[0].size)
     kwargs = stored.metadata.get("kwargs") if stored else None

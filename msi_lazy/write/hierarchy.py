@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import xarray as xr
 import zarr
+from xarray.backends import ZarrStore
 from zarr.storage import MemoryStore
 
 from msi_lazy.axes import storable_coordinate
+from msi_lazy.compat.dask_arrays import classic_array
 from msi_lazy.ngff.specifications import foreign_attributes
 from msi_lazy.source.sources import is_in_memory
 from msi_lazy.storage.target import Target, store_contents, write_attributes
@@ -184,9 +186,11 @@ def _write_level(
     """Write the coordinates and attributes of a level, and create its array, empty."""
     dataset = node.to_dataset(inherit=False)
     image = dataset[plan.name].variable
-    blank = da.zeros(image.shape, dtype=image.dtype, chunks=image.shape)
+    blank = classic_array(da.zeros(image.shape, dtype=image.dtype, chunks=image.shape))
     dataset = dataset.assign({plan.name: xr.Variable(image.dims, blank, image.attrs)}).drop_encoding()
-    _write_dataset(target, level.name, dataset, {plan.name: layout}, compute=False)
+    options: dict[str, Any] = {"group": target.below(level.name), "zarr_format": target.zarr_format}
+    # as to_zarr(compute=False) does, which also makes a graph of what is not to be stored
+    dataset.dump_to_store(ZarrStore.open_group(target.store, mode="a", **options), encoding={plan.name: layout})
 
 
 def write_coordinates(target: Target, name: str, node: xr.DataTree) -> None:
