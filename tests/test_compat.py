@@ -1,5 +1,6 @@
 """Canaries: one for each assumption on what libraries are like inside; a failure names the one that broke."""
 
+import asyncio
 import operator
 from threading import Lock
 
@@ -14,6 +15,7 @@ from zarr.storage import MemoryStore
 
 from msi_lazy.compat import dask_graphs, dask_tasks
 from msi_lazy.compat.dask_graphs import array_reads, block_calls, block_crops, build_calls, held_values, layers_of
+from msi_lazy.compat.zarr_stores import zarr_loop
 
 PIXELS = np.arange(48).reshape(6, 8)
 
@@ -148,3 +150,11 @@ def test_a_client_is_the_owner_of_the_scheduler():
 def test_a_task_has_its_function_and_arguments():
     task = Task("key", operator.add, TaskRef("a"), 2)
     assert (task.func, task.args[1], task.dependencies) == (operator.add, 2, {"a"}), "Task has other attributes"
+
+
+def test_zarr_has_one_event_loop_in_a_thread_of_its_own():
+    loop = zarr_loop()
+    assert loop.is_running()
+    assert zarr_loop() is loop, "zarr takes a new event loop for each call, so stores belong to none"
+    future = asyncio.run_coroutine_threadsafe(MemoryStore().exists("a"), loop)
+    assert future.result(10) is False

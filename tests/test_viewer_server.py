@@ -5,12 +5,16 @@ import http.client
 import json
 import socket
 import threading
+import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import obstore
 import pytest
 import zarr
+from tornado.ioloop import IOLoop
 from zarr.storage import FsspecStore, LocalStore, LoggingStore, ObjectStore, WrapperStore
 
 from msi_lazy.show.viewer import server as viewer_server
@@ -37,6 +41,27 @@ def folder(tmp_path):
 def server(folder):
     with ViewerServer(Contents(LocalStore(folder))) as server:
         yield server
+
+
+def request_of(server, key, host=None):
+    """A request as it is sent."""
+    path = urlsplit(server.store_url()).path + key
+    return f"GET {path} HTTP/1.1\r\nHost: {host or f'127.0.0.1:{server.port}'}\r\n\r\n".encode()
+
+
+class Stuck(WrapperStore):
+    """Never gives anything."""
+
+    reading = threading.Semaphore(0)
+    given_up = threading.Semaphore(0)
+
+    async def get(self, *args):
+        self.reading.release()
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            self.given_up.release()
+            raise
 
 
 class TestServer:
@@ -119,6 +144,13 @@ class TestServer:
             assert ask(server, "out")[0] == ask(server, "out", "HEAD")[0] == ask(server, "round")[0] == 404
             assert ask(server, "within")[::2] == ask(server, "a/b")[::2] == (200, BODY)
 
+    def test_an_archive_is_no_directory(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            archive.writestr("a/b", BODY)
+        with ViewerServer(Contents(FsspecStore.from_url(f"zip://::file://{tmp_path}/a.zip"))) as server:
+            assert ask(server, "a/b")[::2] == (200, BODY)
+            assert ask(server, "../a.zip")[0] == ask(server, "a")[0] == 404
+
     def test_nothing_without_the_token(self, server):
         for path in ("/a/b", "/store/a/b", "/store/guess/a/b", "/", "/v/guess/index.html", "/events/guess"):
             assert ask(server, path)[0] == 404
@@ -130,7 +162,7 @@ class TestServer:
         assert (folder / "a/b").read_bytes() == BODY
 
     def test_only_this_machine_is_answered(self, server):
-        assert server._server.server_address[0] == "127.0.0.1"
+        assert server._socket.getsockname()[0] == "127.0.0.1"
         assert urlsplit(server.store_url()).hostname == "127.0.0.1"
 
     def test_many_at_once(self, server):
@@ -156,9 +188,10 @@ class TestServer:
     @pytest.mark.parametrize("before", ["", "Content-Length: 0\r\n"])
     def test_a_body_is_not_taken_for_the_next_request(self, server, before):
         path = urlsplit(server.store_url("a")).path + "b"
-        hidden = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        host = f"127.0.0.1:{server.port}"
+        hidden = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
-            head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{before}Content-Length: {len(hidden)}\r\n\r\n"
+            head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{before}Content-Length: {len(hidden)}\r\n\r\n"
             connection.sendall(head.encode() + hidden)
             answer = b"".join(iter(lambda: connection.recv(4096), b""))
         assert answer.count(b"HTTP/1.1 ") == 1
@@ -174,7 +207,7 @@ class TestServer:
                 return await super().get(*args)
 
         server = ViewerServer(Contents(Slow(LocalStore(folder))))
-        request = f"GET {urlsplit(server.store_url('a')).path}b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        request = request_of(server, "a/b")
         connections = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(4)]
         for connection in connections:
             connection.sendall(request)
@@ -188,6 +221,93 @@ class TestServer:
         go_on.set()
         closing.join(10)
         assert not closing.is_alive()
+
+    def test_what_is_read_forever_is_given_up(self, folder, monkeypatch):
+        monkeypatch.setattr(viewer_server, "_LAST_READS", 0.1)
+        with ViewerServer(Contents(Stuck(LocalStore(folder)))) as server:
+            connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+            connection.sendall(request_of(server, "a/b"))
+            assert Stuck.reading.acquire(timeout=10)
+        assert Stuck.given_up.acquire(timeout=10)
+        assert connection.recv(1) == b""
+        connection.close()
+
+    def test_a_slow_read_holds_up_no_other(self, folder):
+        class Slow(Stuck):
+            async def get(self, key, *args):
+                return await (super().get(key) if key == "a/b" else self._store.get(key, *args))
+
+        with ViewerServer(Contents(Slow(LocalStore(folder)))) as server:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                connection.sendall(request_of(server, "a/b"))
+                assert Stuck.reading.acquire(timeout=10)
+                assert ask(server, "within")[::2] == (200, BODY)
+            viewer_server_last, viewer_server._LAST_READS = viewer_server._LAST_READS, 0.1
+        viewer_server._LAST_READS = viewer_server_last
+
+    @pytest.mark.parametrize("sent", [b"", b"GET / HT", None])
+    def test_idle_connections_end(self, monkeypatch, sent):
+        """Those that ask for nothing, or only begin to; and those that do not take what they asked for."""
+        monkeypatch.setattr(viewer_server, "_IDLE", 0.2)
+        with ViewerServer(Contents.of({"a": bytes(64 * 2**20)})) as server:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                connection.sendall(request_of(server, "a") if sent is None else sent)
+                if sent is None:
+                    time.sleep(1)
+                taken = 0
+                with suppress(ConnectionResetError):
+                    while part := connection.recv(2**20):
+                        taken += len(part)
+            assert taken < 64 * 2**20
+
+    def test_a_page_under_another_name_gets_nothing(self, server):
+        """A name of the attacker's may come to mean 127.0.0.1 after its page was loaded (DNS rebinding)."""
+        port = server.port
+        for host in ("example.org", f"example.org:{port}", f"127.0.0.1.example.org:{port}", "127.0.0.1", "localhost:1"):
+            status, _, body = ask(server, "a/b", Host=host)
+            assert (status, body) == (421, b"")
+        assert ask(server, "a/b", Host=f"localhost:{port}")[::2] == (200, BODY)
+
+    def test_there_is_a_limit_to_open_connections(self, folder, monkeypatch):
+        monkeypatch.setattr(viewer_server, "_MOST_CONNECTIONS", 3)
+        with ViewerServer(Contents(LocalStore(folder))) as server, ExitStack() as stack:
+            connections = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10)) for _ in range(4)
+            ]
+            assert connections[3].recv(1) == b""
+            connections[0].sendall(request_of(server, "a/b"))
+            assert connections[0].recv(12) == b"HTTP/1.1 200"
+            connections[1].close()
+            end = time.monotonic() + 10
+            while time.monotonic() < end:
+                with suppress(ConnectionError):
+                    assert ask(server, "a/b")[0] == 200
+                    break
+            else:
+                pytest.fail("no connection is free")
+
+    def test_what_a_store_raises_is_told_and_the_next_request_does_better(self, folder, capfd):
+        class Failing(WrapperStore):
+            failures = iter([OSError("<b>disk</b>")])
+
+            async def get(self, *args):
+                for error in self.failures:
+                    raise error
+                return await super().get(*args)
+
+        with ViewerServer(Contents(Failing(LocalStore(folder)))) as server:
+            status, headers, body = ask(server, "a/b")
+            assert (status, body) == (500, b"OSError: <b>disk</b>")
+            assert headers["Content-Type"].startswith("text/plain")
+            assert headers["Access-Control-Allow-Origin"] == "*"
+            assert ask(server, "a/b")[0] == 200
+        assert capfd.readouterr() == ("", "")
+
+    def test_nothing_of_the_event_loop_is_left(self, folder):
+        assert asyncio.run(serve_within(folder)) == 200
+        assert not [loop for loop in IOLoop._ioloop_for_asyncio if loop.is_closed()]
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
 
     def test_the_stream_of_events_lives_until_the_server_closes(self, folder, monkeypatch):
         monkeypatch.setattr(viewer_server, "_HEARTBEAT", 0.01)
@@ -209,11 +329,17 @@ class TestServer:
         assert json.loads(ask(server, urlsplit(url.partition("#!")[2]).path)[2]) == state
 
 
+async def serve_within(folder):
+    """A server that is begun where an event loop runs, as in a notebook."""
+    with ViewerServer(Contents(LocalStore(folder))) as server:
+        return (await asyncio.to_thread(ask, server, "a/b"))[0]
+
+
 def test_what_a_remote_store_would_decode_is_no_key():
     store = FsspecStore.from_url("memory://decoded")
     zarr.create_group(store)
     contents = Contents(store)
-    assert contents.read("zarr.json")
+    assert asyncio.run(contents.read("zarr.json"))
     for key in ("%2e%2e/secret", "..%2fsecret", "zarr.json?q=1", "zarr.json#x"):
         assert not contents._is_inside(key)
-        assert contents.read(key) is None
+        assert asyncio.run(contents.read(key)) is None

@@ -25,6 +25,7 @@ __all__ = [
     "store_buffers",
     "store_bytes",
     "wrapped_store",
+    "zarr_loop",
 ]
 
 
@@ -81,3 +82,12 @@ def key_info(store: FsspecStore, key: str) -> dict[str, Any]:
 def wrapped_store(store: Any) -> Any:
     """Store inside of one of zarr's wrapper stores, which have no public way in; ``None`` if it is none."""
     return store._store if isinstance(store, WrapperStore) else None
+
+
+def zarr_loop() -> asyncio.AbstractEventLoop:
+    """Event loop on which zarr reads and writes: connections that a store holds open belong to it."""
+
+    async def running_loop() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    return sync(running_loop())

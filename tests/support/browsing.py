@@ -48,7 +48,7 @@ def ask(server, key, method="GET", **headers):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     try:
         connection.putrequest(method, path, skip_host=True)
-        for name, value in {"Host": "127.0.0.1", **headers}.items():
+        for name, value in {"Host": f"127.0.0.1:{server.port}", **headers}.items():
             connection.putheader(name, value)
         connection.endheaders()
         answer = connection.getresponse()

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["UnsatisfiableRangeError", "parse_range"]
+__all__ = ["parse_range"]
 
 _SINGLE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
-
-
-class UnsatisfiableRangeError(ValueError):
-    """A range of bytes that the file does not have: HTTP's 416."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(f"the file has {size} bytes")
-        self.size = size
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     """First byte that is asked for and the one after the last, of a file of ``size`` bytes; ``None`` for the whole.
 
-    A header in another form, or with several ranges, asks for the whole file, as RFC 9110 (14.2) allows.
-
-    Raises
-    ------
-    UnsatisfiableRangeError
-        The file has none of the bytes.
+    A header in another form, or with several ranges, asks for the whole file, as RFC 9110 (14.2) allows.  Nothing lies
+    between the two where the file has none of the bytes: HTTP's 416.
 
     Examples
     --------
@@ -33,6 +21,8 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     ((0, 4), (8, 10), (4, 10))
     >>> parse_range("bytes=-3", 10), parse_range("bytes=-99", 10), parse_range("bytes=0-1,4-5", 10)
     ((7, 10), (0, 10), None)
+    >>> parse_range("bytes=10-", 10), parse_range("bytes=-0", 10)
+    ((10, 10), (10, 10))
     """
     matched = _SINGLE.fullmatch(header.strip()) if header else None
     first, last = matched.groups() if matched else ("", "")
@@ -44,6 +34,4 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
         start, stop = int(first), min(int(last) + 1, size) if last else size
         if last and int(last) < start:
             return None  # no range at all, so it is as if it were not there
-    if start >= stop:
-        raise UnsatisfiableRangeError(size)
     return start, stop

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import secrets
 import socket
-import sys
 import threading
-import time
 from contextlib import suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import PurePosixPath
-from socketserver import TCPServer
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+from weakref import WeakSet
 
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
+from tornado.web import Application, HTTPError, RequestHandler
+
+from msi_lazy.compat.zarr_stores import zarr_loop
 from msi_lazy.show.viewer.contents import Contents
-from msi_lazy.show.viewer.ranges import UnsatisfiableRangeError, parse_range
+from msi_lazy.show.viewer.ranges import parse_range
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from types import TracebackType
+
+    from tornado.iostream import IOStream
 
 __all__ = ["ViewerServer"]
 
@@ -33,7 +38,10 @@ _TYPES = {
     ".json": "application/json",
     ".wasm": "application/wasm",
 }
-_CORS = {
+_HEADERS = {
+    "Server": "msi_lazy",
+    "Content-Type": "text/plain; charset=utf-8",
+    "X-Content-Type-Options": "nosniff",
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
     "Access-Control-Allow-Headers": "*",
@@ -43,8 +51,12 @@ _CORS = {
 }
 _HEARTBEAT = 15
 """Seconds between two signs of life on a stream of events."""
+_IDLE = 60
+"""Seconds that a connection may wait for a request, or for its answer to be taken."""
 _LAST_READS = 5
 """Seconds that a closing server waits for what it is reading, at most."""
+_MOST_CONNECTIONS = 256
+"""Open connections, at most; another one is closed at once."""
 
 
 class ViewerServer:
@@ -52,7 +64,7 @@ class ViewerServer:
 
     It listens on the loopback interface: no other machine reaches it.  A random token in every path keeps out the web
     pages of other people in the same browser, which could otherwise try the ports of this machine.  It gives single
-    files and parts of them, no lists, and takes nothing.
+    files and parts of them, no lists, and takes nothing.  Its event loop runs in a thread of its own.
 
     Parameters
     ----------
@@ -83,16 +95,36 @@ class ViewerServer:
     def __init__(self, store: Contents, client: Contents | None = None, port: int = 0) -> None:
         self._token = secrets.token_urlsafe(16)
         try:
-            self._server = _Server(port, {f"/store/{self._token}": store}, self._token)
+            self._socket = socket.create_server(("127.0.0.1", port), backlog=64)
         except OSError as error:
             reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
             fault = f"port {port} of this machine {reason}; give another, or port=0 for one that is free"
             raise type(error)(error.errno, fault) from error
-        if client is not None:
-            self._server.rooms[f"/v/{self._token}"] = client
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._socket.setblocking(False)
+        self.port = int(self._socket.getsockname()[1])
+        self._rooms = {"store": store} | ({} if client is None else {"v": client})
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="msi_lazy-viewer", daemon=True)
         self._thread.start()
+        self._server, self._tornado_loop = self._run(self._listen())
+
+    async def _listen(self) -> tuple[_Server, IOLoop]:
+        rules: list[Any] = [(f"/([a-z]+)/{self._token}/(.*)", _Files), (f"/events/{self._token}", _Events)]
+        application = Application(
+            rules,
+            default_handler_class=_Nothing,
+            log_function=lambda handler: None,  # nothing is printed: a screen of chunks is hundreds of lines
+            hosts=(f"127.0.0.1:{self.port}", f"localhost:{self.port}"),
+            rooms=self._rooms,
+            zarr_loop=zarr_loop(),
+        )
+        server = _Server(application, idle_connection_timeout=_IDLE, max_body_size=0)
+        application.settings["server"] = server
+        server.add_socket(self._socket)
+        return server, IOLoop.current()
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def store_url(self, path: str = "") -> str:
         """URL of a group in the store, with a slash at its end."""
@@ -104,18 +136,17 @@ class ViewerServer:
 
         In the URL itself the state could be too long for a browser: it holds a colour for each label.
         """
-        self._server.rooms[f"/state/{self._token}"] = Contents.of({"state.json": json.dumps(state).encode()})
+        self._rooms["state"] = Contents.of({"state.json": json.dumps(state).encode()})
         place = f"http://127.0.0.1:{self.port}"
         return f"{place}/v/{self._token}/#!{place}/state/{self._token}/state.json"
 
     def close(self) -> None:
-        """Stop listening, end open connections, and wait for the threads; nothing the second time."""
+        """Stop listening, end open connections, and wait for what is being read; nothing the second time."""
         if self._thread.is_alive():
-            self._server.closing.set()
-            self._server.shutdown()
+            self._run(self._server.end())
+            self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
-            self._server.end_connections()
-            self._server.server_close()
+            self._tornado_loop.close()  # and the event loop with it
 
     def __enter__(self) -> ViewerServer:
         return self
@@ -124,143 +155,128 @@ class ViewerServer:
         self.close()
 
 
-class _Server(ThreadingHTTPServer):
-    """One thread per connection; they end with the server, and never keep Python from ending."""
+class _Server(HTTPServer):
+    """Tornado's server, with a limit to its connections, and an end."""
 
-    daemon_threads = True
-    request_queue_size = 64
+    def initialize(self, *args: Any, **settings: Any) -> None:
+        super().initialize(*args, **settings)
+        self.closing = asyncio.Event()
+        self.listeners: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self._streams: WeakSet[IOStream] = WeakSet()
 
-    def __init__(self, port: int, rooms: dict[str, Contents], token: str) -> None:
-        self.rooms = rooms
-        self.token = token
-        self.closing = threading.Event()
-        self._open: set[socket.socket] = set()
-        self._serving: set[threading.Thread] = set()
-        super().__init__(("127.0.0.1", port), _Handler)
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        if sum(not one.closed() for one in self._streams) >= _MOST_CONNECTIONS:
+            stream.close()
+            return
+        self._streams.add(stream)
+        super().handle_stream(stream, address)
 
-    def server_bind(self) -> None:
-        TCPServer.server_bind(self)  # http.server's own asks a name server for this machine's name, which can take long
-        self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._open.add(request)  # before its thread begins, which may be after all are ended
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        self._serving.add(threading.current_thread())
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._serving.discard(threading.current_thread())
-
-    def shutdown_request(self, request: Any) -> None:
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def end_connections(self) -> None:
-        """End all connections, those too that wait for a request; wait for their threads, 5 seconds at most.
-
-        One that reads a slow store ends when it has read, and nobody hears of it.
-        """
-        for connection in list(self._open):
-            with suppress(OSError):  # it has just ended
-                connection.shutdown(socket.SHUT_RDWR)
-        end = time.monotonic() + _LAST_READS
-        for thread in list(self._serving):
-            thread.join(timeout=max(end - time.monotonic(), 0))
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):  # a browser that went on to something else
-            super().handle_error(request, client_address)
+    async def end(self) -> None:
+        """End all connections, those too that wait for a request; wait for what is being read, 5 seconds at most."""
+        self.stop()
+        self.closing.set()
+        await _finish(set(self.listeners), 1)
+        for stream in list(self._streams):
+            stream.close()
+        await _finish({task for task in asyncio.all_tasks() if task is not asyncio.current_task()}, _LAST_READS)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One connection."""
+async def _finish(tasks: set[asyncio.Task[Any]], seconds: float) -> None:
+    """Wait for tasks, and cancel those that take longer."""
+    if tasks:
+        _, slow = await asyncio.wait(tasks, timeout=seconds)
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # else a body waits 40 ms for the header to be acknowledged
-    server_version = "msi_lazy"
-    sys_version = ""
-    timeout = 60  # seconds that an idle connection keeps its thread
-    server: _Server
 
-    def do_GET(self) -> None:
-        if urlsplit(self.path).path == f"/events/{self.server.token}":
-            self._keep_alive()
-        else:
-            self._answer(with_body=True)
+class _Handler(RequestHandler):
+    """What all requests have in common."""
 
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
+    def set_default_headers(self) -> None:
+        for name, value in _HEADERS.items():
+            self.set_header(name, value)
 
-    def do_OPTIONS(self) -> None:
+    def prepare(self) -> None:
+        if self.request.host not in self.settings["hosts"]:  # a page that gave this machine a name (DNS rebinding)
+            raise HTTPError(HTTPStatus.MISDIRECTED_REQUEST)
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        return value.decode(errors="replace")  # what is no text is no key of a store either
+
+    async def options(self, *path: str) -> None:
         """Answer a browser that asks whether it may send a ``Range`` header."""
-        self._send(HTTPStatus.NO_CONTENT, {})
+        self.set_status(HTTPStatus.NO_CONTENT)
 
-    def do_POST(self) -> None:
-        """Refuse whatever is not for reading."""
-        self._send(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": _CORS["Access-Control-Allow-Methods"]})
+    def write_error(self, status_code: int, **settings: Any) -> None:
+        """Answer with nothing, or with what a store said."""
+        if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", _HEADERS["Access-Control-Allow-Methods"])
+        error = settings["exc_info"][1]
+        self.finish("" if isinstance(error, HTTPError) else f"{type(error).__name__}: {error}")
 
-    do_PUT = do_PATCH = do_DELETE = do_POST
+    def log_exception(self, *error: Any) -> None:
+        """Print nothing: who asked is told."""
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is printed: a screen of chunks is hundreds of lines."""
 
-    def _answer(self, with_body: bool) -> None:
+class _Nothing(_Handler):
+    """A request for what is not there, or without the token."""
+
+    def prepare(self) -> None:
+        raise HTTPError(HTTPStatus.NOT_FOUND)
+
+
+class _Files(_Handler):
+    """A request for a file, for a part of it, or for its size."""
+
+    async def get(self, room: str, key: str) -> None:
+        key = key or ("index.html" if room == "v" else "")
+        asked, with_body = self.request.headers.get("Range"), self.request.method == "GET"
+        size = await self._fetch(room, Contents.size, key) if asked or not with_body else 0  # as costly as to read
+        part = parse_range(asked, size) if with_body else None  # RFC 9110: of GET alone
+        if part is not None and part[0] >= part[1]:
+            self.set_status(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+            self.set_header("Content-Range", f"bytes */{size}")
+            return
+        body = await self._fetch(room, Contents.read, key, part) if with_body else b""
+        if part is not None:
+            self.set_status(HTTPStatus.PARTIAL_CONTENT)
+            self.set_header("Content-Range", f"bytes {part[0]}-{part[0] + len(body) - 1}/{size}")  # it may have shrunk
+        self.set_header("Content-Type", _TYPES.get(PurePosixPath(key).suffix, "application/octet-stream"))
+        self.set_header("Content-Length", str(len(body) if with_body else size))
+        self.set_header("Accept-Ranges", "bytes")
+        self.set_header("Cache-Control", "no-cache")
+        self.write(body)
         try:
-            status, headers, body = self._look_up(with_body)
-        except UnsatisfiableRangeError as error:
-            status, headers = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {"Content-Range": f"bytes */{error.size}"}
-            body = b""
-        except Exception as error:  # of the store: a network, a disk; the next request may do better
-            self.close_connection = True
-            status, headers, body = HTTPStatus.INTERNAL_SERVER_ERROR, {}, f"{type(error).__name__}: {error}".encode()
-        self._send(status, headers, body, with_body)
+            await asyncio.wait_for(self.flush(), _IDLE)
+        except TimeoutError:
+            self.detach().close()
 
-    def _look_up(self, with_body: bool) -> tuple[HTTPStatus, dict[str, str], bytes]:
-        """Status, headers and body of the file at the request's path, or of the part that is asked for."""
-        nothing: tuple[HTTPStatus, dict[str, str], bytes] = (HTTPStatus.NOT_FOUND, {}, b"")
-        path = unquote(urlsplit(self.path).path)  # once: what is encoded twice is no way up
-        room, key = next(((r, path[len(r) + 1 :]) for r in self.server.rooms if path.startswith(f"{r}/")), ("", ""))
-        if not room:
-            return nothing
-        if room.startswith("/v/") and not key:
-            key = "index.html"
-        contents, asked = self.server.rooms[room], self.headers.get("Range")
-        size = contents.size(key) if asked or not with_body else None  # a request of its own, in a remote store
-        part = parse_range(asked, size) if with_body and size is not None else None  # RFC 9110: of GET alone
-        body = contents.read(key, part) if with_body else b""
-        if body is None or (not with_body and size is None):
-            return nothing
-        headers = {"Content-Type": _TYPES.get(PurePosixPath(key).suffix, "application/octet-stream")}
-        headers |= {"Accept-Ranges": "bytes", "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-        if part is None:
-            return HTTPStatus.OK, headers | {"Content-Length": str(len(body) if with_body else size)}, body
-        headers["Content-Range"] = f"bytes {part[0]}-{part[0] + len(body) - 1}/{size}"  # it may have shrunk since
-        return HTTPStatus.PARTIAL_CONTENT, headers, body
+    head = get
 
-    def _send(self, status: HTTPStatus, headers: dict[str, str], body: bytes = b"", with_body: bool = True) -> None:
-        lengths = self.headers.get_all("Content-Length", [])
-        if any(length != "0" for length in lengths) or "Transfer-Encoding" in self.headers:
-            self.close_connection = True  # a body is not read, and must not be taken for the next request
-        self.send_response(status)
-        for name, value in (_CORS | headers).items():
-            self.send_header(name, value)
-        if "Content-Length" not in headers and status is not HTTPStatus.NO_CONTENT:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
+    async def _fetch(self, room: str, how: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+        """What the contents called ``room`` say, on zarr's event loop."""
+        if room in self.settings["rooms"]:
+            coroutine = how(self.settings["rooms"][room], *args)
+            found = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.settings["zarr_loop"]))
+            if found is not None:
+                return found
+        raise HTTPError(HTTPStatus.NOT_FOUND)
 
-    def _keep_alive(self) -> None:
-        """Keep open the stream on which Neuroglancer waits for news from Python: there are none.
 
-        Without it the page would say, over and over, that it lost its server.
-        """
-        self.close_connection = True
-        self.send_response(HTTPStatus.OK)
-        for name, value in (_CORS | {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        while not self.server.closing.wait(_HEARTBEAT):
-            self.wfile.write(b": alive\n\n")
+class _Events(_Handler):
+    """The stream on which Neuroglancer waits for news from Python: there are none.
+
+    Without it the page would say, over and over, that it lost its server.
+    """
+
+    async def get(self) -> None:
+        server: _Server = self.settings["server"]
+        server.listeners.add(cast("asyncio.Task[Any]", asyncio.current_task()))
+        self.set_header("Content-Type", "text/event-stream")
+        self.set_header("Cache-Control", "no-cache")
+        while not server.closing.is_set():
+            await self.flush()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(server.closing.wait(), _HEARTBEAT)
+            self.write(": alive\n\n")
