@@ -38,7 +38,7 @@ def without_ledger() -> AbstractContextManager[ExitStack]:
 
 def seconds(image, target: Path, method: str, kept: bool) -> float:
     """Wall time of one write."""
-    tree = msi.to_multiscale(image, [2, 2, 2, 2], method)
+    tree = msi.to_multiscale(image, [2, 2, 2, 2], method=method)
     with nullcontext() if kept else without_ledger():
         start = time.perf_counter()
         tree.pyramid.to_zarr(target)

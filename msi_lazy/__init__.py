@@ -1,5 +1,7 @@
 """Lazy, Dask-native multiscale image pyramids, written as OME-Zarr in one computation."""
 
+from typing import Any
+
 from msi_lazy.accessor import PyramidAccessor, register_accessors
 from msi_lazy.api.add_levels import add_levels
 from msi_lazy.api.build import open_multiscale, to_multiscale
@@ -37,6 +39,7 @@ __all__ = [
     "ValidationReport",
     "VerifyReport",
     "Viewer",
+    "__version__",
     "add_levels",
     "explain",
     "from_pyimagej",
@@ -56,3 +59,16 @@ __all__ = [
 ]
 
 register_accessors()
+
+
+def __getattr__(name: str) -> Any:
+    """Look up ``__version__``, that of the installed package, when it is asked for: it takes a file to be read."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("msi-lazy")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -9,6 +9,7 @@ import msi_lazy
 
 PACKAGE = Path(msi_lazy.__file__).parent
 FLOORS = [  # from the roof down: a room imports from the rooms below it, and from no other
+    "__main__",
     "cli",
     "accessor",
     "inputs",

@@ -15,8 +15,8 @@ from tests.support.bad_arguments import LABELS, TREE, is_ours
 from tests.support.bad_methods import PYRAMID
 
 TABLE = {**bad_arguments.TABLE, **bad_methods.TABLE}
-RESULTS = {"PyramidPlan", "ValidationReport", "VerifyReport", "Viewer", "PyramidAccessor", "Methods"}
-"""Classes that users are given, and do not make."""
+RESULTS = {"PyramidPlan", "ValidationReport", "VerifyReport", "Viewer", "PyramidAccessor", "Methods", "__version__"}
+"""What users are given, and do not call."""
 FUNCTIONS = {name: getattr(msi, name) for name in msi.__all__ if name not in RESULTS}
 FUNCTIONS = {name: f for name, f in FUNCTIONS.items() if not (isclass(f) and issubclass(f, Exception))}
 FUNCTIONS["Method.from_function"] = msi.Method.from_function
@@ -24,23 +24,22 @@ FUNCTIONS |= {
     f"pyramid.{name}": getattr(PYRAMID, name) for name in dir(msi.PyramidAccessor) if not name.startswith("_")
 }
 ITK = ("image", "scale_factors", "axis_names", "axis_units", "name", "method", "chunks", "options")
-ELSEWHERE = {
-    **{("pyramid.write_labels", name): "handed on to write_labels" for name in ("store", "name", "labels", "options")},
-    **{("itk_image_to_multiscale", name): "of ITK, or handed on: test_interop, which loads ITK" for name in ITK},
-}
+ELSEWHERE = {("itk_image_to_multiscale", name): "of ITK, or handed on: test_interop, which loads ITK" for name in ITK}
 """Arguments that are not in the table, and why."""
 
 
 def sound_arguments(name, directory):
     """Arguments that are right, but that there is no such thing yet at ``store``."""
     stored = {"store": directory / "image.zarr"}
+    labels = {**stored, "name": "cells", "labels": LABELS}
     return {
         "to_spatial_image": {"array": np.zeros((2, 2, 4, 4)), "dims": "tcyx"},
         "to_multiscale": {"image": bad_arguments.IMAGE, "scale_factors": [2]},
         "to_zarr": {"tree": TREE, "store": directory / "out.zarr"},
         "pyramid.to_zarr": {"store": directory / "out.zarr"},
         "explain": {"tree": TREE},
-        "write_labels": {**stored, "name": "cells", "labels": LABELS},
+        "write_labels": labels,
+        "pyramid.write_labels": labels,
         "add_levels": {**stored, "scale_factors": [2]},
         "open_multiscale": stored,
         "validate": stored,
@@ -104,7 +103,7 @@ def test_what_the_table_takes_as_right_is_right(name, directory, tmp_path, monke
     arguments = sound_arguments(name, directory)
     if name in ("to_zarr", "pyramid.to_zarr"):
         arguments["store"] = tmp_path / "out.zarr"
-    if name in ("write_labels", "add_levels", "update"):
+    if name in ("write_labels", "pyramid.write_labels", "add_levels", "update"):
         TREE.pyramid.to_zarr(tmp_path / "image.zarr")
         arguments["store"] = tmp_path / "image.zarr"
     if arguments and name != "itk_image_to_multiscale":

@@ -33,7 +33,7 @@ RESUME = "to_zarr(..., resume=True)"
 
 def make_tree(array, method="mean", block=32):
     image = msi.to_spatial_image(array, dims="zyx")
-    return msi.to_multiscale(image, [2, 2, 2], method, chunks=16, block_bytes=2 * block**3)
+    return msi.to_multiscale(image, [2, 2, 2], method=method, chunks=16, block_bytes=2 * block**3)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_a_write_that_failed_anywhere_goes_on(data, case):
 
     def build():
         image, source = image_of(array, dims)
-        tree = msi.to_multiscale(image, steps, method, **options)
+        tree = msi.to_multiscale(image, steps, method=method, **options)
         if edited:
             tree = tree.map_over_datasets(lambda level: level + 1 if level.data_vars else level)
         return tree, source
@@ -134,7 +134,7 @@ def test_a_share_is_not_made_of_samples_that_are_not_there(kind, keys):
         if kind == "fused":
             data = data.map_blocks(lambda block: block, name="same", dtype="u2")
         image = xr.DataArray(data, dims=("y", "x"))
-        return msi.to_multiscale(image, [2, 2, 2], "gaussian", chunks=8, block_bytes=2 * 32**2)
+        return msi.to_multiscale(image, [2, 2, 2], method="gaussian", chunks=8, block_bytes=2 * 32**2)
 
     reference = MemoryStore()
     tree().pyramid.to_zarr(reference, source_id="same")
@@ -222,7 +222,7 @@ def test_another_write_is_refused_and_the_difference_named(change, named):
         keys = ("chunks", "boundary", "nodata", "block_bytes")
         asked = {"chunks": 8, "block_bytes": 2 * 32**2} | {key: options[key] for key in keys if key in options}
         how = {key: options[key] for key in ("version", "shards", "source_id", "colors") if key in options}
-        return msi.to_multiscale(image, options["factors"], options["method"], **asked), how
+        return msi.to_multiscale(image, options["factors"], method=options["method"], **asked), how
 
     tree, _ = build(defaults)
     store = failed_write(tree, 250)
@@ -263,7 +263,9 @@ def test_a_graph_that_cannot_be_told_needs_a_name():
 
 def test_the_code_of_a_function_is_part_of_the_method():
     def tree(function):
-        return msi.to_multiscale(msi.to_spatial_image(PICTURE), [2, 2], function, chunks=8, block_bytes=2 * 32**2)
+        return msi.to_multiscale(
+            msi.to_spatial_image(PICTURE), [2, 2], method=function, chunks=8, block_bytes=2 * 32**2
+        )
 
     def first(array, factors):
         return array[:: factors[0], :: factors[1]]

@@ -19,7 +19,7 @@ BLOCKS = {"chunks": 8, "block_bytes": 2 * 32**2}
 
 
 def tree_of(source, method="mean", **options):
-    return msi.to_multiscale(msi.to_spatial_image(source, dims="yx"), [2, 2, 2], method, **{**BLOCKS, **options})
+    return msi.to_multiscale(msi.to_spatial_image(source, dims="yx"), [2, 2, 2], method=method, **{**BLOCKS, **options})
 
 
 def test_labels_in_another_order_are_the_same_write():

@@ -117,7 +117,7 @@ def _key(array, unit):
 
 def test_a_small_edit_of_a_volume_touches_a_chunk_or_two_of_each_level(counting_store):
     image = msi.to_spatial_image(samples((64, 128, 128)))
-    msi.to_multiscale(image, [2, 2, 2], "gaussian", chunks=16).pyramid.to_zarr(counting_store)
+    msi.to_multiscale(image, [2, 2, 2], method="gaussian", chunks=16).pyramid.to_zarr(counting_store)
     zarr.open_array(counting_store, path="scale0/image")[20:24, 62:66, 34] = 5
     counting_store.reads.clear(), counting_store.writes.clear()
     delayed = msi.update(counting_store, {"z": slice(20, 24), "y": slice(62, 66), "x": 34}, compute=False)
@@ -203,7 +203,7 @@ def test_foreign_byte_order_functions_and_nodata(tmp_path):
 def test_labels_are_updated_by_themselves(tmp_path):
     write(tmp_path / "a.zarr")
     labels = msi.to_spatial_image((samples() % 5).astype("u4"))
-    msi.write_labels(tmp_path / "a.zarr", "cells", msi.to_multiscale(labels, [2, 2], "mode", 16))
+    msi.write_labels(tmp_path / "a.zarr", "cells", msi.to_multiscale(labels, [2, 2], method="mode", chunks=16))
     zarr.open_array(tmp_path / "a.zarr/labels/cells/scale0/image")[:20, :20] = 3
     msi.update(tmp_path / "a.zarr", (slice(20), slice(20)))
     assert not msi.verify(tmp_path / "a.zarr").ok

@@ -44,7 +44,9 @@ def test_a_sound_image_gives_no_finding(version, decode):
 )
 def test_what_this_library_writes_gives_no_finding(tmp_path, version, boundary, method):
     image = msi.to_spatial_image(np.ones((37, 1, 50), "u1"), dims="zyx", axis_units=UNITS, scale={"y": 7})
-    tree = msi.to_multiscale(image, [{"z": 3, "x": 2}, {"z": 2, "x": 3}, {"x": 2}], method, 8, boundary)
+    tree = msi.to_multiscale(
+        image, [{"z": 3, "x": 2}, {"z": 2, "x": 3}, {"x": 2}], method=method, chunks=8, boundary=boundary
+    )
     tree.pyramid.to_zarr(tmp_path / "a.zarr", version=version)
     assert validate(tmp_path / "a.zarr", decode="all").findings == ()
 

@@ -40,7 +40,7 @@ def test_any_dtype(dtype, tmp_path):
 
 def test_up_to_five_dimensions_and_shards(tmp_path, small_blocks):
     image = msi.to_spatial_image(samples((2, 3, 9, 30, 20)), dims=("t", "c", "z", "y", "x"))
-    tree = msi.to_multiscale(image, [{"y": 2, "x": 2}, 2], "gaussian", chunks=4)
+    tree = msi.to_multiscale(image, [{"y": 2, "x": 2}, 2], method="gaussian", chunks=4)
     tree.pyramid.to_zarr(tmp_path / "a.zarr", shards={"y": 8, "x": 8})
     assert msi.verify(tmp_path / "a.zarr").ok
     flip(tmp_path / "a.zarr/scale1/image/c/1/2/1/0/1")
@@ -288,7 +288,9 @@ def test_only_faulty_blocks_are_written(tmp_path, small_blocks):
 def test_labels_are_verified_by_their_own_method(tmp_path):
     write(tmp_path / "a.zarr")
     labels = msi.to_spatial_image((samples() % 5).astype("u4"))
-    msi.write_labels(tmp_path / "a.zarr", "cells", msi.to_multiscale(labels, [2, 2], "mode", 16), compressors=None)
+    msi.write_labels(
+        tmp_path / "a.zarr", "cells", msi.to_multiscale(labels, [2, 2], method="mode", chunks=16), compressors=None
+    )
     assert len(msi.verify(tmp_path / "a.zarr").levels) == 4
     flip(tmp_path / "a.zarr/labels/cells/scale1/image/c/0/0")
     assert found(msi.verify(tmp_path / "a.zarr")) == [("labels/cells/scale1/image", (0, 0), "differs")]

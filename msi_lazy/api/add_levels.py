@@ -33,6 +33,7 @@ __all__ = ["add_levels"]
 def add_levels(
     store: Any,
     scale_factors: Sequence[int | Mapping[str, int]] | str = "auto",
+    *,
     method: Any = None,
     mode: Mode = "w-",
     chunks: int | Sequence[int] | Mapping[str, int] | None = None,
@@ -91,7 +92,9 @@ def add_levels(
     base = images[-1]
     chunks = base.encoding["chunks"] if chunks is None else chunks
     row = _method_of(stored, attributes, method, base.dtype)
-    tree = to_multiscale(base, scale_factors, row, chunks, boundary, nodata, block_bytes)
+    tree = to_multiscale(
+        base, scale_factors, method=row, chunks=chunks, boundary=boundary, nodata=nodata, block_bytes=block_bytes
+    )
     plan = read_plan(tree)
     listed = [level.path for level in stored.levels]
     paths = next_paths(listed, len(plan.levels) - 1)

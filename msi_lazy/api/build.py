@@ -31,6 +31,7 @@ __all__ = ["open_multiscale", "to_multiscale"]
 def to_multiscale(
     image: xr.DataArray,
     scale_factors: Sequence[int | Mapping[str, int]] | str,
+    *,
     method: str | Methods | Method | Callable[[np.ndarray[Any, Any], tuple[int, ...]], np.ndarray[Any, Any]] = "mean",
     chunks: int | Sequence[int] | Mapping[str, int] | None = None,
     boundary: str = "trim",
@@ -150,7 +151,7 @@ def _parse_nodata(nodata: Any, dtype: np.dtype[Any]) -> Any:
     return scalar
 
 
-def open_multiscale(store: Any, storage_options: Mapping[str, Any] | None = None, group: str = "") -> xr.DataTree:
+def open_multiscale(store: Any, *, storage_options: Mapping[str, Any] | None = None, group: str = "") -> xr.DataTree:
     """Open any OME-Zarr image, version 0.4 or 0.5, as a lazy pyramid.
 
     Parameters

@@ -26,6 +26,7 @@ __all__ = ["update", "verify"]
 
 def verify(
     store: Any,
+    *,
     sample: float = 1.0,
     method: Any = None,
     repair: bool = False,
@@ -100,6 +101,7 @@ def verify(
 def update(
     store: Any,
     region: Mapping[str, slice | int] | Sequence[slice | int],
+    *,
     method: Any = None,
     compute: bool = True,
     progress: bool = False,

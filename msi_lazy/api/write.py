@@ -40,6 +40,7 @@ __all__ = ["to_zarr", "write_labels"]
 def to_zarr(
     tree: xr.DataTree,
     store: Any,
+    *,
     mode: Mode = "w-",
     version: Version = DEFAULT_VERSION,
     shards: int | Sequence[int] | Mapping[str, int] | str | None = None,
@@ -100,6 +101,12 @@ def to_zarr(
     labels
         Label images to write below the image, in the same computation: pyramids of integers by name, with the shape
         and the levels of the image, and the default codecs of labels; see :func:`write_labels` for colours.
+    resume
+        Complete an image that an interrupted write of the same pyramid left unfinished, or begin one.
+    source_id
+        String that names the source, where its samples cannot be identified otherwise, for ``resume``.
+    retries
+        How often a failing task is tried again.
 
     Returns
     -------
@@ -153,6 +160,7 @@ def write_labels(
     store: Any,
     name: str,
     labels: xr.DataTree,
+    *,
     mode: Mode = "w-",
     colors: Mapping[int, Any] | None = None,
     properties: Mapping[int, Mapping[str, Any]] | Sequence[Mapping[str, Any]] | None = None,

@@ -151,7 +151,7 @@ def _write(tree: xr.DataTree, input: str, output: str, overwrite: bool, settings
     try:
         mode: Literal["w-", "w"] = "w" if overwrite else "w-"
         progress = sys.stdout.isatty()
-        msi.to_zarr(tree, target, mode, progress=progress, **settings)
+        msi.to_zarr(tree, target, mode=mode, progress=progress, **settings)
     except StoreExistsError as error:
         advice = "--resume to go on with it, or --overwrite" if "unfinished image;" in str(error) else "--overwrite"
         state = "exists already, and is not unfinished" if settings["resume"] else "exists already"

@@ -28,7 +28,16 @@ def verify(store: str, sample: float, seed: int, method: str | None, repair: boo
 
     progress = sys.stdout.isatty()
     with one_line_errors():
-        report = msi.verify(store, sample, method, repair, labels, seed, progress, group=group)
+        report = msi.verify(
+            store,
+            sample=sample,
+            method=method,
+            repair=repair,
+            labels=labels,
+            seed=seed,
+            progress=progress,
+            group=group,
+        )
     click.echo(str(report))
     if not report.ok:
         raise click.exceptions.Exit(1)

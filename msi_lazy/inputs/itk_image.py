@@ -94,6 +94,7 @@ class _Grid:
 def itk_image_to_multiscale(
     image: Any,
     scale_factors: Sequence[int | Mapping[str, int]] | str,
+    *,
     anatomical_axes: bool = False,
     axis_names: Mapping[str, str] | None = None,
     axis_units: Mapping[str, str] | None = None,

@@ -31,6 +31,7 @@ _COORDINATES = {"t": ("iufmM", "numbers or dates"), "c": ("biufSU", "names or nu
 def to_spatial_image(
     array: Any,
     dims: Sequence[str] | None = None,
+    *,
     scale: Mapping[str, float] | None = None,
     translation: Mapping[str, float] | None = None,
     name: str = "image",

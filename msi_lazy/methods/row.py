@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msi_lazy.methods.reducer import WindowFunction, check_function, name_of_function
@@ -61,6 +61,7 @@ class Method:
     """Computes the windows of one block; must pickle to run on a cluster."""
     description: str = ""
     """One phrase for the metadata and the plan."""
+    _: KW_ONLY
     kinds: str = "biuf"
     """Dtype kinds (NumPy's letters) it is defined for; what it returns has the dtype it is given."""
     keeps_values: bool = False

@@ -30,14 +30,14 @@ _ROWS = (
         "mean",
         LibraryKernel("mean", "window_mean"),
         "mean of each window, integers half to even",
-        "iuf",
+        kinds="iuf",
         float16_through="float64",
     ),
     Method(
         "bin_shrink",
         LibraryKernel("mean", "window_mean_half_up"),
         "mean of each window, integers half up",
-        "iuf",
+        kinds="iuf",
         float16_through="float64",
     ),
     Method("median", LibraryKernel("median", "window_median"), "lower median of each window", keeps_values=True),
@@ -74,7 +74,7 @@ _ROWS = (
         "gaussian",
         LibraryKernel("gaussian", "window_gaussian"),
         "Gaussian-weighted mean around each window's centre, integers half to even",
-        "iuf",
+        kinds="iuf",
         radius=gaussian_radius,
         float16_through="float64",
     ),
@@ -90,14 +90,14 @@ _ROWS = (
         "xarray_coarsen",
         LibraryKernel("mean", "window_mean_truncated"),
         "mean of each window, integers truncated",
-        "iuf",
+        kinds="iuf",
         float16_through="float64",
     ),
     Method(
         "dask_image_gaussian",
         LibraryKernel("gaussian", "window_centred_gaussian"),
         "SciPy's Gaussian filter at each window's centre, integers half to even",
-        "iuf",
+        kinds="iuf",
         radius=centred_gaussian_radius,
         edge="reflect",
         float16_through="float64",
@@ -106,7 +106,7 @@ _ROWS = (
         "itk_gaussian",
         LibraryKernel("gaussian", "window_bessel_gaussian"),
         "ITK's discrete Gaussian filter at each window's centre, integers half to even",
-        "iuf",
+        kinds="iuf",
         radius=bessel_radius,
         float16_through="float64",
     ),
@@ -116,7 +116,7 @@ _LIBRARY = {row.name: row for row in _ROWS}
 _TABLE: dict[str, Method] = dict(_LIBRARY)
 
 
-def register_method(method: Method, replace: bool = False) -> Method:
+def register_method(method: Method, *, replace: bool = False) -> Method:
     """Add a method to the table, so that its name can be used like those of the library's.
 
     Parameters

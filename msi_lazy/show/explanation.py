@@ -34,7 +34,7 @@ class ExplainedPlan(PyramidPlan):
         return plan_html(self)
 
 
-def explain(tree: xr.DataTree, measure: bool = False) -> ExplainedPlan:
+def explain(tree: xr.DataTree, *, measure: bool = False) -> ExplainedPlan:
     """Plan of a pyramid: levels, blocks, tasks, bytes, memory.  No pixel is read, unless you ask for a measurement.
 
     Parameters

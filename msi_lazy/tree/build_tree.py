@@ -42,7 +42,10 @@ def stack_levels(images: Sequence[xr.DataArray], attributes: Mapping[str, Any]) 
 
 
 def refresh(tree: xr.DataTree) -> xr.DataTree:
-    """Tree whose root attributes say what its levels are now; what else they said is kept."""
+    """Tree whose root attributes say what its levels are now: for xarray's own writer, after edits.
+
+    What else they said is kept.
+    """
     plan = read_plan(tree, check_nesting=False)
     stamped = root_attributes(plan, channel_block(tree.attrs, level_images(tree)[0], plan))
     if stamped:

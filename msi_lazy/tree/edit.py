@@ -1,38 +1,55 @@
-"""Dimensions in another order, other labels along them, other coordinates: at every level of a pyramid.
-
-They are documented where users meet them, in :class:`msi_lazy.PyramidAccessor`.
-"""
+"""Dimensions in another order, and other coordinates, at every level of a pyramid."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import xarray as xr
-
-from msi_lazy.arguments.checks import check_switches
-from msi_lazy.axes import storable_coordinate
-from msi_lazy.source.sources import is_in_memory
-from msi_lazy.tree.map_levels import check_dims, level_along, map_levels, skip_non_dimension_nodes
-from msi_lazy.tree.restamp import name_channels, order_channels, restamp
+from msi_lazy.tree.coordinates import as_coordinate, by_name
+from msi_lazy.tree.map_levels import check_dims, map_levels, skip_non_dimension_nodes
+from msi_lazy.tree.restamp import name_channels, restamp
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
     from types import EllipsisType
 
-__all__ = ["assign_coords", "reindex_data_arrays", "transpose"]
+    import xarray as xr
+
+__all__ = ["assign_coords", "transpose"]
 
 _PER_DIMENSION = ("chunks", "shards", "chunksizes", "original_shape")
 """Settings of an encoding with one entry per dimension."""
-_METHODS = ("nearest", "pad", "ffill", "backfill", "bfill")
-"""What may stand for a label that is not there."""
-_STORED_VALUES = ("dtype", "_FillValue", "missing_value")
-"""Settings of an encoding that hold for the dtype that was stored."""
 
 
 def transpose(tree: xr.DataTree, *dims: Hashable | EllipsisType) -> xr.DataTree:
-    """Tree with the dimensions of every variable in the order ``dims``; see ``PyramidAccessor.transpose``."""
+    """Tree with the dimensions of every image in another order; no pixel is read.
+
+    Parameters
+    ----------
+    tree
+        A pyramid.
+    *dims
+        Dimensions in the order that is wanted; ``...`` stands for those not named, and none at all reverses them.
+        A variable takes those that it has.
+
+    Returns
+    -------
+    xarray.DataTree
+        A new tree.  The chunks on disk are turned along, and the root says what it is now: OME-Zarr's attributes,
+        or none where the order is not that of OME-Zarr (``pyramid.to_zarr`` writes that order in any case).
+
+    Raises
+    ------
+    TypeError, ValueError
+        A dimension that is not there, is named twice, or is left out without ``...``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from msi_lazy import to_multiscale, to_spatial_image
+    >>> tree = to_multiscale(to_spatial_image(np.zeros((16, 16, 3)), dims="yxc"), [2])
+    >>> tree.pyramid.transpose("c", ...)["scale1"]["image"].dims
+    ('c', 'y', 'x')
+    """
     if any(isinstance(dim, (list, tuple)) for dim in dims):
         raise TypeError(f"transpose takes the dimensions one by one, as in transpose('y', 'x'), not {dims!r}")
     check_dims([dim for dim in dims if dim is not ...], tree)
@@ -54,43 +71,39 @@ def transpose(tree: xr.DataTree, *dims: Hashable | EllipsisType) -> xr.DataTree:
     return restamp(map_levels(tree, reorder))
 
 
-def reindex_data_arrays(
-    tree: xr.DataTree,
-    indexers: Mapping[Any, Any] | None = None,
-    method: Any = None,
-    tolerance: Any = None,
-    copy: bool = False,
-    fill_value: Any = None,
-    **indexers_kwargs: Any,
-) -> xr.DataTree:
-    """Tree with other labels along dimensions; see ``PyramidAccessor.reindex_data_arrays``."""
-    asked = {**_by_name("indexers", indexers), **indexers_kwargs}
-    check_dims(asked, tree)
-    _check_options(method, tolerance, copy, fill_value, tree)
-    wanted = {dim: _check_labels(dim, labels, tree) for dim, labels in asked.items()}
-    options: dict[str, Any] = {"method": method, "tolerance": tolerance}
-    filling = {} if fill_value is None else {"fill_value": fill_value}
-    positions = {dim: _look_for(dim, labels, tree, options) for dim, labels in wanted.items()}
+def assign_coords(tree: xr.DataTree, /, coords: Mapping[Any, Any] | None = None, **coords_kwargs: Any) -> xr.DataTree:
+    """Tree with new coordinates; no pixel is read.
 
-    @skip_non_dimension_nodes
-    def relabel(dataset: xr.Dataset) -> xr.Dataset:
-        here = {dim: labels for dim, labels in wanted.items() if dim in dataset.dims}
-        coordinates = dataset.drop_vars(list(dataset.data_vars)).reindex(here, copy=copy, **options, **filling)
-        images = {}
-        for name, image in dataset.data_vars.items():
-            fill = fill_value.get(name) if isinstance(fill_value, dict) else fill_value
-            images[name] = _take(_as_lazy(image), positions, fill, copy)
-        return coordinates.assign(images)
+    Parameters
+    ----------
+    tree
+        A pyramid.
+    coords, **coords_kwargs
+        Coordinates by name, in any form that ``xarray.Dataset.assign_coords`` takes.  Each goes to every level that
+        has its dimensions and lengths.  A function is called with the dataset of each level, so that spatial
+        coordinates, which differ from level to level, can be changed all at once.
 
-    edited = map_levels(tree, relabel)
-    for dim, order in positions.items():
-        order_channels(edited, dim, order)
-    return restamp(edited)
+    Returns
+    -------
+    xarray.DataTree
+        A new tree, whose root says what it is now.  A coordinate without attributes keeps those (unit, long name)
+        of the one that it replaces.  Channels with new names look as before.
 
+    Raises
+    ------
+    ValueError
+        A coordinate that fits no level; spatial coordinates that are not evenly spaced and ascending.
 
-def assign_coords(tree: xr.DataTree, coords: Mapping[Any, Any] | None = None, **coords_kwargs: Any) -> xr.DataTree:
-    """Tree with new coordinates; see ``PyramidAccessor.assign_coords``."""
-    wanted = {**_by_name("coords", coords), **coords_kwargs}
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from msi_lazy import to_multiscale, to_spatial_image
+    >>> tree = to_multiscale(to_spatial_image(np.zeros((16, 16, 3)), dims="yxc"), [2])
+    >>> tree = tree.pyramid.assign_coords(c=["r", "g", "b"], x=lambda level: level.x * 0.5)
+    >>> tree["scale1"].c.values.tolist(), tree["scale1"].x.values[:3].tolist()
+    (['r', 'g', 'b'], [0.25, 1.25, 2.25])
+    """
+    wanted = {**by_name("coords", coords), **coords_kwargs}
     for name in wanted:
         if not isinstance(name, str) or not name or "/" in name:
             raise ValueError(f"a coordinate needs a name that is a text, without '/', and not {name!r}")
@@ -102,7 +115,7 @@ def assign_coords(tree: xr.DataTree, coords: Mapping[Any, Any] | None = None, **
         for name, value in wanted.items():
             if name in dataset.data_vars:
                 raise ValueError(f"{name!r} is a variable of the pyramid; give the coordinate another name")
-            coordinate = _as_coordinate(name, value(dataset) if callable(value) else value)
+            coordinate = as_coordinate(name, value(dataset) if callable(value) else value)
             if name in dataset.dims and coordinate.dims != (name,):
                 raise ValueError(f"the coordinate of dimension {name!r} must be a sequence along it, not {value!r}")
             if any(dataset.sizes.get(dim) != length for dim, length in coordinate.sizes.items()):
@@ -131,115 +144,3 @@ def _reordered(encoding: Mapping[Any, Any], dims: Sequence[Hashable], new: Seque
         key: tuple(value[i] for i in order) if key in _PER_DIMENSION and isinstance(value, (tuple, list)) else value
         for key, value in encoding.items()
     }
-
-
-def _by_name(argument: str, given: Any) -> Mapping[Any, Any]:
-    """Refuse what is no dict.
-
-    Raises
-    ------
-    TypeError
-        Names the argument.
-    """
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping):
-        raise TypeError(f"{argument} must be a dict by name, such as {{'c': ['r', 'g']}}, not {given!r}")
-    return given
-
-
-def _check_options(method: Any, tolerance: Any, copy: Any, fill_value: Any, tree: xr.DataTree) -> None:
-    """Refuse options of a reindexing before they are handed to pandas, level by level.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Names the option.
-    """
-    if method is not None and method not in _METHODS:
-        raise ValueError(f"method must be None or one of {', '.join(map(repr, _METHODS))}, not {method!r}")
-    if tolerance is not None and method is None:
-        raise ValueError(f"tolerance={tolerance!r} needs a method, such as 'nearest'")
-    check_switches(copy=copy)
-    fills = fill_value if isinstance(fill_value, Mapping) else {None: fill_value}
-    names = {name for node in tree.subtree for name in node.data_vars}
-    for name, value in fills.items():
-        if name is not None and name not in names:
-            raise ValueError(f"fill_value names the variable {name!r}; the pyramid has {sorted(map(str, names))}")
-        if not (name is None and value is None) and not isinstance(value, (bool, int, float, complex, np.generic)):
-            raise TypeError(f"fill_value must be a number, or a dict of numbers by variable, not {value!r}")
-
-
-def _look_for(
-    dim: Hashable, labels: xr.Variable, tree: xr.DataTree, options: Mapping[str, Any]
-) -> np.ndarray[Any, Any]:
-    """Position of each of ``labels`` along ``dim``, -1 of one that is not there.
-
-    Raises
-    ------
-    ValueError
-        The labels cannot be looked for in this way: no text is near to another one.
-    """
-    index = level_along(dim, tree).get_index(dim)
-    try:
-        return np.asarray(index.get_indexer(labels.values, **options))
-    except (TypeError, ValueError) as error:
-        asked = ", ".join(f"{name}={value!r}" for name, value in options.items())
-        raise ValueError(f"the labels along {dim!r} cannot be looked for with {asked}: {error}") from error
-
-
-def _check_labels(dim: Hashable, labels: Any, tree: xr.DataTree) -> xr.Variable:
-    """Labels along ``dim`` as a variable.
-
-    Raises
-    ------
-    ValueError
-        They are no sequence, or the levels have no labels along ``dim``, or the same twice, or not the same ones.
-    """
-    wanted = _as_coordinate(dim, labels)
-    if wanted.dims != (dim,):
-        raise ValueError(f"the labels along {dim!r} must be a sequence, not {labels!r}")
-    levels = [node.to_dataset() for node in tree.subtree if dim in node.to_dataset().dims]
-    if any(dim not in level.coords for level in levels):
-        raise ValueError(f"dimension {dim!r} has no labels to look for; give it some: assign_coords({dim}=[...])")
-    if not levels[0].get_index(dim).is_unique:
-        raise ValueError(f"labels along {dim!r} occur twice, so they cannot be looked for; assign_coords gives others")
-    if not all(level[dim].variable.equals(levels[0][dim].variable) for level in levels):
-        raise ValueError(
-            f"the levels have different coordinates along {dim!r}, and one set of labels fits one level only; reindex "
-            f"the image, and build its pyramid again: to_multiscale(tree['scale0'][name].reindex({dim}=...), ...)"
-        )
-    return wanted
-
-
-def _as_coordinate(name: Hashable, value: Any) -> xr.Variable:
-    """``value`` in any of xarray's forms as a variable that can be stored."""
-    try:
-        coordinate = xr.Coordinates({name: value}, indexes={}).variables[name].copy(deep=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{value!r} cannot be the coordinate {name!r}: {error}") from error
-    return storable_coordinate(coordinate)
-
-
-def _as_lazy(image: xr.DataArray) -> xr.Variable:
-    """The pixels of ``image``, as a Dask array in stored chunks if it was opened lazily: filling gaps would load it."""
-    if image.chunks is None and not is_in_memory(image.variable):
-        return image.variable.chunk(image.encoding.get("preferred_chunks", {}))
-    return image.variable
-
-
-def _take(image: xr.Variable, positions: Mapping[Any, np.ndarray[Any, Any]], fill: Any, copy: bool) -> xr.Variable:
-    """Samples at ``positions``, ``fill`` or else NaN where these are -1.
-
-    ``xarray.Dataset.reindex`` would mask all dimensions at once, with a mask of as many blocks as the image.
-    """
-    taken = image.copy(deep=copy)
-    for dim, order in positions.items():
-        if dim not in image.dims or np.array_equal(order, np.arange(image.sizes[dim])):
-            continue
-        taken = taken.isel({dim: order.clip(min=0)})
-        if order.min() < 0:
-            taken = taken.where(xr.Variable((dim,), order >= 0), *(() if fill is None else (fill,)))
-    same = taken.dtype == image.dtype  # else xarray's writer would cast NaN to the integers that were stored
-    taken.encoding = {key: value for key, value in image.encoding.items() if same or key not in _STORED_VALUES}
-    return taken

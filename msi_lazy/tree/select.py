@@ -57,12 +57,52 @@ def level_for(tree: xr.DataTree, spacing: float | Mapping[str, float]) -> str:
 
 
 def select_window(
-    tree: xr.DataTree, indexers: Mapping[Any, Any] | None, spacing: Any, by_name: Mapping[str, Any]
+    tree: xr.DataTree,
+    /,
+    indexers: Mapping[Any, Any] | None = None,
+    *,
+    spacing: float | Mapping[str, float] | None = None,
+    **indexers_by_name: Any,
 ) -> xr.DataArray:
-    """Window of the level that ``spacing`` asks for; see :meth:`msi_lazy.PyramidAccessor.sel`, which says the rest."""
+    """Window of the level that is fine enough for ``spacing``, by physical positions; no pixel is read.
+
+    Parameters
+    ----------
+    tree
+        A pyramid.
+    indexers, **indexers_by_name
+        What is selected along each dimension, as a dict or by name.  Along dimensions of space a slice takes every
+        sample that reaches into it, half the spacing to either side of its centre, and a position takes the sample
+        that it lies in: whatever the level, the result covers what was asked for (xarray's ``sel`` takes the
+        centres inside, and of a coarse level perhaps none).  Other dimensions, such as ``c``, are selected as
+        xarray does.
+    spacing
+        The coarsest level no coarser than this is taken, see :meth:`level_for`; ``None`` takes the finest.
+
+    Returns
+    -------
+    xarray.DataArray
+        The image of that level, lazily, with its coordinates.
+
+    Raises
+    ------
+    KeyError
+        A channel or a time that is not there.
+    TypeError, ValueError
+        No position, a window outside of the image, an unknown dimension, no such spacing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from msi_lazy import to_multiscale, to_spatial_image
+    >>> tree = to_multiscale(to_spatial_image(np.zeros((64, 64), np.uint8), scale={"y": 0.5, "x": 0.5}), [2, 2])
+    >>> window = tree.pyramid.sel(x=slice(10, 20), y=slice(None, 4), spacing=1)
+    >>> window.shape, window.x.values[[0, -1]]
+    ((5, 11), array([10.25, 20.25]))
+    """
     plan = read_plan(tree)
     number = 0 if spacing is None else fitting_level(plan, _parse_spacing(plan, spacing))
-    chosen = _merge(indexers, by_name)
+    chosen = _merge(indexers, indexers_by_name)
     unknown = [name for name in chosen if name not in plan.dims]
     if unknown:
         raise ValueError(f"the image has no dimension {unknown[0]!r}; it has {plan.dims}")

@@ -18,7 +18,7 @@ __all__ = ["Finding", "ValidationReport", "validate"]
 
 
 def validate(
-    store: Any, storage_options: Mapping[str, Any] | None = None, decode: Decode = "sample"
+    store: Any, *, storage_options: Mapping[str, Any] | None = None, decode: Decode = "sample"
 ) -> ValidationReport:
     """Check an OME-Zarr image, its labels, or a collection of images, and report rule by rule.
 

@@ -298,3 +298,4 @@ TABLE = {
         "function": [(odd, TypeError, f"decorates a function .* was given {odd!r}") for odd in (None, 5, "q")]
     },
 }
+TABLE["pyramid.write_labels"] = TABLE["write_labels"]

@@ -13,7 +13,9 @@ def write(store, array=None, factors=(2, 2), method="mean", chunks=16, boundary=
     """Write a pyramid, uncompressed so that each byte counts, and return the store."""
     options = {"compressors": None, **options}
     image = msi.to_spatial_image(samples() if array is None else array)
-    msi.to_multiscale(image, list(factors), method, chunks, boundary, nodata).pyramid.to_zarr(store, **options)
+    msi.to_multiscale(
+        image, list(factors), method=method, chunks=chunks, boundary=boundary, nodata=nodata
+    ).pyramid.to_zarr(store, **options)
     return store
 
 

@@ -75,7 +75,7 @@ def failed_write(tree, keys, **options):
 def halved(array, method="mean", **options):
     """A pyramid of three halvings in small blocks, and the source that it reads."""
     image, source = image_of(array)
-    return msi.to_multiscale(image, [2, 2, 2], method, chunks=8, **{"block_bytes": 2 * 32**2, **options}), source
+    return msi.to_multiscale(image, [2, 2, 2], method=method, chunks=8, **{"block_bytes": 2 * 32**2, **options}), source
 
 
 def assert_complete(back, tree):

@@ -36,9 +36,11 @@ def write(directory, target, case, **options):
     """Write the pyramid of a case in blocks so small that there are many."""
     case = {key: value for key, value in case.items() if key != "planes"}
     image = msi.to_spatial_image(zarr.open_array(directory / "source.zarr", mode="r"), dims="zyx")
-    tree = msi.to_multiscale(image, [2, 2, 2], case.pop("method"), chunks=8, block_bytes=2 * 32**3)
+    tree = msi.to_multiscale(image, [2, 2, 2], method=case.pop("method"), chunks=8, block_bytes=2 * 32**3)
     if case.pop("labels", False):
-        options["labels"] = {"cells": msi.to_multiscale((image // 500).astype("u4"), [2, 2, 2], "mode", 8)}
+        options["labels"] = {
+            "cells": msi.to_multiscale((image // 500).astype("u4"), [2, 2, 2], method="mode", chunks=8)
+        }
     with dask.config.set(num_workers=2):
         tree.pyramid.to_zarr(target, **case, **options)
 

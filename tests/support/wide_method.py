@@ -23,7 +23,7 @@ def wide_sum(array, factors, out_shape, nodata=None):
     return np.rint(total / 7).astype(array.dtype)
 
 
-WIDE = msi.Method("wide", wide_sum, "test method with a radius of two", "iuf", False, radius=two)
+WIDE = msi.Method("wide", wide_sum, "test method with a radius of two", kinds="iuf", radius=two)
 
 
 def whole_array_levels(array, factors, boundary):

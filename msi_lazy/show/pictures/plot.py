@@ -27,8 +27,53 @@ _PANEL = (3.4, 3.9)
 """Width and height of a panel of a new figure, in inches."""
 
 
-def plot_levels(tree: xr.DataTree, axes: Any = None, levels: Any = None) -> np.ndarray[Any, Any]:
-    """Draw levels of a pyramid; see :meth:`msi_lazy.PyramidAccessor.plot`."""
+def plot_levels(
+    tree: xr.DataTree, axes: Any = None, *, levels: Sequence[str | int] | None = None
+) -> np.ndarray[Any, Any]:
+    """Draw the levels side by side, at the same physical extent, with matplotlib (extra ``plot``).
+
+    The colours are those of :meth:`thumbnail`, the same in all panels; samples are drawn as squares, in place, and
+    ``y`` runs downwards.  A level with more samples than its panel has pixels is drawn from the coarsest level that
+    has enough, and the title says so: of a stored image, however large, little is read.
+
+    Parameters
+    ----------
+    tree
+        A pyramid.
+    axes
+        Axes to draw in, one for each level, as ``plt.subplots`` gives them.  Default: those of a new figure.
+    levels
+        Names or numbers of the levels to draw, such as ``["scale0", "scale3"]``.  Default: all.
+
+    Returns
+    -------
+    numpy.ndarray
+        The axes, 1D, one for each level.
+
+    Raises
+    ------
+    ImportError
+        The extra ``plot`` is not installed.
+    TypeError, ValueError
+        No such levels, not one of the axes for each; else as :meth:`thumbnail`.
+
+    Notes
+    -----
+    The coarse levels of a pyramid that is not stored are made from its source, and all of that is read for them:
+    an image that does not fit memory is to be opened from a store.  What is drawn fits the figure as it is now:
+    zooming in shows no more samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from msi_lazy import to_multiscale, to_spatial_image
+    >>> tree = to_multiscale(to_spatial_image(np.zeros((32, 48), np.uint8), scale={"y": 0.5, "x": 0.5}), [2])
+    >>> axes = tree.pyramid.plot(Figure().subplots(1, 2))
+    >>> print(axes[1].get_title())
+    scale1
+    16 x 24, spacing 1 x 1
+    """
     plan, images = read_plan(tree), level_images(tree)
     frame, display = Frame(plan), read_display_settings(tree, images[0], plan)
     shown = [plan.levels[number] for number in _parse_levels(levels, len(plan.levels))]

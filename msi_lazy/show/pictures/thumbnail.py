@@ -17,7 +17,45 @@ __all__ = ["make_thumbnail"]
 
 
 def make_thumbnail(tree: xr.DataTree, max_size: int = 256) -> np.ndarray[Any, Any]:
-    """Thumbnail of a pyramid; see :meth:`msi_lazy.PyramidAccessor.thumbnail`."""
+    """Small picture of the image, as an array of colours.
+
+    It is made from the coarsest level with a sample for each pixel, and nothing else is read.  Channels add up in
+    the colours and windows of the root's ``omero`` attributes, those that are active.  Where these say nothing of
+    the values, 8 bits are shown as they are, and the middle 99.8 % of what is read from black to the full colour.
+    An image that has neither is gray.  Labels, of a label image or made by a method for labels, have distinct
+    colours, or their own from the attributes, and 0 is black.
+
+    Parameters
+    ----------
+    tree
+        A pyramid.
+    max_size
+        Pixels along the longer side, at most.  A smaller image is not enlarged.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(y, x, 3)``, uint8, in the image's physical proportions: the middle plane of ``z``, the first time.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No such size; an image of complex numbers, or with one dimension of space; a tree that is no pyramid.
+
+    Notes
+    -----
+    The coarse levels of a pyramid that is not stored are made from its source, and all of that is read for them:
+    write a large image, and take the thumbnail from :func:`msi_lazy.open_multiscale`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from msi_lazy import to_multiscale, to_spatial_image
+    >>> image = to_spatial_image(np.full((64, 128), 7, np.uint8), scale={"y": 2, "x": 1})
+    >>> picture = to_multiscale(image, [2, 2]).pyramid.thumbnail(max_size=32)
+    >>> picture.shape, picture.dtype, picture.max()
+    ((32, 32, 3), dtype('uint8'), np.uint8(7))
+    """
     longest = _parse_size(max_size)
     plan, images = read_plan(tree), level_images(tree)
     frame, display = Frame(plan), read_display_settings(tree, images[0], plan)

@@ -83,6 +83,7 @@ class Viewer:
 
 def view(
     store: Any,
+    *,
     storage_options: Mapping[str, Any] | None = None,
     group: str = "",
     port: int = 0,
@@ -169,15 +170,17 @@ def view(
     return _shown(viewer, open_browser)
 
 
-def view_tree(tree: xr.DataTree, port: int = 0, open_browser: bool = True) -> Viewer:
-    """Look at a tree as it is now, edits and all: it is written to memory, if it is small, and viewed there.
+def view_tree(tree: xr.DataTree, *, port: int = 0, open_browser: bool = True) -> Viewer:
+    """Look at a tree in Neuroglancer, as it is now, edits and all; returns once it is written to memory.
+
+    To look at what is stored, however large, and read only what is on the screen, use :func:`msi_lazy.view`.
 
     Parameters
     ----------
     tree
-        A pyramid of at most 256 MiB, all levels together.
+        A pyramid of at most 256 MiB, all levels together.  It is computed and written to memory, never to disk.
     port, open_browser
-        As for :func:`view`.
+        As for :func:`msi_lazy.view`.
 
     Returns
     -------
@@ -187,7 +190,7 @@ def view_tree(tree: xr.DataTree, port: int = 0, open_browser: bool = True) -> Vi
     Raises
     ------
     ValueError
-        The tree is larger, or is no pyramid; else as :func:`view`.
+        The pyramid is larger: write it with ``pyramid.to_zarr``; or it is no pyramid; else as :func:`msi_lazy.view`.
     """
     check_switches(open_browser=open_browser)
     port, plan = _parse_port(port), read_plan(tree)
