@@ -3,7 +3,9 @@ import re
 import numpy as np
 import pytest
 
-from msi_lazy.arguments.factors import auto_factors, parse_boundary, parse_bytes_of, parse_chunks, parse_factors
+from msi_lazy.arguments.choices import parse_boundary
+from msi_lazy.arguments.factors import auto_factors, parse_factors
+from msi_lazy.arguments.sizes import parse_bytes_of, parse_chunks
 from msi_lazy.axes import Axis
 
 AXES = (Axis("c", "channel", 3), Axis("y", "space", 100), Axis("x", "space", 64))

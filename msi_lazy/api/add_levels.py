@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.api.build import to_multiscale
-from msi_lazy.arguments.checks import check_switches
+from msi_lazy.arguments.choices import check_switches
 from msi_lazy.methods import Method, resolve_method
 from msi_lazy.ngff.append_levels import appended_attributes, next_paths
 from msi_lazy.ngff.parse_attributes import parse_image

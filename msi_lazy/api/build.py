@@ -6,10 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
-from msi_lazy.arguments.factors import auto_factors, parse_boundary, parse_bytes_of, parse_chunks, parse_factors
+from msi_lazy.arguments.choices import parse_boundary
+from msi_lazy.arguments.factors import auto_factors, parse_factors
+from msi_lazy.arguments.nodata import parse_nodata
+from msi_lazy.arguments.sizes import parse_bytes_of, parse_chunks
 from msi_lazy.axes import image_name, read_axes
 from msi_lazy.graph.stage_layers import build_levels
 from msi_lazy.methods import resolve_method
@@ -22,6 +24,8 @@ from msi_lazy.tree.build_tree import build_tree, stack_levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
 
     from msi_lazy.methods import Method, Methods
 
@@ -106,7 +110,7 @@ def to_multiscale(
     else:
         factors = parse_factors(scale_factors, axes, checked_boundary)
     check_nodata(row, nodata)
-    nodata = _parse_nodata(nodata, dtype)
+    nodata = parse_nodata(nodata, dtype)
     source = find_source(image)
     planned = partial(
         plan_pyramid,
@@ -126,29 +130,6 @@ def to_multiscale(
         plan = planned(by_window=False)
     plan = replace(plan, nodata=nodata)
     return build_tree(plan, build_levels(source, plan, row, nodata), image)
-
-
-def _parse_nodata(nodata: Any, dtype: np.dtype[Any]) -> Any:
-    """``nodata`` as a scalar of the image's dtype.
-
-    Raises
-    ------
-    ValueError
-        The dtype cannot hold it.
-    """
-    if nodata is None:
-        return None
-    try:
-        if isinstance(nodata, (bool, np.bool_)) and dtype.kind != "b":
-            raise TypeError  # True is no number, even if it equals one
-        with np.errstate(invalid="ignore"):
-            scalar = np.asarray(nodata).astype(dtype)[()]
-        same = np.ndim(nodata) == 0 and (scalar == nodata or (scalar != scalar and nodata != nodata))
-    except (TypeError, ValueError, OverflowError):
-        same = False
-    if not same:
-        raise ValueError(f"nodata {nodata!r} is not a value of the image's dtype {dtype}")
-    return scalar
 
 
 def open_multiscale(store: Any, *, storage_options: Mapping[str, Any] | None = None, group: str = "") -> xr.DataTree:

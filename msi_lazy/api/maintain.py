@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.arguments.checks import check_switches
+from msi_lazy.arguments.choices import check_switches
+from msi_lazy.arguments.numbers import parse_fraction, parse_integer
 from msi_lazy.arguments.regions import parse_region
 from msi_lazy.maintain.stored_pyramid import find_image, label_paths, open_labels, open_pyramid
 from msi_lazy.maintain.update import update_levels
@@ -87,7 +87,7 @@ def verify(
     after it was built (``2 * tree``), which are written as edited; and those in a lossy codec, which were computed from
     what had not been encoded yet.
     """
-    sampling = Sampling(_parse_sample(sample), _parse_seed(seed))
+    sampling = Sampling(parse_fraction(sample, "sample", "all blocks"), parse_integer(seed, "seed must be"))
     place = Place.parse(store, group, storage_options)
     check_switches(repair=repair, labels=labels, progress=progress)
     open_image(place)  # what is wrong with the image as such is said here
@@ -153,18 +153,3 @@ def update(
         return delayed
     run(delayed, progress)
     return None
-
-
-def _parse_sample(sample: Any) -> float:
-    if isinstance(sample, bool) or not isinstance(sample, Real):
-        raise TypeError(f"sample is a fraction of the blocks, such as 0.01, not {sample!r}")
-    fraction = float(sample)
-    if not 0 < fraction <= 1:
-        raise ValueError(f"sample must be above 0 and at most 1 (all blocks), not {sample}")
-    return fraction
-
-
-def _parse_seed(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise TypeError(f"seed must be an integer, not {seed!r}")
-    return int(seed)

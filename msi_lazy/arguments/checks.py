@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
-import numpy as np
-
-__all__ = ["check_switches", "is_storable_name", "parse_group", "parse_retries"]
+__all__ = ["is_storable_name", "parse_group"]
 
 _RESERVED = (".", "__", "zarr.json")
 """How names begin that Zarr, v2 or v3, keeps for itself."""
@@ -46,38 +43,3 @@ def is_storable_name(name: Any) -> bool:
     (True, False, False)
     """
     return isinstance(name, str) and bool(name) and not name.startswith(_RESERVED) and not set("/\0") & set(name)
-
-
-def check_switches(**switches: Any) -> None:
-    """Refuse arguments, given by name, that are neither ``True`` nor ``False``.
-
-    Raises
-    ------
-    TypeError
-        Names the argument: ``"no"`` would count as true.
-    """
-    for argument, value in switches.items():
-        if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{argument} must be True or False, not {value!r}")
-
-
-def parse_retries(retries: Any, compute: bool) -> int:
-    """How often a failing task is tried again.
-
-    Raises
-    ------
-    TypeError, ValueError
-        No integer from 0 on, or retries of a write that is not computed here.
-
-    Examples
-    --------
-    >>> parse_retries(3, compute=True)
-    3
-    """
-    if isinstance(retries, bool) or not isinstance(retries, Integral):
-        raise TypeError(f"retries is how often a failing task is tried again, an integer, not {retries!r}")
-    if retries < 0:
-        raise ValueError(f"retries is how often a failing task is tried again, 0 or more, not {retries}")
-    if retries and not compute:
-        raise ValueError("with compute=False nothing is tried here: give retries to what computes the Delayed")
-    return int(retries)

@@ -1,26 +1,22 @@
-"""Parsing what users say: scale factors, chunks, byte sizes."""
+"""Scale factors that users give, or leave to be chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod, sqrt
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from dask.utils import parse_bytes
-
+from msi_lazy.arguments.numbers import parse_integer
 from msi_lazy.plan.windows import level_extent
 
 if TYPE_CHECKING:
     from msi_lazy.axes import Axis
     from msi_lazy.plan.windows import Boundary
 
-__all__ = ["auto_factors", "parse_boundary", "parse_bytes_of", "parse_chunks", "parse_factors"]
+__all__ = ["auto_factors", "parse_factors"]
 
 _TEXTS = (str, bytes, bytearray, memoryview)
 """Sequences that are no sequences of numbers, whatever Python says."""
-_DEFAULT_CHUNK_EDGE = {1: 65536, 2: 256, 3: 64}
-"""Chunk edge along each spatial dimension, by how many of them there are."""
 
 
 def parse_factors(scale_factors: Any, axes: Sequence[Axis], boundary: Boundary) -> tuple[tuple[int, ...], ...]:
@@ -67,14 +63,8 @@ def _parse_step(entry: Any, axes: Sequence[Axis], level: int) -> tuple[int, ...]
 
 
 def _parse_factor(value: Any, dim: str, level: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(
-            f"the factor for dimension {dim!r} at level {level} must be an integer (1, 2, 3, ...) or a "
-            f"dict of integers, not {value!r} of type {type(value).__name__}"
-        )
-    if value < 1:
-        raise ValueError(f"the factor for dimension {dim!r} at level {level} must be at least 1, not {value}")
-    return int(value)
+    argument = f"the factor for dimension {dim!r} at level {level} must be"
+    return parse_integer(value, argument, kind="an integer (1, 2, 3, ...) or a dict of integers", least=1)
 
 
 def _check_fit(factor: int, extent: int, dim: str, level: int, boundary: Boundary) -> None:
@@ -129,71 +119,3 @@ def auto_factors(axes: Sequence[Axis], chunks: tuple[int, ...], boundary: Bounda
 def _before(steps: list[tuple[int, ...]], axes: Sequence[Axis]) -> list[int]:
     """Extents after ``steps``, when all of them divided exactly."""
     return [axis.length // prod(step[dim] for step in steps) for dim, axis in enumerate(axes)]
-
-
-def parse_chunks(chunks: Any, axes: Sequence[Axis]) -> tuple[int, ...]:
-    """Chunk shape on disk from ``None``, an integer, a tuple or a dict; never beyond the image.
-
-    An integer applies to the spatial dimensions; the others get 1, as do ``t`` and ``c`` by
-    default.  A dict may leave dimensions out.  -1 means the whole dimension.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Not integers, an unknown dimension, a length below 1, or a tuple of the wrong length.
-    """
-    edge = _DEFAULT_CHUNK_EDGE.get(sum(axis.is_spatial for axis in axes), 64)
-    values: dict[str, Any] = {axis.name: edge if axis.is_spatial else 1 for axis in axes}
-    if isinstance(chunks, Mapping):
-        unknown = [dim for dim in chunks if dim not in values]
-        if unknown:
-            raise ValueError(f"chunks name the dimension {unknown[0]!r}, but the image has {tuple(values)}")
-        values.update(chunks)
-    elif isinstance(chunks, Sequence) and not isinstance(chunks, _TEXTS):
-        if len(chunks) != len(axes):
-            raise ValueError(f"chunks {tuple(chunks)} have {len(chunks)} entries, but the image has {tuple(values)}")
-        values = dict(zip(values, chunks, strict=True))
-    elif chunks is not None:
-        values.update({axis.name: chunks for axis in axes if axis.is_spatial})
-    return tuple(_parse_chunk(values[axis.name], axis) for axis in axes)
-
-
-def _parse_chunk(value: Any, axis: Axis) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(
-            f"chunks are given as an integer, a tuple or a dict of integers (the chunk shape on disk); "
-            f"dimension {axis.name!r} has {value!r}"
-        )
-    if value < 1 and value != -1:
-        raise ValueError(f"the chunk of dimension {axis.name!r} must be at least 1 (or -1 for all of it), not {value}")
-    return axis.length if value == -1 else min(int(value), axis.length)
-
-
-def parse_bytes_of(argument: str, value: Any) -> int:
-    """Bytes from an integer or a text such as ``"64 MiB"``, given as ``argument``.
-
-    Examples
-    --------
-    >>> parse_bytes_of("block_bytes", "64 MiB")
-    67108864
-    """
-    message = f"{argument} must be a number of bytes or a text such as '64 MiB', not {value!r}"
-    if isinstance(value, bool) or not isinstance(value, (Integral, str)):
-        raise TypeError(message)
-    if isinstance(value, str) and not any(map(str.isdigit, value)):
-        raise ValueError(message)  # which Dask takes for one
-    try:
-        parsed = int(parse_bytes(value)) if isinstance(value, str) else int(value)
-    except (ValueError, OverflowError):
-        raise ValueError(message) from None
-    if parsed < 1:
-        raise ValueError(message)
-    return parsed
-
-
-def parse_boundary(boundary: Any) -> Boundary:
-    """Check ``boundary``."""
-    if boundary in ("trim", "pad", "exact"):
-        checked: Boundary = boundary
-        return checked
-    raise ValueError(f"boundary must be 'trim', 'pad' or 'exact', not {boundary!r}")

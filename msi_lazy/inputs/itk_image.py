@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msi_lazy.api.build import to_multiscale
-from msi_lazy.arguments.checks import check_switches
+from msi_lazy.arguments.choices import check_switches
 from msi_lazy.inputs.spatial_image import to_spatial_image
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import zarr
 from dask.base import is_dask_collection, tokenize
 from zarr.storage import LocalStore
 
+from msi_lazy.arguments.numbers import is_real
 from msi_lazy.compat.dask_arrays import classic_array, from_array
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def _check_numbers(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str
     _check_known(what, mapping, dims)
     checked: dict[str, float] = {}
     for dim, value in (mapping or {}).items():
-        if isinstance(value, bool) or not isinstance(value, (Real, np.integer, np.floating)):
+        if not is_real(value):
             raise TypeError(f"the {what} of dimension {dim!r} must be a number, not {value!r}")
         try:
             number = float(value)

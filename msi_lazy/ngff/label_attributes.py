@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msi_lazy.arguments.numbers import parse_integer
 from msi_lazy.methods.table import makes_labels
 
 if TYPE_CHECKING:
@@ -141,9 +141,7 @@ def label_colors(block: Mapping[str, Any]) -> dict[int, str]:
 
 
 def _label(label: Any, argument: str) -> int:
-    if isinstance(label, bool) or not isinstance(label, Integral):
-        raise TypeError(f"{argument} are given by label, an integer, not {label!r}")
-    return int(label)
+    return parse_integer(label, f"{argument} are given by label,")
 
 
 def _rgba(color: Any, label: Any) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from msi_lazy.arguments.checks import check_switches
+from msi_lazy.arguments.choices import check_switches
 from msi_lazy.plan.pyramid import PyramidPlan
 from msi_lazy.show.plan_table import plan_html, plan_text
 from msi_lazy.source.sources import lazy_array

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from msi_lazy.arguments.factors import parse_chunks
+from msi_lazy.arguments.sizes import parse_chunks
 from msi_lazy.axes import Axis, read_axes
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.ngff.parse_attributes import parse_image

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil, floor, inf, isfinite, isnan, nan
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from msi_lazy.arguments.numbers import is_real
 from msi_lazy.tree.read_plan import level_images, read_plan
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _parse_spacing(plan: PyramidPlan, spacing: Any) -> dict[int, float]:
     for name, most in spacing.items():
         if name not in space:
             raise ValueError(f"spacing has {name!r}, which is no spatial dimension of the image; it has {tuple(space)}")
-        if isinstance(most, bool) or not isinstance(most, Real):
+        if not is_real(most):
             raise TypeError(f"spacing must be a number, or a dict of numbers by dimension, not {most!r}")
         found[space[name]] = _to_float(most)
         if not (isfinite(found[space[name]]) and found[space[name]] > 0):
@@ -192,7 +192,7 @@ def _samples(axis: Axis, level: LevelPlan, dim: int, wanted: Any) -> int | slice
 
 
 def _parse_position(axis: Axis, value: Any) -> float:
-    position = nan if isinstance(value, bool) or not isinstance(value, Real) else _to_float(value)
+    position = _to_float(value) if is_real(value) else nan
     if isnan(position):
         raise TypeError(
             f"{axis.name} is space: give a position or a slice of positions, such as slice(10, 20.5), not {value!r}"

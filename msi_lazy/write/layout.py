@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+from msi_lazy.arguments.numbers import is_integer
 from msi_lazy.methods.table import is_for_labels
 from msi_lazy.storage.zarr_formats import store_format
 
@@ -83,7 +83,7 @@ def level_shards(shards: Any, plan: PyramidPlan, level: LevelPlan, chunks: Shape
         return tuple(_round_up(block if block == n else max(block - block % c, c), c) for block, c, n in whole)
     wanted = _explicit(shards, plan)
     for length in wanted.values():
-        if isinstance(length, bool) or not isinstance(length, Integral) or length < 1:
+        if not is_integer(length) or length < 1:
             raise TypeError(f"shards must be positive integers, not {shards!r}")
     # a level smaller than a shard gets one that just holds it
     pairs = zip((wanted.get(dim) for dim in plan.dims), chunks, level.shape, strict=True)

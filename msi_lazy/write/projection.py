@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dask.utils import format_bytes
 
-from msi_lazy.arguments.factors import parse_bytes_of
+from msi_lazy.arguments.sizes import parse_bytes_of
 from msi_lazy.errors import MemoryLimitError
 from msi_lazy.plan.block_size import aligned_blocks
 from msi_lazy.plan.memory import PROCESS_RESERVE

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msi_lazy.arguments.numbers import is_integer
 from msi_lazy.show.pictures.display_settings import read_display_settings
 from msi_lazy.show.pictures.planes import Frame, compute_planes
 from msi_lazy.tree.read_plan import level_images, read_plan
@@ -151,7 +151,7 @@ def _parse_levels(levels: Any, count: int) -> list[int]:
         raise TypeError(f"{form}, not {levels!r}")
     found = []
     for level in levels:
-        if isinstance(level, bool) or not isinstance(level, (str, Integral)):
+        if not isinstance(level, str) and not is_integer(level):
             raise TypeError(f"{form}; {level!r} is neither")
         number = names.get(level) if isinstance(level, str) else int(level)
         if number is None or not 0 <= number < count:

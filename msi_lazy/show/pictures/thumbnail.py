@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+from msi_lazy.arguments.numbers import parse_integer
 from msi_lazy.show.pictures.display_settings import read_display_settings
 from msi_lazy.show.pictures.planes import Frame, compute_planes, fit_axis
 from msi_lazy.tree.read_plan import level_images, read_plan
@@ -56,7 +56,7 @@ def make_thumbnail(tree: xr.DataTree, max_size: int = 256) -> np.ndarray[Any, An
     >>> picture.shape, picture.dtype, picture.max()
     ((32, 32, 3), dtype('uint8'), np.uint8(7))
     """
-    longest = _parse_size(max_size)
+    longest = parse_integer(max_size, "max_size is a number of pixels,", least=1)
     plan, images = read_plan(tree), level_images(tree)
     frame, display = Frame(plan), read_display_settings(tree, images[0], plan)
     level = plan.levels[frame.choose_level(max(frame.size(plan.levels[0])) / longest)]
@@ -68,11 +68,3 @@ def make_thumbnail(tree: xr.DataTree, max_size: int = 256) -> np.ndarray[Any, An
         pixels = min(max(round(size / pixel), 1), longest)
         samples = fit_axis(samples, axis, length, pixels, nearest=display.labels is not None)
     return display.paint(samples, display.measured(samples))
-
-
-def _parse_size(max_size: Any) -> int:
-    if isinstance(max_size, bool) or not isinstance(max_size, Integral):
-        raise TypeError(f"max_size is a number of pixels, an integer, not {max_size!r}")
-    if max_size < 1:
-        raise ValueError(f"max_size is a number of pixels, at least 1, not {max_size}")
-    return int(max_size)

@@ -7,14 +7,14 @@ import threading
 import warnings
 import webbrowser
 from html import escape
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zarr.storage import LocalStore, MemoryStore
 
 from msi_lazy.api.write import to_zarr
-from msi_lazy.arguments.checks import check_switches
+from msi_lazy.arguments.choices import check_switches
+from msi_lazy.arguments.numbers import parse_integer
 from msi_lazy.maintain.stored_pyramid import label_paths
 from msi_lazy.ngff.label_attributes import holds_labels, label_colors
 from msi_lazy.ngff.parse_attributes import parse_image
@@ -229,12 +229,8 @@ def _shown(viewer: Viewer, open_browser: bool) -> Viewer:
 
 
 def _parse_port(port: Any) -> int:
-    if isinstance(port, bool) or not isinstance(port, Integral):
-        raise TypeError(f"port must be an integer from 0, which takes a free one, to 65535, not {port!r}")
-    number = int(port)
-    if not 0 <= number <= 65535:
-        raise ValueError(f"port must be from 0, which takes a free one, to 65535, not {number}")
-    return number
+    allowed = "from 0, which takes a free one, to 65535"
+    return parse_integer(port, "port must be", kind=f"an integer {allowed}", least=0, most=65535, bounds=allowed)
 
 
 def _client() -> Contents:
