@@ -1,5 +1,7 @@
 """Whatever users have becomes the pyramid that NumPy would make of it; nothing is read before it must be."""
 
+from pathlib import Path
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 
 import msi_lazy as msi
 from msi_lazy.cli import main
+from msi_lazy.inputs import files
 from msi_lazy.inputs.files import apply_geometry, read_input
 
 STACK = np.random.default_rng(0).integers(0, 60000, (11, 45, 38), dtype="u2")
@@ -283,3 +286,29 @@ def test_impossible_geometry_is_refused(scale, units, message):
     image = msi.to_spatial_image(STACK[:2], ("c", "y", "x"))
     with pytest.raises(ValueError, match=message):
         apply_geometry(image, scale, units)
+
+
+@pytest.mark.parametrize("name", ["missing.tif", "notes.txt"])
+def test_what_cannot_be_read_is_told_what_can(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises((FileNotFoundError, ValueError), match=name) as caught:
+        files.read_input(name)
+    for kind in ("Zarr array", "OME-Zarr image", "glob of planes", ".npy", "TIFF", "OME-TIFF", "picture"):
+        assert kind in str(caught.value)
+
+
+def test_a_kind_of_input_is_a_row_of_the_table(tmp_path, monkeypatch):
+    """The first row that recognises an input reads it, by its absolute path."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.raw").write_bytes(STACK.tobytes())
+
+    def read_raw(source, dims):
+        return msi.to_spatial_image(np.fromfile(source, STACK.dtype).reshape(STACK.shape), dims, name=Path(source).stem)
+
+    row = files.Reader("a raw volume", lambda source: source.endswith(".raw"), read_raw)
+    monkeypatch.setattr(files, "_READERS", (row, *files._READERS))
+    image = files.read_input("in.raw", ("t", "y", "x"))
+    np.testing.assert_array_equal(image, STACK)
+    assert (image.name, image.dims) == ("in", ("t", "y", "x"))
+    assert "a raw volume" in files.list_inputs()

@@ -1,28 +1,40 @@
-"""The demo: a real picture, its pyramid, what was written, and a contact sheet of the levels."""
+"""The command ``msi-lazy demo``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
-import numpy as np
 
 import msi_lazy as msi
+from msi_lazy.cli.one_line_errors import one_line_errors
+from msi_lazy.show.pictures.contact_sheet import draw_sheet
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import xarray as xr
-
-__all__ = ["draw_sheet", "run_demo"]
-
-_PATCH_SHARE = 0.12
-_TILE = 300
-_MARGIN = 16
+__all__ = ["demo"]
 
 
-def run_demo(out: Path, sheet: Path) -> None:
-    """Build the pyramid of a retina photograph, write it to ``out``, draw its levels into ``sheet``.
+@click.command(short_help="Build, write and draw the pyramid of a real picture.")
+@click.option("--out", default="demo.ome.zarr", show_default=True, type=click.Path(path_type=Path), help="The store.")
+@click.option("--sheet", default="demo-levels.png", show_default=True, type=click.Path(path_type=Path), help="The PNG.")
+def demo(out: Path, sheet: Path) -> None:
+    """Build and write the pyramid of a real picture, and draw a contact sheet of its levels."""
+    with one_line_errors():
+        tree = msi.to_multiscale(_load_retina(), "auto")
+        click.echo(str(msi.explain(tree)))
+        try:
+            msi.to_zarr(tree, out, mode="w" if _is_earlier_demo(out) else "w-", progress=True)
+        except msi.StoreExistsError:
+            raise click.ClickException(f"{out} exists already, and is no earlier demo; give another --out") from None
+        files = [path for path in out.rglob("*") if path.is_file()]
+        size = sum(path.stat().st_size for path in files)
+        click.echo(f"\nwrote {out}: {len(files)} files, {size / 2**20:.1f} MiB")
+        draw_sheet(msi.open_multiscale(out), sheet)
+        click.echo(f"wrote {sheet}: every level, and one patch of it, as read back from the store")
+
+
+def _load_retina() -> Any:
+    """Photograph of a retina, which scikit-image brings.
 
     Raises
     ------
@@ -34,18 +46,7 @@ def run_demo(out: Path, sheet: Path) -> None:
     except ImportError:
         raise click.ClickException("the demo's picture is in scikit-image: pip install 'msi-lazy[demo]'") from None
     load: Any = data.retina  # untyped
-    image = msi.to_spatial_image(load(), dims=("y", "x", "c"), name="retina", c_coords=["r", "g", "b"])
-    tree = msi.to_multiscale(image, "auto")
-    click.echo(str(msi.explain(tree)))
-    try:
-        msi.to_zarr(tree, out, mode="w" if _is_earlier_demo(out) else "w-", progress=True)
-    except msi.StoreExistsError:
-        raise click.ClickException(f"{out} exists already, and is no earlier demo; give another --out") from None
-    files = [path for path in out.rglob("*") if path.is_file()]
-    size = sum(path.stat().st_size for path in files)
-    click.echo(f"\nwrote {out}: {len(files)} files, {size / 2**20:.1f} MiB")
-    draw_sheet(msi.open_multiscale(out), sheet)
-    click.echo(f"wrote {sheet}: every level, and one patch of it, as read back from the store")
+    return msi.to_spatial_image(load(), ("y", "x", "c"), name="retina", c_coords=["r", "g", "b"])
 
 
 def _is_earlier_demo(out: Path) -> bool:
@@ -54,36 +55,3 @@ def _is_earlier_demo(out: Path) -> bool:
         return "retina" in msi.open_multiscale(out)["scale0"].data_vars
     except (ValueError, OSError):
         return False
-
-
-def draw_sheet(tree: xr.DataTree, path: Path) -> None:
-    """Draw every level of a colour pyramid at its relative size, and the same patch of each enlarged."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    pictures = [_picture(tree, name) for name in tree.children]
-    width = len(pictures) * (_TILE + _MARGIN) + _MARGIN
-    sheet = Image.new("RGB", (width, 2 * (_TILE + 2 * _MARGIN)), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=15)
-    for number, picture in enumerate(pictures):
-        left, below = _MARGIN + number * (_TILE + _MARGIN), _TILE + 3 * _MARGIN
-        height, across = picture.shape[:2]
-        small = [max(round(_TILE * n / full), 1) for n, full in zip(picture.shape, pictures[0].shape, strict=True)]
-        whole = Image.fromarray(picture).resize((small[1], small[0]), Image.Resampling.BOX)
-        sheet.paste(whole, (left, _MARGIN + _TILE - small[0]))
-        patch = Image.fromarray(_cut_patch(picture)).resize((_TILE, _TILE), Image.Resampling.NEAREST)
-        sheet.paste(patch, (left, below))
-        draw.text((left, below - 22), f"scale{number}: {height} x {across}", "black", font)
-    sheet.save(path)
-
-
-def _picture(tree: xr.DataTree, name: str) -> np.ndarray[Any, Any]:
-    (image,) = tree.children[name].to_dataset().data_vars.values()
-    return np.ascontiguousarray(image.transpose("y", "x", "c").values)
-
-
-def _cut_patch(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The same part of the image at every level, off centre where a retina has its optic disc."""
-    height, width = picture.shape[:2]
-    edge = max(round(height * _PATCH_SHARE), 1)
-    top, left = round(height * 0.40), round(width * 0.11)
-    return picture[top : top + edge, left : left + edge]

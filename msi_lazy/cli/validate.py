@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+import msi_lazy as msi
 from msi_lazy.cli.one_line_errors import one_line_errors
 
 if TYPE_CHECKING:
@@ -28,10 +29,8 @@ def validate(store: str, decode: Decode) -> None:
 
     Ends with exit code 1 if a MUST of the specification is broken.  What breaks a SHOULD is shown, and is no failure.
     """
-    from msi_lazy.validation import validate as check
-
     with one_line_errors():
-        report = check(store, decode=decode)
+        report = msi.validate(store, decode=decode)
     click.echo(str(report))
     if not report.ok:
         raise click.exceptions.Exit(1)

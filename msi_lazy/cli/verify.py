@@ -6,6 +6,7 @@ import sys
 
 import click
 
+import msi_lazy as msi
 from msi_lazy.cli.one_line_errors import one_line_errors
 
 __all__ = ["verify"]
@@ -24,8 +25,6 @@ def verify(store: str, sample: float, seed: int, method: str | None, repair: boo
 
     Every block that differs, is missing or cannot be decoded is listed.  Ends with exit code 1 if any remains.
     """
-    import msi_lazy as msi
-
     progress = sys.stdout.isatty()
     with one_line_errors():
         report = msi.verify(

@@ -6,6 +6,7 @@ import threading
 
 import click
 
+import msi_lazy as msi
 from msi_lazy.cli.one_line_errors import one_line_errors
 
 __all__ = ["view"]
@@ -21,8 +22,6 @@ def view(store: str, port: int, browser: bool, group: str) -> None:
 
     The page's URL is printed.
     """
-    import msi_lazy as msi
-
     with one_line_errors():
         viewer = msi.view(store, group=group, port=port, open_browser=browser)
     with viewer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from glob import glob
 from hashlib import sha256
 from pathlib import Path
@@ -19,15 +19,31 @@ from msi_lazy.inputs.tiff import open_tiff
 from msi_lazy.ngff.units import ngff_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import dask.array as da
     import xarray as xr
 
-__all__ = ["apply_geometry", "identify_input", "read_input"]
+__all__ = ["Reader", "apply_geometry", "identify_input", "list_inputs", "read_input"]
 
 
-def read_input(source: str, dims: tuple[str, ...] | None = None) -> xr.DataArray:
+Dims = tuple[str, ...] | None
+"""Names of dimensions, where they are given."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A kind of input."""
+
+    what: str
+    """Name of the kind, for messages."""
+    recognises: Callable[[str], bool]
+    """Whether an input, as it was given, is of this kind."""
+    read: Callable[[str, Dims], xr.DataArray]
+    """Opens an input, given as a URL or an absolute path, and the names of its dimensions where they were given."""
+
+
+def read_input(source: str, dims: Dims = None) -> xr.DataArray:
     """Open ``source`` as an image.
 
     Parameters
@@ -45,20 +61,22 @@ def read_input(source: str, dims: tuple[str, ...] | None = None) -> xr.DataArray
     ValueError
         It is there, but holds no image, or its dimensions cannot be named.
     """
-    if "://" in source:
-        return _read_zarr(source, dims)
-    path = Path(source).absolute()  # the workers of a cluster may run in another directory
-    if any(letter in source for letter in "*?[") and not path.exists():
-        return _read_planes(str(path), dims)
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file or directory {source!r}")
-    if path.is_dir():
-        return _read_zarr(str(path), dims)
-    if path.suffix.lower() == ".npy":
-        return _read_npy(path, dims)
-    if path.suffix.lower() in (".tif", ".tiff", ".btf", ".lsm"):
-        return open_tiff(path, dims)
-    return _read_picture(path, dims)
+    for reader in _READERS:
+        if reader.recognises(source):
+            return reader.read(source if _is_url(source) else str(Path(source).absolute()), dims)
+    raise FileNotFoundError(f"there is no file or directory {source!r}; an input is {list_inputs()}")
+
+
+def list_inputs() -> str:
+    """Names of the kinds of input that can be read.
+
+    Examples
+    --------
+    >>> print(list_inputs())
+    a Zarr array or OME-Zarr image, a quoted glob of planes, a .npy file, a TIFF or OME-TIFF, or a picture
+    """
+    *others, last = (reader.what for reader in _READERS)
+    return f"{', '.join(others)}, or {last}"
 
 
 def identify_input(source: str) -> str | None:
@@ -67,7 +85,7 @@ def identify_input(source: str) -> str | None:
     ``None`` for what is known by itself: Zarr arrays and images.
     """
     path = Path(source).absolute()
-    if "://" in source or path.is_dir():
+    if _is_url(source) or path.is_dir():
         return None
     files = [path] if path.exists() else sorted(map(Path, glob(str(path))))
     told = [f"{file.resolve()} {file.stat().st_mtime_ns} {file.stat().st_size}" for file in files]
@@ -97,7 +115,28 @@ def apply_geometry(image: xr.DataArray, scale: Mapping[str, float], units: str |
     return image
 
 
-def _read_zarr(source: str, dims: tuple[str, ...] | None) -> xr.DataArray:
+def _is_url(source: str) -> bool:
+    return "://" in source
+
+
+def _is_zarr(source: str) -> bool:
+    return _is_url(source) or Path(source).is_dir()
+
+
+def _is_glob(source: str) -> bool:
+    return any(letter in source for letter in "*?[") and not Path(source).exists()
+
+
+def _is_file(source: str) -> bool:
+    return Path(source).exists()
+
+
+def _has_suffix(*suffixes: str) -> Callable[[str], bool]:
+    """Recognise files by the ends of their names, in lower case."""
+    return lambda source: _is_file(source) and Path(source).suffix.lower() in suffixes
+
+
+def _read_zarr(source: str, dims: Dims) -> xr.DataArray:
     try:
         node = zarr.open(source, mode="r")
     except FileNotFoundError:
@@ -119,12 +158,13 @@ def _read_zarr(source: str, dims: tuple[str, ...] | None) -> xr.DataArray:
     return image.rename(dict(zip(image.dims, dims, strict=True)))
 
 
-def _read_npy(path: Path, dims: tuple[str, ...] | None) -> xr.DataArray:
+def _read_npy(source: str, dims: Dims) -> xr.DataArray:
+    name = Path(source).name
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
+        array = np.lib.format.open_memmap(source, mode="r")
     except ValueError as error:
-        raise ValueError(f"{path.name} cannot be opened as .npy: {error}") from None
-    return to_spatial_image(array, dims or _usual_dims(path.name, array))
+        raise ValueError(f"{name} cannot be opened as .npy: {error}") from None
+    return to_spatial_image(array, dims or _usual_dims(name, array))
 
 
 def _usual_dims(source: str, array: Any) -> tuple[str, ...] | None:
@@ -135,7 +175,7 @@ def _usual_dims(source: str, array: Any) -> tuple[str, ...] | None:
     raise ValueError(f"{source} has {array.ndim} dimensions {array.shape} without names; give them: --dims {example}")
 
 
-def _read_planes(pattern: str, dims: tuple[str, ...] | None) -> xr.DataArray:
+def _read_planes(pattern: str, dims: Dims) -> xr.DataArray:
     from dask_image.imread import imread
 
     files = glob(pattern)
@@ -160,16 +200,19 @@ def _check_plane(plane: np.ndarray[Any, Any], like: tuple[int, ...]) -> np.ndarr
     return plane
 
 
-def _read_picture(path: Path, dims: tuple[str, ...] | None) -> xr.DataArray:
+def _read_picture(source: str, dims: Dims) -> xr.DataArray:
     import imageio.v3 as iio
 
+    path = Path(source)
     hint: Any = path.suffix or None
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the readers that it tries on the way
             picture = iio.imread(file, extension=hint)
     except Exception as error:  # each of these readers has exceptions of its own
-        raise ValueError(f"{path.name} is no picture that imageio reads: {error}") from error
+        raise ValueError(
+            f"{path.name} is no picture that imageio reads: {error}; an input is {list_inputs()}"
+        ) from error
     return to_spatial_image(picture, dims or _picture_dims("", picture))
 
 
@@ -180,3 +223,13 @@ def _picture_dims(leading: str, array: da.Array | np.ndarray[Any, Any]) -> tuple
     if array.ndim != len(names):
         raise ValueError(f"the picture has shape {array.shape}; name its dimensions with --dims")
     return names
+
+
+_READERS = (
+    Reader("a Zarr array or OME-Zarr image", _is_zarr, _read_zarr),
+    Reader("a quoted glob of planes", _is_glob, _read_planes),
+    Reader("a .npy file", _has_suffix(".npy"), _read_npy),
+    Reader("a TIFF or OME-TIFF", _has_suffix(".tif", ".tiff", ".btf", ".lsm"), open_tiff),
+    Reader("a picture", _is_file, _read_picture),
+)
+"""The kinds of input; the first one that recognises an input reads it."""

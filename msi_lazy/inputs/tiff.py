@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
 from xml.etree import ElementTree
@@ -14,7 +15,6 @@ from msi_lazy.ngff.units import ngff_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import numpy as np
     import xarray as xr
@@ -69,7 +69,7 @@ class TiffPixels:
         return TiffPixels, (self.path,)
 
 
-def open_tiff(path: Path, dims: tuple[str, ...] | None = None) -> xr.DataArray:
+def open_tiff(path: str | Path, dims: tuple[str, ...] | None = None) -> xr.DataArray:
     """Open the first series of a TIFF, at full resolution, through tifffile's zarr view.
 
     Raises
@@ -77,7 +77,7 @@ def open_tiff(path: Path, dims: tuple[str, ...] | None = None) -> xr.DataArray:
     ValueError
         The file is no TIFF, or an axis has no name here and ``dims`` are not given, or do not fit.
     """
-    pixels = TiffPixels(path.absolute())
+    pixels = TiffPixels(Path(path).absolute())
     axes = pixels.series.axes
     if dims is None:
         dims = tuple(_AXES.get(letter, letter) for letter in axes)

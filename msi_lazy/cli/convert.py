@@ -1,0 +1,83 @@
+"""The command ``msi-lazy convert``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import msi_lazy as msi
+from msi_lazy.cli.dask_client import dask_client
+from msi_lazy.cli.one_line_errors import one_line_errors, telling_interrupts
+from msi_lazy.cli.option_values import FactorsCommand, parse_dims, parse_factors, parse_lengths, parse_numbers
+from msi_lazy.inputs.files import apply_geometry, identify_input, read_input
+from msi_lazy.ngff.specifications import DEFAULT_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import xarray as xr
+
+__all__ = ["convert"]
+
+
+@click.command(cls=FactorsCommand, short_help="Convert an image to a pyramid.")
+@click.argument("input")
+@click.argument("output")
+@click.option("--factors", help="One factor per level, separated by spaces: 2 2 4, or z=1,y=2,x=2 z=2,y=2,x=2.")
+@click.option("--levels", help="'auto' (default: until the image fits one chunk), or how many beside the full one.")
+@click.option("--method", default="mean", show_default=True, help="Downsampling method, such as mean, max or mode.")
+@click.option("--chunks", help="Chunk shape on disk: 64, or z=32,y=64,x=64.")
+@click.option("--boundary", default="trim", show_default=True, help="trim, pad or exact.")
+@click.option("--scale", help="Pixel spacing, e.g. z=2,y=.5,x=.5; overrides what the input says.")
+@click.option("--units", help="Unit of the spatial axes: micrometer, nm, um, ...")
+@click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides what the input says.")
+@click.option("--version", default=DEFAULT_VERSION, show_default=True, help="OME-Zarr version: 0.5 or 0.4.")
+@click.option("--shards", help="Shape of the shards, files of many chunks: auto, 256, or z=128,y=256,x=256 (0.5 only).")
+@click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
+@click.option("--memory-limit", help="Most memory a process may take for the write, e.g. 4GiB; checked beforehand.")
+@click.option("--overwrite", is_flag=True, help="Overwrite an existing OUTPUT, if it is a Zarr hierarchy.")
+@click.option("--resume", is_flag=True, help="Go on with an OUTPUT that the same command left unfinished.")
+@click.option("--retries", type=int, default=0, show_default=True, help="How often a block that fails is tried again.")
+@click.option("--plan-only", is_flag=True, help="Print the plan and stop; no pixel is read.")
+@click.option("--measure", is_flag=True, help="Read and convert one block first, to project how long the write takes.")
+def convert(input: str, output: str, **options: Any) -> None:
+    """Convert INPUT to a pyramid at OUTPUT.
+
+    INPUT is a Zarr array, an OME-Zarr image, a .npy file, a TIFF or OME-TIFF, a quoted glob of planes, or any
+    picture that imageio reads.
+    """
+    with one_line_errors(), telling_interrupts():
+        image = read_input(input, parse_dims(options["dims"]))
+        image = apply_geometry(image, parse_numbers("--scale", options["scale"], float), options["units"])
+        tree = msi.to_multiscale(
+            image,
+            parse_factors(options["factors"], options["levels"]),
+            method=options["method"],
+            chunks=parse_lengths("--chunks", options["chunks"]),
+            boundary=options["boundary"],
+        )
+        click.echo(str(msi.explain(tree, measure=options["measure"])))
+        if options["plan_only"]:
+            return
+        shards = options["shards"] if options["shards"] == "auto" else parse_lengths("--shards", options["shards"])
+        settings = {key: options[key] for key in ("version", "memory_limit", "resume", "retries")}
+        settings |= {"shards": shards, "source_id": identify_input(input)}
+        with dask_client(options["scheduler"]):
+            _write(tree, input, output, options["overwrite"], settings)
+    click.echo(f"\nwrote {output}")
+
+
+def _write(tree: xr.DataTree, input: str, output: str, overwrite: bool, settings: Mapping[str, Any]) -> None:
+    """Write the pyramid to a path or URL; a path is made absolute, as workers may run in another directory."""
+    target = output if "://" in output else Path(output).absolute()
+    if overwrite and Path(target).resolve() in Path(input).resolve().parents:
+        raise ValueError(f"{input} lies inside {output}, and overwriting that would delete it; give another OUTPUT")
+    try:
+        msi.to_zarr(tree, target, mode="w" if overwrite else "w-", progress=sys.stdout.isatty(), **settings)
+    except msi.StoreExistsError as error:
+        advice = "--resume to go on with it, or --overwrite" if "unfinished image;" in str(error) else "--overwrite"
+        state = "exists already, and is not unfinished" if settings["resume"] else "exists already"
+        raise ValueError(f"{output} {state}; give {advice} to replace it, or another OUTPUT") from None

@@ -1,0 +1,24 @@
+"""The command ``msi-lazy info``."""
+
+from __future__ import annotations
+
+import click
+
+import msi_lazy as msi
+from msi_lazy.cli.one_line_errors import one_line_errors
+from msi_lazy.show.plan_table import levels_text
+
+__all__ = ["info"]
+
+
+@click.command(short_help="Print the levels of a stored image.")
+@click.argument("store")
+@click.option("--group", default="", help="Path of the image in the store, where it is one of several.")
+def info(store: str, group: str) -> None:
+    """Print the levels of the OME-Zarr image at STORE."""
+    with one_line_errors():
+        tree = msi.open_multiscale(store, group=group)
+        click.echo(levels_text(msi.explain(tree)))
+        (image,) = tree["scale0"].data_vars.values()
+        if "c" in image.coords:
+            click.echo(f"\nchannels: {', '.join(map(str, image.c.values.ravel()))}")
