@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from msi_lazy.arguments.checks import is_storable_name
 from msi_lazy.arguments.choices import check_switches
 from msi_lazy.arguments.numbers import parse_retries
+from msi_lazy.arguments.store_names import is_storable_name
 from msi_lazy.ngff.label_attributes import check_labels, describe_labels
 from msi_lazy.ngff.specifications import (
     DEFAULT_VERSION,

@@ -15,7 +15,7 @@ from fsspec import FSMap, get_filesystem_class
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
-from msi_lazy.arguments.checks import parse_group
+from msi_lazy.arguments.store_names import parse_group
 from msi_lazy.ngff.specification import ZarrFormat
 from msi_lazy.storage.location import Location, locate_store
 

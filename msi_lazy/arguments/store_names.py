@@ -1,4 +1,4 @@
-"""What users say of a store: where it is, how to reach it, and what in it; checked before anything is opened."""
+"""Names and paths of groups in a store, checked before anything is opened."""
 
 from __future__ import annotations
 
