@@ -92,7 +92,7 @@ def strange(version):
 
 
 def tree_of(method="mean", dtype="u1", **keywords):
-    return msi.to_multiscale(msi.to_spatial_image(np.ones((16, 24), dtype), **keywords), [2], method, chunks=8)
+    return msi.to_multiscale(msi.to_spatial_image(np.ones((16, 24), dtype), **keywords), [2], method=method, chunks=8)
 
 
 @pytest.mark.parametrize("version", STRANGE)
@@ -260,7 +260,7 @@ def test_a_further_version_takes_a_reader_and_a_writer(register):
     msi.to_zarr(msi.to_multiscale(image, [2], chunks=8), store, version="9.9", group="a", windows="auto")
     msi.to_zarr(msi.to_multiscale(image, [], chunks=8), store, version="9.9", group="b")
     msi.add_levels(store, [2], group="b")
-    labels = msi.to_multiscale(msi.to_spatial_image(np.ones((16, 24), "u4")), [2], "mode", chunks=8)
+    labels = msi.to_multiscale(msi.to_spatial_image(np.ones((16, 24), "u4")), [2], method="mode", chunks=8)
     msi.write_labels(store, "cells", labels, group="b", colors={1: "FF0000"})
     root = zarr.open_group(store, mode="r")
     assert root.attrs.asdict() == {"toy": {"version": "9.9", "bioformats2raw.layout": 3}}

@@ -159,12 +159,12 @@ def _read_zarr(source: str, dims: Dims) -> xr.DataArray:
 
 
 def _read_npy(source: str, dims: Dims) -> xr.DataArray:
-    name = Path(source).name
+    path = Path(source)
     try:
-        array = np.lib.format.open_memmap(source, mode="r")
+        array = np.lib.format.open_memmap(path, mode="r")
     except ValueError as error:
-        raise ValueError(f"{name} cannot be opened as .npy: {error}") from None
-    return to_spatial_image(array, dims or _usual_dims(name, array))
+        raise ValueError(f"{path.name} cannot be opened as .npy: {error}") from None
+    return to_spatial_image(array, dims or _usual_dims(path.name, array))
 
 
 def _usual_dims(source: str, array: Any) -> tuple[str, ...] | None:
