@@ -1,9 +1,18 @@
 """Imports go down only; files stay small."""
 
 import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import msi_lazy
 
@@ -102,16 +111,23 @@ def test_a_file_name_stands_for_one_thing():
 
 
 TESTS = Path(__file__).parent
+OPTIONAL = [
+    *("boto3", "icechunk", "itk", "matplotlib", "moto", "napari", "nbformat", "neuroglancer", "ngff_zarr", "obstore"),
+    *("ome_zarr", "s3fs", "selenium", "skimage", "tensorstore", "xarray_multiscale", "yaozarrs"),
+]
+"""Modules that users may lack: those of the extras, and of other tools that results are compared with."""
 SUPPORT = sorted((TESTS / "support").glob("*.py"))
 
 
+@cache
 def imported_modules(path):
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names.update({node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)})
+    return names
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
@@ -124,7 +140,7 @@ def test_the_support_of_tests_holds_no_tests_and_is_used(path):
     assert not [
         node.name for node in ast.walk(ast.parse(path.read_text())) if getattr(node, "name", "").startswith("test_")
     ]
-    users = {user for user in TESTS.rglob("*.py") if f"tests.support.{path.stem}" in set(imported_modules(user))}
+    users = {user for user in TESTS.rglob("*.py") if f"tests.support.{path.stem}" in imported_modules(user)}
     assert users - {path} or path.stem == "__init__"
 
 
@@ -136,3 +152,43 @@ def test_what_two_test_modules_need_is_written_once():
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 written.setdefault(ast.dump(node), []).append(f"{path.name}:{node.name}")
     assert not [places for places in written.values() if len(places) > 1]
+
+
+def needed_modules():
+    """Modules that are there wherever the tests run: Python's, the project's own, and those of its dependencies."""
+    project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"]
+    needed = {Requirement(line).name for line in project["dependencies"]} | {"pytest", "hypothesis"}
+    needed |= {"cloudpickle", "packaging", "pillow"}  # of dask, pytest and imageio
+    by_module = packages_distributions()
+    modules = {module for module, names in by_module.items() if needed & set(map(canonicalize_name, names))}
+    return modules | sys.stdlib_module_names | {"msi_lazy", "tests", "benchmarks"}
+
+
+def test_a_missing_optional_package_stops_no_file_from_being_collected():
+    needed = needed_modules()
+    found = {}
+    for path in [*TESTS.rglob("*.py"), *(TESTS.parent / "benchmarks").rglob("*.py")]:
+        for node in ast.parse(path.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            found[path.name] = found.get(path.name, set()) | {name.partition(".")[0] for name in names} - needed
+    assert not {name: modules for name, modules in found.items() if modules}
+
+
+@pytest.mark.slow
+def test_without_any_optional_package_every_file_is_collected():
+    script = """if True:
+        import importlib.abc, sys, pytest
+        blocked, *arguments = sys.argv[1:]
+        class Blocker(importlib.abc.MetaPathFinder):
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in blocked.split():
+                    raise ModuleNotFoundError(f"{name} is blocked", name=name)
+        sys.meta_path.insert(0, Blocker())
+        sys.exit(pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:nbmake", *arguments]))
+    """
+    command = [sys.executable, "-c", script, " ".join(OPTIONAL), str(TESTS)]
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    result = subprocess.run(command, cwd=TESTS.parent, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr
+    assert not re.search(r"\d errors?", result.stdout)

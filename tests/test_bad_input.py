@@ -13,6 +13,7 @@ from msi_lazy.methods import table
 from tests.support import bad_arguments, bad_methods
 from tests.support.bad_arguments import LABELS, TREE, is_ours
 from tests.support.bad_methods import PYRAMID
+from tests.support.optional import require
 
 TABLE = {**bad_arguments.TABLE, **bad_methods.TABLE}
 RESULTS = {"PyramidPlan", "ValidationReport", "VerifyReport", "Viewer", "PyramidAccessor", "Methods", "__version__"}
@@ -79,6 +80,8 @@ def directory(tmp_path_factory):
     ("name", "parameter"), [(name, parameter) for name, rows in TABLE.items() for parameter in rows]
 )
 def test_a_wrong_argument_is_refused_and_nothing_created(name, parameter, directory):
+    if name == "pyramid.plot":
+        require("matplotlib")
     before = contents(directory)
     for value, expected, words in TABLE[name][parameter]:
         with pytest.raises(expected) as caught:

@@ -5,8 +5,9 @@ import re
 import socket
 from pathlib import Path
 
-import nbformat
 import pytest
+
+from tests.support.optional import require
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
@@ -17,7 +18,7 @@ TIMING = re.compile(r"(CPU times|Wall time|it/s\b)")
 
 
 def read(path):
-    return nbformat.read(path, as_version=4)
+    return require("nbformat").read(path, as_version=4)
 
 
 def output_texts(notebook):
@@ -40,7 +41,7 @@ def test_there_are_notebooks():
 class TestNotebook:
     def test_it_is_valid(self, path):
         notebook = read(path)
-        nbformat.validate(notebook)
+        require("nbformat").validate(notebook)
         assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
 
     def test_it_begins_with_a_title_and_explains_itself(self, path):

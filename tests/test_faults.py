@@ -11,7 +11,6 @@ import time
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
-import boto3
 import dask
 import dask.array as da
 import numpy as np
@@ -19,13 +18,13 @@ import pytest
 import xarray as xr
 import zarr
 from click.testing import CliRunner
-from moto.server import ThreadedMotoServer
 from zarr.storage import LocalStore
 
 import msi_lazy as msi
 from msi_lazy.cli import main
 from tests.support.faulty import FaultySource, UnreliableProxy
 from tests.support.killing import contents
+from tests.support.optional import require
 
 PIXELS = np.random.default_rng(0).integers(0, 60000, (64, 96, 96), dtype="u2")
 RESUME = "to_zarr(..., resume=True)"
@@ -164,7 +163,7 @@ def test_what_fails_now_and_then_is_tried_again(tmp_path, whole):
 @pytest.fixture
 def unreliable():
     """An S3 server that fails one request in ten: its address, that of the same without faults, and the faults."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = require("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     faults = []
@@ -181,7 +180,8 @@ def test_s3_that_fails_one_request_in_ten(unreliable):
     """What the file system and the retries do not mend ends the write with an error, and then it is resumed."""
     faulty, sound, faults = unreliable
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    boto3.client("s3", endpoint_url=sound, **keys).create_bucket(Bucket="images")
+    require("s3fs")
+    require("boto3").client("s3", endpoint_url=sound, **keys).create_bucket(Bucket="images")
     timeouts = {"connect_timeout": 5, "read_timeout": 0.5, "retries": {"max_attempts": 1}}
     options = {"endpoint_url": faulty, "key": "test", "secret": "test", "config_kwargs": timeouts}
     image = msi.to_spatial_image(PIXELS[:32, :64], dims="zyx")

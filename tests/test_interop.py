@@ -16,15 +16,15 @@ import msi_lazy as msi
 from msi_lazy.inputs.itk_image import itk_image_to_multiscale
 from msi_lazy.inputs.pyimagej import from_pyimagej
 from tests.support.itk_oracles import keep_swig_types
+from tests.support.optional import require
 
 
 @pytest.fixture(scope="module")
 def itk():
     """ITK with what the tests use of it loaded: its warnings, as errors, would crash the interpreter."""
+    itk = require("itk")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import itk
-
         itk_image_to_multiscale(itk.image_from_array(np.zeros((2, 2, 2), "u1")), [])
         itk.orient_image_filter(itk.image_from_array(np.zeros((2, 2, 2), "u1")))
         itk.array_from_matrix(itk.image_from_array(np.zeros((2, 2), "u1")).GetDirection())

@@ -4,11 +4,11 @@ from functools import partial
 
 import numpy as np
 import pytest
-import tensorstore as ts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from msi_lazy.methods.median import window_median
+from tests.support.optional import require
 from tests.support.strategies import INTEGERS, draw_array
 from tests.support.window_oracles import reduce_windows
 
@@ -113,6 +113,7 @@ def test_agrees_with_tensorstore(dtype, factors):
         array = rng.random(shape) < 0.5
     else:
         array = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+    ts = require("tensorstore")
     expected = ts.downsample(ts.array(array), list(factors), "median").read().result()
     np.testing.assert_array_equal(window_median(array, factors, expected.shape), expected, strict=True)
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import tensorstore as ts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from msi_lazy.methods.mode import window_mode
+from tests.support.optional import require
 from tests.support.strategies import INTEGERS
 from tests.support.window_oracles import most_frequent, reduce_windows
 
@@ -70,6 +70,7 @@ def test_agrees_with_tensorstore_on_labels(dtype, factors):
     cells = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, (5, 6, 7), dtype=dtype, endpoint=True)
     labels = cells.repeat(5, 0).repeat(5, 1).repeat(5, 2)
     labels[rng.random(labels.shape) < 0.1] = 0
+    ts = require("tensorstore")
     expected = ts.downsample(ts.array(labels), list(factors), "mode").read().result()
     np.testing.assert_array_equal(window_mode(labels, factors, expected.shape), expected, strict=True)
 

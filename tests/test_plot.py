@@ -3,20 +3,21 @@
 import sys
 
 import dask.array as da
-import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from matplotlib import pyplot as plt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.show.pictures.planes import fit_axis
+from tests.support.bad_arguments import is_ours
 from tests.support.counting import CountingStore
+from tests.support.optional import require
 from tests.support.picturing import build, drawn, gray, levels_read, never, panels, random_array, stored_tree
+
+mpl, plt = require("matplotlib"), require("matplotlib.pyplot")
+FigureCanvasAgg, Figure = require("matplotlib.backends.backend_agg").FigureCanvasAgg, plt.Figure
 
 
 @pytest.fixture(autouse=True)
@@ -214,3 +215,13 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
         with pytest.raises(ImportError, match=r"matplotlib, which is not installed: pip install 'msi-lazy\[plot\]'"):
             tree.pyramid.plot(given)
     assert tree.pyramid.thumbnail().shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((1, 3), "2 levels are drawn, each in Axes of its own, and 3 are given"), ((), "and 1 are given")],
+)
+def test_as_many_axes_as_levels(shape, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        build(random_array((8, 8))).pyramid.plot(Figure().subplots(*shape))
+    assert is_ours(caught.value)

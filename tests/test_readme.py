@@ -7,8 +7,9 @@ import runpy
 from pathlib import Path
 
 import imageio.v3 as iio
-import matplotlib.pyplot as plt
 import numpy as np
+
+from tests.support.optional import require
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -18,6 +19,7 @@ def blocks(language):
 
 
 def test_the_code_runs_and_prints_what_the_readme_shows(tmp_path, monkeypatch):
+    plt = require("matplotlib.pyplot")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("webbrowser.open", lambda url: True)
     plt.switch_backend("agg")

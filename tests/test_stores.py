@@ -5,16 +5,13 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from zipfile import ZIP_STORED, ZipFile
 
-import boto3
 import numpy as np
 import pytest
 import zarr
-from moto.server import ThreadedMotoServer
-from obstore.store import LocalStore as ObstoreFiles
-from obstore.store import S3Store
 from zarr.storage import ObjectStore, ZipStore
 
 import msi_lazy as msi
+from tests.support.optional import require
 
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
@@ -35,7 +32,7 @@ def assert_same(store, tree, **options):
 
 @pytest.fixture(scope="module")
 def endpoint():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = require("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
@@ -46,7 +43,8 @@ def endpoint():
 def s3(endpoint, request):
     """A fresh bucket: its name, and the options of fsspec's file system."""
     bucket = f"bucket-{abs(hash(request.node.name))}"
-    boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **KEYS).create_bucket(Bucket=bucket)
+    require("s3fs")
+    require("boto3").client("s3", endpoint_url=endpoint, region_name="us-east-1", **KEYS).create_bucket(Bucket=bucket)
     return bucket, {"endpoint_url": endpoint, "key": "test", "secret": "test"}
 
 
@@ -96,7 +94,7 @@ def test_levels_are_added_on_s3(s3):
 
 def test_s3_through_obstore(s3, endpoint):
     bucket, _ = s3
-    files = S3Store(
+    files = require("obstore.store").S3Store(
         bucket,
         prefix="cells.ome.zarr",
         endpoint=endpoint,
@@ -115,7 +113,7 @@ def test_s3_through_obstore(s3, endpoint):
 
 def test_local_files_through_obstore(tmp_path):
     tree = make_tree()
-    tree.pyramid.to_zarr(ObjectStore(ObstoreFiles(tmp_path)))
+    tree.pyramid.to_zarr(ObjectStore(require("obstore.store").LocalStore(tmp_path)))
     assert_same(tmp_path, tree)
 
 
@@ -149,7 +147,7 @@ def test_a_zipped_image_is_read_and_writing_one_is_refused_with_advice(tmp_path)
 
 
 def test_a_pyramid_is_written_in_one_session_of_icechunk_and_committed(tmp_path):
-    icechunk = pytest.importorskip("icechunk")
+    icechunk = require("icechunk")
     repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(tmp_path / "repository")))
     session = repository.writable_session("main")
     tree = make_tree()

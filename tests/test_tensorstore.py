@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-import tensorstore as ts
 
 import msi_lazy as msi
+from tests.support.optional import require
 
+ts = require("tensorstore")
 DRIVER = {"mean": "mean", "min": "min", "max": "max", "nearest": "stride", "mode": "mode", "median": "median"}
 
 

@@ -16,7 +16,6 @@ from urllib.request import urlopen
 import dask.array as da
 import numpy as np
 import pytest
-import tensorstore
 import zarr
 from click.testing import CliRunner
 from zarr.storage import MemoryStore, ZipStore
@@ -26,6 +25,7 @@ from msi_lazy.cli import main
 from msi_lazy.ngff.label_attributes import label_colors
 from msi_lazy.show.viewer import stored_display
 from tests.support.browsing import ask
+from tests.support.optional import require
 
 
 def make_stained(**options):
@@ -67,7 +67,7 @@ class TestView:
             target = ZipStore(tmp_path / "packed.zip", mode="r")
         with msi.view(target, open_browser=False) as viewer:
             level = {"driver": "zarr" if kind == "0.4" else "zarr3", "kvstore": f"{viewer.store_url}scale1/image/"}
-            read = tensorstore.open(level, open=True).result().read().result()
+            read = require("tensorstore").open(level, open=True).result().read().result()
         np.testing.assert_array_equal(read, tree["scale1"].image)
 
     def test_the_page_and_its_files_are_served(self, tmp_path):

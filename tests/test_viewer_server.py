@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
-import obstore
 import pytest
 import zarr
 from tornado.ioloop import IOLoop
@@ -21,6 +20,7 @@ from msi_lazy.show.viewer import server as viewer_server
 from msi_lazy.show.viewer.contents import Contents
 from msi_lazy.show.viewer.server import ViewerServer
 from tests.support.browsing import ask
+from tests.support.optional import require
 
 BODY = bytes(range(100))
 
@@ -136,7 +136,7 @@ class TestServer:
             lambda folder: FsspecStore.from_url(f"file://{folder}"),
             lambda folder: FsspecStore.from_url(f"local://{folder}"),
             lambda folder: FsspecStore.from_url(f"simplecache::file://{folder}"),
-            lambda folder: ObjectStore(obstore.store.LocalStore(folder)),
+            lambda folder: ObjectStore(require("obstore.store").LocalStore(folder)),
         ],
     )
     def test_links_lead_out_of_no_kind_of_directory(self, folder, wrap):

@@ -1,7 +1,6 @@
 """As :mod:`tests.support.bad_arguments`: methods of a user's own, edits of a tree, and the upkeep of what is stored."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
 import msi_lazy as msi
 from tests.support.bad_arguments import ABSENT, BY_NAME, NO_GROUP, NO_IMAGE, NO_METHOD, NO_OPTIONS, NO_SWITCH, TREE
@@ -117,8 +116,6 @@ TABLE = {
         "axes": [
             *((odd, TypeError, "axes are matplotlib's Axes, .* one for each level, not") for odd in (5, "q", {}, [5])),
             ([], ValueError, "2 levels are drawn, each in Axes of its own, and 0 are given; give 2, or choose with"),
-            (Figure().subplots(1, 3), ValueError, "2 levels are drawn, each in Axes of its own, and 3 are given"),
-            (Figure().subplots(), ValueError, "and 1 are given"),
         ],
         "levels": [
             *(

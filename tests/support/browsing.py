@@ -11,6 +11,8 @@ from urllib.parse import quote, urlsplit
 import imageio.v3 as iio
 import numpy as np
 
+from tests.support.optional import require
+
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -59,8 +61,7 @@ def ask(server, key, method="GET", **headers):
 
 @contextmanager
 def open_browser(folder):
-    from selenium import webdriver
-
+    webdriver = require("selenium.webdriver")
     chromium, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
     assert chromium, "the tests of the viewer need Chromium, and there is no 'chromium' on the PATH"
     assert driver, "the tests of the viewer need ChromeDriver, and there is no 'chromedriver' on the PATH"

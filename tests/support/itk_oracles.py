@@ -9,6 +9,8 @@ import warnings
 
 import numpy as np
 
+from tests.support.optional import require
+
 
 def itk_bin_shrink(array, factors):
     """BinShrinkImageFilter."""
@@ -22,10 +24,9 @@ def itk_discrete_gaussian(array, variances):
 
 
 def _run(array, name, **arguments):
+    itk = require("itk")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import itk
-
         made = getattr(itk, name)(itk.image_from_array(np.ascontiguousarray(array)), **arguments)
         keep_swig_types()
         return itk.array_from_image(made)

@@ -1,11 +1,11 @@
 """What the tests of thumbnails and of plots share."""
 
 import numpy as np
-from matplotlib.figure import Figure
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from tests.support.counting import CountingStore
+from tests.support.optional import require
 
 
 def build(array, dims=None, factors=(2,), method="mean", **options):
@@ -17,7 +17,7 @@ def random_array(shape, dtype="u1", high=255, seed=0):
 
 
 def panels(count, inches=4):
-    return Figure(figsize=(inches * count, inches)).subplots(1, count, squeeze=False)
+    return require("matplotlib.figure").Figure(figsize=(inches * count, inches)).subplots(1, count, squeeze=False)
 
 
 def drawn(panel):
