@@ -1,5 +1,7 @@
 """Progress: what is stored of each level, on threads and clusters, in terminals and notebooks, and nowhere else."""
 
+import io
+import re
 import subprocess
 import sys
 import threading
@@ -15,35 +17,57 @@ import zarr
 from distributed import Client, LocalCluster
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from rich.progress import Progress
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.write_graph import LevelArrays
 from msi_lazy.run import progress_display as display
-from msi_lazy.run.tally import Row, Tally
+from msi_lazy.run import watch
+from msi_lazy.run.progress_display import level_progress
+from msi_lazy.run.tally import Tally
 from tests.support.failing_writes import FailingStore
 from tests.support.strategies import pyramids
 
 
-class Recorder:
-    """In place of a terminal: remembers the rows that it is shown."""
+class Recorder(Progress):
+    """In place of a terminal: remembers the rows that it shows."""
 
     shown = ()
 
     def __init__(self):
+        super().__init__(console=Console(file=io.StringIO()), auto_refresh=False)
         type(self).shown = []
 
-    def show(self, rows):
-        self.shown.append({row.name: row for row in rows})
+    def record(self):
+        known = ("completed", "total", "speed", "finished")
+        self.shown.append(
+            {
+                row.description: SimpleNamespace(**{name: getattr(row, name) for name in known}, fields={**row.fields})
+                for row in self.tasks
+            }
+        )
 
-    def close(self):
+    def start(self):
+        super().start()
+        self.record()
+
+    def update(self, *task, **changes):
+        super().update(*task, **changes)
+        if self.live.is_started:
+            self.record()
+
+    def stop(self):
+        self.record()
+        super().stop()
         self.shown.append("closed")
 
 
 @pytest.fixture
 def recorder(monkeypatch):
-    monkeypatch.setattr(display, "_TerminalDisplay", Recorder)
+    monkeypatch.setattr(watch, "level_progress", Recorder)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     return Recorder
 
@@ -55,10 +79,15 @@ def make_tree(block_bytes="8 KiB", array=None):
 
 def check_complete(shown, sizes):
     assert shown[-1] == "closed"
-    assert {name: row.stored_bytes for name, row in shown[-2].items()} == sizes
-    assert all(row.stored_bytes == row.nbytes and row.stored_blocks == row.blocks for row in shown[-2].values())
+    assert {name: row.completed for name, row in shown[-2].items()} == sizes
+    assert all(row.completed == row.total and stored_blocks(row) == row.fields["blocks"] for row in shown[-2].values())
+    assert all(row.finished for row in shown[-2].values())
     for before, after in pairwise(shown[:-1]):  # nothing is ever taken back
-        assert all(before[name].stored_bytes <= after[name].stored_bytes for name in sizes)
+        assert all(before[name].completed <= after[name].completed for name in sizes)
+
+
+def stored_blocks(row):
+    return row.fields["stored"]
 
 
 SIZES = {"scale0": 15360, "scale1": 3840, "scale2": 960, "all levels": 20160}
@@ -69,8 +98,8 @@ def test_every_byte_and_block_is_counted(tmp_path, recorder, scheduler):
     with dask.config.set(scheduler=scheduler):
         make_tree().pyramid.to_zarr(tmp_path / "a.zarr", progress=True)
     check_complete(recorder.shown, SIZES)
-    assert recorder.shown[0]["all levels"].stored_bytes == 0
-    assert recorder.shown[-2]["scale0"].blocks > 1
+    assert recorder.shown[0]["all levels"].completed == 0
+    assert recorder.shown[-2]["scale0"].fields["blocks"] > 1
 
 
 def test_labels_and_added_levels_have_rows_of_their_own(tmp_path, recorder):
@@ -102,11 +131,11 @@ def test_a_resumed_write_begins_where_the_other_ended(recorder):
             make_tree().pyramid.to_zarr(store, progress=True)
         stopped = recorder.shown[-2]["all levels"]
         assert recorder.shown[-1] == "closed"
-        assert 0 < stopped.stored_bytes < stopped.nbytes
+        assert 0 < stopped.completed < stopped.total
         store.state["left"] = 10**9
         make_tree().pyramid.to_zarr(store, resume=True, progress=True)
     first = recorder.shown[0]["all levels"]
-    assert (first.stored_bytes, first.stored_blocks, first.rate) == (stopped.stored_bytes, stopped.stored_blocks, 0)
+    assert (first.completed, stored_blocks(first), first.speed) == (stopped.completed, stored_blocks(stopped), None)
     check_complete(recorder.shown, SIZES)
 
 
@@ -119,7 +148,7 @@ def test_workers_of_a_cluster_report_to_the_client(tmp_path, recorder, processes
     with LocalCluster(**options) as cluster, Client(cluster) as client:
         counted = Tally.add
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Tally, "add_all", lambda self: seen.append(self.rows()[-1].stored_bytes))
+            patch.setattr(Tally, "add_all", lambda self: seen.append(self.progress.tasks[-1].completed))
             patch.setattr(Tally, "add", lambda self, number: counted(self, number))
             tree.pyramid.to_zarr(tmp_path / "a.zarr", progress=True)
         assert seen[0] > 0  # events arrived before the end
@@ -165,23 +194,40 @@ def test_the_bytes_of_all_blocks_are_those_of_the_levels(case, blocks):
         block_bytes=blocks,
     )
     levels = [next(iter(node.data_vars.values())).data for node in tree.children.values()]
-    tally = Tally([LevelArrays(LevelGraph.of(levels), [])], frozenset())
+    progress = level_progress()
+    tally = Tally([LevelArrays(LevelGraph.of(levels), [])], frozenset(), progress)
     tally.add_all()
     tally.add_all()  # twice makes no difference
-    assert [row.stored_bytes for row in tally.rows()[:-1]] == [level.nbytes for level in levels]
-    assert all(row.stored_blocks == row.blocks for row in tally.rows())
+    assert [row.completed for row in progress.tasks[:-1]] == [level.nbytes for level in levels]
+    assert all(stored_blocks(row) == row.fields["blocks"] for row in progress.tasks)
 
 
 def test_rate_and_time_left_are_those_of_this_run():
-    seconds = iter([0, 4]).__next__
+    clock = SimpleNamespace(seconds=0)
+    progress = level_progress(get_time=lambda: clock.seconds)
+    array = da.zeros((16, 4), chunks=(2, 4), dtype="u1")
+    tally = Tally([LevelArrays(LevelGraph.of([array]), [])], frozenset({0, 1}), progress)
+    (row, _) = progress.tasks
+    assert (row.completed, stored_blocks(row), row.speed, row.time_remaining) == (16, 2, None, None)
+    for number in (2, 3, 4, 4):
+        clock.seconds += 4
+        tally.add(number)
+    assert (row.completed, stored_blocks(row)) == (40, 5)
+    assert (row.speed, row.time_remaining) == (2, 12)
+    assert [str(column(row)) for column in progress.columns[2:]] == [
+        " 62%", "40/64 bytes", "5/8 blocks", "2 bytes/s", "0:00:12",
+    ]  # fmt: skip
+
+
+def test_rates_of_blocks_that_take_minutes_are_known():
+    clock = SimpleNamespace(seconds=0)
+    progress = level_progress(get_time=lambda: clock.seconds)
     array = da.zeros((8, 4), chunks=(2, 4), dtype="u1")
-    tally = Tally([LevelArrays(LevelGraph.of([array]), [])], frozenset({0}), clock=seconds)
-    tally.add(1)
-    (row, _) = tally.rows()
-    assert (row.rate, row.seconds_left) == (2, 8)
-    assert display.row_texts(row)[-1] == "0:08 left"
-    assert Row("scale0", 8, 2, 4, 1, 0).seconds_left is None
-    assert display.row_texts(Row("scale0", 2**40, 2, 0, 0, 2**27))[-1] == "2:16:32 left"
+    tally = Tally([LevelArrays(LevelGraph.of([array]), [])], frozenset(), progress)
+    for number in (0, 1):
+        clock.seconds += 240
+        tally.add(number)
+    assert progress.tasks[-1].time_remaining == 480
 
 
 def test_a_notebook_gets_a_table_renewed_in_place(tmp_path, monkeypatch):
@@ -215,6 +261,6 @@ tree.pyramid.to_zarr({str(tmp_path / "a.zarr")!r}, progress=True)
     ran = subprocess.run([sys.executable, "-c", code, program], capture_output=True, text=True, check=True)
     last = [line for line in ran.stdout.splitlines() if "all levels" in line][-1]
     assert "100%" in last
-    assert "672.0 of 672.0 kiB" in last
+    assert "688.1/688.1 kB" in last
     assert "4/4 blocks" in last
-    assert "done" in last
+    assert re.search(r"0:00:\d\d", last)

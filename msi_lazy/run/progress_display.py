@@ -6,31 +6,19 @@ import sys
 from contextlib import contextmanager
 from html import escape
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, Protocol
-
-from dask.utils import format_bytes
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from msi_lazy.run.tally import Row, Tally
+    from rich.progress import Progress
 
-__all__ = ["is_watched", "row_texts", "watching"]
+__all__ = ["is_watched", "level_progress", "shown"]
 
 _SECONDS = 0.2
-"""Between two looks at the tally."""
-_UNITS = ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "kiB"), (0, "B"))
-"""Units of bytes, by their power of two."""
-
-
-class _Display(Protocol):
-    def show(self, rows: Sequence[Row]) -> None:
-        """Show how far the levels are."""
-        ...
-
-    def close(self) -> None:
-        """Leave what was shown last."""
-        ...
+"""Between two tables in a notebook."""
+_RATE_OVER = 600
+"""Seconds over which a rate is measured, at most: large blocks are stored minutes apart."""
 
 
 def in_notebook() -> bool:
@@ -44,105 +32,80 @@ def is_watched() -> bool:
     return in_notebook() or bool(getattr(sys.stdout, "isatty", lambda: False)())
 
 
+def level_progress(**options: Any) -> Progress:
+    """Progress display of rich's: tasks have bytes to store, and ``blocks``, of which so many are ``stored``.
+
+    Examples
+    --------
+    >>> progress = level_progress(get_time=iter(range(9)).__next__)
+    >>> task = progress.add_task("scale0", total=2_000_000, blocks=4, stored=1)
+    >>> for blocks in (2, 3):
+    ...     progress.update(task, advance=500_000, stored=blocks)
+    >>> [str(column(progress.tasks[0])) for column in progress.columns[2:]]
+    [' 50%', '1.0/2.0 MB', '3/4 blocks', '500.0 kB/s', '0:00:02']
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=12),
+        TaskProgressColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[stored]}/{task.fields[blocks]} blocks", justify="right"),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=Console(file=sys.stdout),
+        speed_estimate_period=_RATE_OVER,
+        **options,
+    )
+
+
 @contextmanager
-def watching(tally: Tally) -> Iterator[None]:
-    """Show, again and again, how far ``tally`` is; once more at the end, however that comes."""
-    display: _Display = _NotebookDisplay() if in_notebook() else _TerminalDisplay()
+def shown(progress: Progress) -> Iterator[None]:
+    """Show how far ``progress`` is, again and again; once more at the end, however that comes."""
+    if not in_notebook():
+        with progress:
+            yield
+        return
+    from IPython.display import HTML, display
+
+    show: Any = display  # untyped, both
+    table: Any = HTML
+    handle = show(table(_as_html(progress)), display_id=True)
     ended = Event()
 
-    def watch() -> None:
+    def renew() -> None:
         while not ended.wait(_SECONDS):
-            display.show(tally.rows())
+            handle.update(table(_as_html(progress)))
 
-    display.show(tally.rows())
-    watcher = Thread(target=watch, name="msi_lazy-progress", daemon=True)
-    watcher.start()
+    renewing = Thread(target=renew, name="msi_lazy-progress", daemon=True)
+    renewing.start()
     try:
         yield
     finally:
         ended.set()
-        watcher.join()
-        display.show(tally.rows())
-        display.close()
+        renewing.join()
+        handle.update(table(_as_html(progress)))
 
 
-def row_texts(row: Row) -> tuple[str, str, str, str]:
-    """Bytes, blocks, rate and time left of a row.
+def _as_html(progress: Progress) -> str:
+    """Table of HTML's own progress bars: what rich shows in a notebook needs ipywidgets."""
+    from rich.progress import ProgressColumn
 
-    Examples
-    --------
-    >>> from msi_lazy.run.tally import Row
-    >>> row_texts(Row("scale0", 2**31, 8, 2**30, 4, 2**27))
-    ('1.0 of 2.0 GiB', '4/8 blocks', '128.00 MiB/s', '0:08 left')
-    """
-    unit, name = next((2**power, name) for power, name in _UNITS if row.nbytes >= 2**power or power == 0)
-    size = f"{row.stored_bytes / unit:.1f} of {row.nbytes / unit:.1f} {name}"
-    blocks = f"{row.stored_blocks}/{row.blocks} blocks"
-    rate = f"{format_bytes(round(row.rate))}/s" if row.rate else ""
-    if row.seconds_left is None:
-        return size, blocks, rate, ""
-    minutes, seconds = divmod(round(row.seconds_left), 60)
-    hours, minutes = divmod(minutes, 60)
-    left = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-    return size, blocks, rate, "done" if row.stored_bytes == row.nbytes else f"{left} left"
-
-
-class _TerminalDisplay:
-    """Bars that rich draws."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-        texts = [TextColumn(f"{{task.fields[{name}]}}", justify="right") for name in ("size", "blocks", "rate", "left")]
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
-            TaskProgressColumn(),
-            *texts,
-            console=Console(file=sys.stdout),
-            auto_refresh=False,
-        )
-        self._tasks: dict[str, Any] = {}
-        self._progress.start()
-
-    def show(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            fields: dict[str, Any] = dict(zip(("size", "blocks", "rate", "left"), row_texts(row), strict=True))
-            if row.name not in self._tasks:
-                self._tasks[row.name] = self._progress.add_task(row.name, total=row.nbytes, **fields)
-            self._progress.update(self._tasks[row.name], completed=row.stored_bytes, **fields)
-        self._progress.refresh()
-
-    def close(self) -> None:
-        self._progress.stop()
-
-
-class _NotebookDisplay:
-    """A table of HTML's own progress bars, renewed in place."""
-
-    def __init__(self) -> None:
-        self._handle: Any = None
-
-    def show(self, rows: Sequence[Row]) -> None:
-        from IPython.display import HTML, display
-
-        show: Any = display  # untyped, both
-        table = HTML(_rows_html(rows))  # type: ignore[no-untyped-call]
-        if self._handle is None:
-            self._handle = show(table, display_id=True)
-        else:
-            self._handle.update(table)
-
-    def close(self) -> None:
-        pass
-
-
-def _rows_html(rows: Sequence[Row]) -> str:
     lines = []
-    for row in rows:
-        name = escape(row.name)
-        bar = f'<progress max="{row.nbytes}" value="{row.stored_bytes}" aria-label="{name}"></progress>'
-        cells = "".join(f"<td>{escape(text)}</td>" for text in row_texts(row))
+    for task in progress.tasks:
+        name = escape(task.description)
+        bar = f'<progress max="{task.total}" value="{task.completed}" aria-label="{name}"></progress>'
+        texts = (column.render(task) for column in progress.columns[2:] if isinstance(column, ProgressColumn))
+        cells = "".join(f"<td>{escape(str(text))}</td>" for text in texts)
         lines.append(f'<tr><th scope="row">{name}</th><td>{bar}</td>{cells}</tr>')
     return f"<table><caption>stored so far</caption><tbody>{''.join(lines)}</tbody></table>"

@@ -1,4 +1,4 @@
-"""What is stored of an image while it is written, level by level: bytes, blocks, rate, and time left."""
+"""Stored blocks of an image that is being written, counted level by level in a progress display."""
 
 from __future__ import annotations
 
@@ -7,49 +7,24 @@ from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from threading import Lock
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from msi_lazy.graph.direct import block_geometry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+
+    from rich.progress import Progress
 
     from msi_lazy.graph.direct import BlockGeometry
-    from msi_lazy.graph.marks import Ledger
     from msi_lazy.graph.write_graph import LevelArrays
 
-__all__ = ["ReportingLedger", "Row", "Tally", "log_block"]
+__all__ = ["Tally"]
 
 ALL = "all levels"
 """Name of the row of everything."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """How far one level is, or all of them together."""
-
-    name: str
-    """Of the level."""
-    nbytes: int
-    """Bytes to store, uncompressed."""
-    blocks: int
-    """Blocks to store."""
-    stored_bytes: int
-    """Bytes that are stored, also by an earlier run that this one goes on with."""
-    stored_blocks: int
-    """Blocks that are stored."""
-    rate: float
-    """Bytes that this run stored each second."""
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Time until it is stored, if it goes on like this; ``None`` while nothing is known."""
-        if self.stored_bytes == self.nbytes:
-            return 0.0
-        return (self.nbytes - self.stored_bytes) / self.rate if self.rate else None
 
 
 @dataclass(frozen=True)
@@ -63,14 +38,15 @@ class _Blocks:
     itemsize: int
 
     def parts(self, number: int) -> dict[str, int]:
-        """Bytes of each row that a block stores."""
+        """Bytes of each row that a block stores, the last for all; empty for a block of levels that are kept."""
         index = tuple(int(i) for i in np.unravel_index(number - self.first, self.geometry.counts))
         sizes = {name: self.geometry.samples(level, index) * self.itemsize for level, name in self.rows.items()}
-        return {name: size for name, size in sizes.items() if size}
+        parts = {name: size for name, size in sizes.items() if size}
+        return {**parts, ALL: sum(parts.values())} if parts else {}
 
 
 class Tally:
-    """Counts the blocks that are stored; any thread may add to it.
+    """Counts the blocks that are stored, level by level; any thread may add to it.
 
     Parameters
     ----------
@@ -78,101 +54,74 @@ class Tally:
         What is written, in the order in which its blocks are numbered.
     done
         Numbers of the blocks that an earlier run stored.
-    clock
-        Tells the time, in seconds.
+    progress
+        Gets a task for each level, in bytes, and one for all of them; their fields are ``blocks``, and how many are
+        ``stored``.  What an earlier run stored counts as stored, but not for the rate.
 
     Examples
     --------
     >>> import dask.array as da
+    >>> from rich.progress import Progress
     >>> from msi_lazy.graph.level_graph import LevelGraph
     >>> from msi_lazy.graph.write_graph import LevelArrays
-    >>> levels = LevelGraph.of([da.zeros((4, 4), chunks=(2, 4), dtype="u1")])
-    >>> tally = Tally([LevelArrays(levels, [])], frozenset({0}))
+    >>> progress = Progress()
+    >>> image = LevelArrays(LevelGraph.of([da.zeros((4, 4), chunks=(2, 4), dtype="u1")]), [])
+    >>> tally = Tally([image], frozenset({0}), progress)
     >>> tally.add(1)
-    >>> [(row.name, row.stored_bytes, row.stored_blocks) for row in tally.rows()]
+    >>> [(task.description, task.completed, task.fields["stored"]) for task in progress.tasks]
     [('scale0', 16, 2), ('all levels', 16, 2)]
     """
 
-    def __init__(
-        self, images: Iterable[LevelArrays], done: frozenset[int], clock: Callable[[], float] = monotonic
-    ) -> None:
-        self._lock, self._clock, self._began = Lock(), clock, clock()
+    def __init__(self, images: Iterable[LevelArrays], done: frozenset[int], progress: Progress) -> None:
+        self.progress = progress
+        self._lock = Lock()
         self._grids: list[_Blocks] = []
-        self._sizes: dict[str, int] = {}
-        self._blocks: Counter[str] = Counter()
-        self._bytes_stored: Counter[str] = Counter()
-        self._blocks_stored: Counter[str] = Counter()
-        self._stored: set[int] = set()
+        self._stored = set(done)
+        self._counts: Counter[str] = Counter()
+        sizes: dict[str, int] = {}
+        blocks: Counter[str] = Counter()
         first = 0
         for image in images:
             names = {
                 level: "/".join(filter(None, (image.path, f"scale{image.first + level}")))
                 for level in range(image.kept, len(image.levels.arrays))
             }
-            self._sizes |= {name: int(image.levels.arrays[level].nbytes) for level, name in names.items()}
+            sizes |= {name: int(image.levels.arrays[level].nbytes) for level, name in names.items()}
             for geometry in block_geometry(image.levels):
                 rows = {level: names[level] for level in geometry.levels if level in names}
                 self._grids.append(_Blocks(first, geometry, rows, image.levels.arrays[0].dtype.itemsize))
                 first += prod(geometry.counts)
                 if rows:
-                    self._blocks.update(dict.fromkeys([*rows.values(), ALL], prod(geometry.counts)))
-        self._sizes[ALL] = sum(self._sizes.values())
+                    blocks.update(dict.fromkeys([*rows.values(), ALL], prod(geometry.counts)))
+        sizes[ALL] = sum(sizes.values())
+        before: Counter[str] = Counter()
         for number in done:
-            self.add(number)
-        self._before = Counter(self._bytes_stored)
+            parts = self._parts(number)
+            before.update(parts)
+            self._counts.update(parts.keys())
+        self._tasks = {}
+        for name, size in sizes.items():
+            self._tasks[name] = progress.add_task(
+                name, total=size, completed=before[name], stored=self._counts[name], blocks=blocks[name]
+            )
+            progress.update(self._tasks[name])  # which sees that there is nothing left to do
+
+    def _parts(self, number: int) -> dict[str, int]:
+        return self._grids[bisect_right(self._grids, number, key=lambda grid: grid.first) - 1].parts(number)
 
     def add(self, number: int) -> None:
         """Count block ``number``, once however often it is stored."""
-        position = bisect_right(self._grids, number, key=lambda grid: grid.first) - 1
-        parts = self._grids[position].parts(number)
+        parts = self._parts(number)
         with self._lock:
-            if number in self._stored or not parts:
+            if number in self._stored:
                 return
             self._stored.add(number)
-            self._bytes_stored.update({**parts, ALL: sum(parts.values())})
-            self._blocks_stored.update([*parts, ALL])
+            self._counts.update(parts.keys())
+            for name, size in parts.items():
+                self.progress.update(self._tasks[name], advance=size, stored=self._counts[name])
 
     def add_all(self) -> None:
         """Count every block: all of them are stored."""
         last = self._grids[-1]
         for number in range(last.first + prod(last.geometry.counts)):
             self.add(number)
-
-    def rows(self) -> list[Row]:
-        """How far each level is now, and last of all how far everything is."""
-        with self._lock:
-            seconds = max(self._clock() - self._began, 1e-3)
-            return [
-                Row(
-                    name,
-                    size,
-                    self._blocks[name],
-                    self._bytes_stored[name],
-                    self._blocks_stored[name],
-                    (self._bytes_stored[name] - self._before[name]) / seconds,
-                )
-                for name, size in self._sizes.items()
-            ]
-
-
-@dataclass(frozen=True)
-class ReportingLedger:
-    """A ledger that also reports each block that is stored."""
-
-    ledger: Ledger | None
-    """Where blocks are marked; ``None`` for a write that keeps no ledger."""
-    report: Callable[[int], Any]
-    """Given the number of a block; must pickle to run on a cluster."""
-
-    def mark(self, number: int) -> None:
-        """Mark the block, then report it."""
-        if self.ledger is not None:
-            self.ledger.mark(number)
-        self.report(number)
-
-
-def log_block(number: int, *, topic: str) -> None:
-    """Report a block from a worker of a cluster, to who subscribes to ``topic``."""
-    from distributed import get_worker
-
-    get_worker().log_event(topic, number)

@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from msi_lazy.run.progress_display import is_watched, watching
+from msi_lazy.run.progress_display import is_watched, level_progress, shown
 from msi_lazy.run.scheduler import active_client, crosses_processes
-from msi_lazy.run.tally import ReportingLedger, Tally, log_block
+from msi_lazy.run.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from msi_lazy.graph.marks import Ledger
     from msi_lazy.graph.write_graph import LevelArrays
@@ -39,7 +39,7 @@ class Watch:
         if self.tally is None:
             yield
             return
-        with watching(self.tally), _subscribed(self.topic, self.tally):
+        with shown(self.tally.progress), _subscribed(self.topic, self.tally):
             yield
 
 
@@ -56,11 +56,34 @@ def watch_write(
     client = active_client()
     if not (options.progress and options.compute and is_watched()) or (client is None and crosses_processes()):
         return Watch(ledger)
-    tally = Tally(images, done)
+    tally = Tally(images, done, level_progress())
     if client is None:
-        return Watch(ReportingLedger(ledger, tally.add), tally)
+        return Watch(_ReportingLedger(ledger, tally.add), tally)
     topic = f"msi_lazy-{uuid4().hex}"
-    return Watch(ReportingLedger(ledger, partial(log_block, topic=topic)), tally, topic)
+    return Watch(_ReportingLedger(ledger, partial(_log_block, topic=topic)), tally, topic)
+
+
+@dataclass(frozen=True)
+class _ReportingLedger:
+    """A ledger that also reports each block that is stored."""
+
+    ledger: Ledger | None
+    """Where blocks are marked; ``None`` for a write that keeps no ledger."""
+    report: Callable[[int], Any]
+    """Given the number of a block; must pickle to run on a cluster."""
+
+    def mark(self, number: int) -> None:
+        """Mark the block, then report it."""
+        if self.ledger is not None:
+            self.ledger.mark(number)
+        self.report(number)
+
+
+def _log_block(number: int, *, topic: str) -> None:
+    """Report a block from a worker of a cluster, to who subscribes to ``topic``."""
+    from distributed import get_worker
+
+    get_worker().log_event(topic, number)
 
 
 @dataclass
