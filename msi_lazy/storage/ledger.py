@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from zarr.abc.store import Store
-
     from msi_lazy.storage.place import Place
     from msi_lazy.storage.target import Target
 
@@ -75,6 +73,10 @@ class StoredLedger:
     def witness(self) -> str:
         """Key below the group that this write's ledger holds from its beginning, and nothing else ever did."""
         return f"{LEDGER}/{self.run}/zarr.json"
+
+    def lay_witness(self, path: str = "") -> None:
+        """Store that key below ``path`` in the group, too."""
+        self._store("/".join(filter(None, (self.target.below(path), LEDGER, self.run))), _array_document(1, {}))
 
     def begin(self, fingerprint: Mapping[str, Any], blocks: int, state: State, nested: Sequence[str] = ()) -> None:
         """Store the fingerprint, and say that the write is at ``state``; no block is marked then.
@@ -123,9 +125,9 @@ class StoredLedger:
 
     def remove(self) -> None:
         """Remove the ledger: its marks first, so that what is left of it says that all is to be stored again."""
-        delete_directory(self.target.store, self.marks)
+        self.target.delete(f"{LEDGER}/{self.run}")
         delete_key(self.target.store, f"{self.target.below(LEDGER_ARRAY)}/zarr.json")
-        delete_directory(self.target.store, self.target.below(LEDGER))
+        self.target.delete(LEDGER)
 
 
 def _array_document(blocks: int, attributes: dict[str, Any]) -> Any:
@@ -164,26 +166,24 @@ def empty_group(target: Target, nested: Sequence[str] = ()) -> None:
     The metadata of the group itself, and of those ``nested`` in it, go first, so that nothing that is half deleted
     opens as an image.
     """
-    store = target.store
-
     for path in ("", *nested):
         for document in ZARR_DOCUMENTS:
-            delete_key(store, target.below("/".join(filter(None, (path, document)))))
+            delete_key(target.store, target.below("/".join(filter(None, (path, document)))))
     for name in child_names(target):
         if name != LEDGER:
-            _delete(store, target.below(name))
+            _delete(target, name)
 
 
-def _delete(store: Store, key: str) -> None:
-    """Delete what is at ``key``, and all below it; of a link the link, and not what it leads to."""
-    path = store.root / key if isinstance(store, LocalStore) else None
+def _delete(target: Target, name: str) -> None:
+    """Delete ``name`` in a group, and all below it; of a link the link, and not what it leads to."""
+    path = None if target.directory is None else target.directory / name
     if path is not None and path.is_symlink():
         path.unlink()
         return
-    if key_exists(store, key):
-        delete_key(store, key)
-    if path is None or not path.is_file():
-        delete_directory(store, key)
+    if path is None or path.is_dir():
+        target.delete(name)
+    if key_exists(target.store, target.below(name)):
+        delete_key(target.store, target.below(name))
 
 
 def remove_partial_files(directory: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -34,6 +34,8 @@ class Location:
     """What tells one such scheme from another: an endpoint, or the object that holds what is in memory or unknown."""
     certain: bool = True
     """Whether two locations that differ are two places.  A server, or a wrapper, may show what lies elsewhere, too."""
+    packed: bool = False
+    """Whether it is inside of the file at ``path``, such as a zip file."""
 
     def overlaps(self, other: Location) -> bool | None:
         """Whether one of the two holds the other; ``None`` where nobody can tell.
@@ -49,14 +51,12 @@ class Location:
         same = (self.scheme, self.holder) == (other.scheme, other.holder)
         if same and _nested(self.path, other.path):
             return True
-        if (same and self.scheme) or (self.certain and other.certain):
-            return False
-        return None
+        return False if self.certain and other.certain else None
 
     @property
     def directory(self) -> Path | None:
-        """The path, if it is surely a local one."""
-        return Path(self.path) if self.scheme == "file" and self.certain else None
+        """The path, if it is surely that of a local directory."""
+        return Path(self.path) if self.scheme == "file" and self.certain and not self.packed else None
 
     @property
     def in_memory(self) -> bool:
@@ -86,7 +86,7 @@ def locate_store(store: Any, path: str = "") -> Location:
     if isinstance(store, MemoryStore):
         return Location("memory", path, holder=str(store))
     if isinstance(store, ZipStore):
-        return local_location(Path(store.path))  # of the whole file: nothing is written into one
+        return replace(local_location(Path(store.path)), packed=True)
     if isinstance(store, FsspecStore):
         return _locate_files(store.fs, "/".join(filter(None, (store.path.rstrip("/"), path))))
     if isinstance(store, ObjectStore):
@@ -94,7 +94,9 @@ def locate_store(store: Any, path: str = "") -> Location:
     if isinstance(store, WrapperStore):
         inner = locate_store(wrapped_store(store), path)
         plain = type(store) in (WrapperStore, LoggingStore)  # one of another class may change keys
-        return inner if plain else Location(inner.scheme, inner.path, inner.holder, certain=False)
+        return inner if plain else replace(inner, certain=False)
+    if type(store).__module__.startswith("icechunk"):  # a session sees no other one's changes
+        return Location("icechunk", path, holder=_Identity(store))
     return Location("", path, holder=_Identity(store), certain=False)
 
 
@@ -111,8 +113,8 @@ def _locate_files(files: Any, path: str) -> Location:
     if isinstance(files, MemoryFileSystem):
         return Location("memory", path.strip("/"), holder="fsspec")
     archive = getattr(getattr(files, "fo", None), "name", None)
-    if isinstance(archive, str) and Path(archive).is_file():  # a zip or tar file: nothing is written into one
-        return local_location(Path(archive))
+    if isinstance(archive, str) and Path(archive).is_file():  # a zip or tar file
+        return replace(local_location(Path(archive)), packed=True)
     protocols = (files.protocol,) if isinstance(files.protocol, str) else tuple(files.protocol)
     service = next((_BUCKETS[name] for name in protocols if name in _BUCKETS), None)
     if service is not None:

@@ -19,6 +19,7 @@ from msi_lazy.compat.dask_arrays import from_array
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.codecs import refuse_pickles
+from msi_lazy.storage.target import quietly
 from msi_lazy.storage.unfinished import naming_unfinished
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def _coordinates_beside(group: zarr.Group, path: str, lengths: Mapping[str, int]
     where = "/".join(filter(None, (group.path, parent)))
     fault: Exception | None = None
     arrays: dict[str, zarr.Array[Any]] = {}
-    with _reading(f"what lies beside level {path!r}"):
+    with _reading(f"what lies beside level {path!r}"), quietly():
         try:
             opened = ZarrStore.open_group(group.store, mode="r", group=where, consolidated=False)
             arrays = {key: node for key, node in opened.members.items() if isinstance(node, zarr.Array)}
@@ -206,7 +207,7 @@ def _coordinates_beside(group: zarr.Group, path: str, lengths: Mapping[str, int]
     for array in arrays.values():
         refuse_pickles(array)
     others = [key for key, array in arrays.items() if not set(array.shape) <= set(lengths.values())]
-    with _reading(f"the coordinates beside level {path!r}"):
+    with _reading(f"the coordinates beside level {path!r}"), quietly():
         try:
             dataset = xr.open_dataset(opened, chunks=None, drop_variables=others)
         except (KeyError, ValueError):  # another tool's group, which is no xarray dataset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
 from msi_lazy.arguments.store_names import parse_group
+from msi_lazy.compat.zarr_stores import delete_directory
 from msi_lazy.ngff.specification import ZarrFormat
 from msi_lazy.storage.location import Location, locate_store
 
@@ -184,6 +186,17 @@ class Place:
             return zarr.open(self.store, path=self.path or None, mode="r", zarr_format=zarr_format)
         except (FileNotFoundError, KeyError):
             return None
+
+    def delete(self, path: str) -> None:
+        """Delete every key at ``path`` and below it; of local files also the directories that are empty then."""
+        delete_directory(self.store, self.below(path))
+        if self.directory is None:
+            return
+        folder = self.directory / path
+        for empty in (*sorted(folder.rglob("*"), reverse=True), folder):
+            if empty.is_dir() and not empty.is_symlink():
+                with suppress(OSError):  # not empty after all
+                    empty.rmdir()
 
     def _check_there(self, mode: str) -> None:
         """Refuse a directory that is not there: opening it for writing would create it."""

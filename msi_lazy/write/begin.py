@@ -83,7 +83,7 @@ def begin_write(
     if options.resume and found is not None and found.get("state") == "storing":
         ledger = StoredLedger(target, str(found["run"]))
         ledger.hold_marks(blocks)
-        refuse_overlap(target, doubtful, ledger.witness)
+        refuse_overlap(ledger, doubtful)
         # not before all is stored: another process may still be writing, against all advice
         cleaning = () if place.directory is None else (partial(remove_partial_files, place.directory),)
         return Beginning(target, ledger, ledger.marked(), cleaning)
@@ -92,7 +92,7 @@ def begin_write(
         nested = found.get("nested", ()) if found and found.get("state") == "clearing" else nested_groups(target)
         ledger.begin(fingerprint, blocks, "clearing", nested)
         try:
-            refuse_overlap(target, doubtful, ledger.witness)
+            refuse_overlap(ledger, doubtful)
         except BaseException:
             if found is None:
                 ledger.remove()

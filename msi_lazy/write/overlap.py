@@ -10,13 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msi_lazy.compat.zarr_stores import delete_key, key_exists, store_bytes
+from msi_lazy.compat.zarr_stores import key_exists
+from msi_lazy.storage.ledger import LEDGER
 from msi_lazy.storage.target import quietly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from msi_lazy.source.origins import Source
+    from msi_lazy.storage.ledger import StoredLedger
     from msi_lazy.storage.place import Place
 
 __all__ = ["overlap_text", "refuse_overlap"]
@@ -30,17 +32,15 @@ def overlap_text(target: Place, source: Source) -> str:
     )
 
 
-def refuse_overlap(target: Place, sources: Sequence[Source], key: str) -> None:
+def refuse_overlap(ledger: StoredLedger, sources: Sequence[Source]) -> None:
     """Refuse a target that shows through one of ``sources``; nothing of it has been deleted yet.
 
     Parameters
     ----------
-    target
-        Group that is to be emptied.
+    ledger
+        Ledger of the write, laid in its target.
     sources
         What is read from, as far as its place does not tell.
-    key
-        Key below the target, which it has held for a moment only: a part of its ledger.
 
     Raises
     ------
@@ -49,16 +49,16 @@ def refuse_overlap(target: Place, sources: Sequence[Source], key: str) -> None:
     """
     if not sources:
         return
-    laid = [target.below(f"{path}/{key}" if path else key) for path in ("", *_node_paths(target))]
+    nodes = _node_paths(ledger.target)
     try:
-        for name in laid:
-            store_bytes(target.store, name, b"")
+        for path in nodes:
+            ledger.lay_witness(path)
         for source in sources:
-            if _sees(source, key):
-                raise ValueError(overlap_text(target, source))
+            if _sees(source, ledger.witness):
+                raise ValueError(overlap_text(ledger.target, source))
     finally:
-        for name in laid:
-            delete_key(target.store, name)
+        for path in nodes:
+            ledger.target.delete(f"{path}/{LEDGER}")
 
 
 def _node_paths(target: Place) -> list[str]:

@@ -20,7 +20,7 @@ from msi_lazy.source.origins import origins
 from msi_lazy.source.sources import is_in_memory as is_loaded
 from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.arrays import is_lossless
-from msi_lazy.storage.ledger import LEDGER, empty_group
+from msi_lazy.storage.ledger import LEDGER, StoredLedger, empty_group
 from msi_lazy.storage.target import Target, find_target, open_target
 from msi_lazy.write.begin import begin_write
 from msi_lazy.write.fingerprint import fingerprint_part
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer
 
     from msi_lazy.plan.pyramid import PyramidPlan
+    from msi_lazy.source.origins import Source
     from msi_lazy.storage.place import Place, ZarrFormat
     from msi_lazy.write.job import Part, WriteOptions
 
@@ -109,8 +110,8 @@ def write_labels_into(part: Part, place: Place, options: WriteOptions) -> Delaye
     check_processes(place)
     (prepared,) = _prepare([part], [levels], image.zarr_format, options)
     label = open_target(where, image.zarr_format, exists=exists)
-    refuse_overlap(label, doubtful, f"{LEDGER}/{uuid4().hex}")
     if exists:
+        _refuse_overlap_unledgered(label, doubtful)
         empty_group(label)
     name = part.path.rpartition("/")[2]
     listing = ListLabels(image, (name,), options.specification)
@@ -118,6 +119,17 @@ def write_labels_into(part: Part, place: Place, options: WriteOptions) -> Delaye
     created = [_create(prepared, image)]
     watch = watch_write(created, options.run)
     return compute(write_graph(created, completions, watch.ledger), options.run, watch)
+
+
+def _refuse_overlap_unledgered(target: Target, doubtful: Sequence[Source]) -> None:
+    """Refuse a target that holds a source, of a write that keeps no ledger: one is laid for a moment."""
+    if doubtful:
+        ledger = StoredLedger(target, uuid4().hex)
+        try:
+            ledger.lay_witness()
+            refuse_overlap(ledger, doubtful)
+        finally:
+            target.delete(LEDGER)
 
 
 @dataclass(frozen=True)
