@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from msi_lazy.arguments.choices import check_switches
 from msi_lazy.arguments.numbers import parse_fraction, parse_integer
 from msi_lazy.arguments.regions import parse_region
-from msi_lazy.maintain.stored_pyramid import find_image, label_paths, open_labels, open_pyramid
+from msi_lazy.maintain.stored_pyramid import find_image, open_labels, open_pyramid
 from msi_lazy.maintain.update import update_levels
 from msi_lazy.maintain.verify import Sampling, verify_pyramids
 from msi_lazy.run.compute import run
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
+from msi_lazy.storage.target import label_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

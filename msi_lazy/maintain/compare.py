@@ -45,7 +45,7 @@ class Comparison:
     finer: LevelArray
     """The finer level."""
     step: DownsamplingStep
-    """How the one is computed from the other."""
+    """Computes the one from the other."""
     repair: bool
     """Whether faulty write units are recomputed and written."""
 

@@ -6,6 +6,8 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from msi_lazy.validation.report import counted
+
 if TYPE_CHECKING:
     from msi_lazy.plan.windows import Window
 
@@ -53,13 +55,13 @@ class BlockFinding:
         text = f"{self.path}/{self.key}: {self.kind}, {_MEANINGS[self.kind]}"
         if self.first is not None:
             first = ", ".join(map(str, self.first))
-            text += f" ({_count(self.samples, 'sample')}, the first at [{first}])"
+            text += f" ({counted(self.samples, 'sample')}, the first at [{first}])"
         return f"{text}; {self.note}" if self.note else text
 
 
 @dataclass(frozen=True)
 class CheckedLevel:
-    """How much of a level was checked."""
+    """Part of a level that was checked."""
 
     level: int
     """Number of the level."""
@@ -96,7 +98,7 @@ class VerifyReport:
     findings: tuple[BlockFinding, ...]
     """Faulty blocks, level by level."""
     levels: tuple[CheckedLevel, ...]
-    """How much of each level was compared with the finer one; of level 0, where it is alone, how much was decoded."""
+    """Part of each level that was compared with the finer one; of level 0, where it is alone, that was decoded."""
 
     @property
     def ok(self) -> bool:
@@ -114,10 +116,10 @@ class VerifyReport:
             lines.extend(_wrapped(f"{finding}{state}") for finding in found)
         following = len(self.findings) - len(self.roots)
         if following:
-            lines.append(f"{_count(following, 'block')} computed from these cannot be told sound or faulty")
+            lines.append(f"{counted(following, 'block')} computed from these cannot be told sound or faulty")
         if self.findings:
             lines.append("")
-        lines += [f"{level.path}: {level.checked} of {_count(level.total, 'block')} checked" for level in self.levels]
+        lines += [f"{level.path}: {level.checked} of {counted(level.total, 'block')} checked" for level in self.levels]
         return "\n".join(lines)
 
     def _grouped(self) -> tuple[tuple[str, list[BlockFinding]], ...]:
@@ -131,7 +133,7 @@ class VerifyReport:
         if not self.findings:
             what = "no faulty block" if whole else "no faulty block among those checked"
         else:
-            what = _count(len(self.roots), "faulty block")
+            what = counted(len(self.roots), "faulty block")
             what += f", {repaired} of them repaired" if repaired else ""
         return f"{self.store}: {what}" if self.store else what
 
@@ -140,7 +142,3 @@ def _wrapped(text: str) -> str:
     """``text`` in lines, but no path broken."""
     options = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "    "}
     return textwrap.fill(text, _WIDTH, **options)  # type: ignore[arg-type]
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")

@@ -15,7 +15,7 @@ from msi_lazy.plan.steps import Step, plan_blocks
 from msi_lazy.run.scheduler import crosses_processes
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.checked_read import try_read
-from msi_lazy.storage.target import Target, find_target, image_block
+from msi_lazy.storage.target import Target, find_target
 from msi_lazy.storage.write_units import unit_grid
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ __all__ = [
     "StoredPyramid",
     "cut_blocks",
     "find_image",
-    "label_paths",
     "open_labels",
     "open_pyramid",
 ]
@@ -46,7 +45,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class DownsamplingStep(Step):
-    """How the samples of a level are computed from those of the finer one."""
+    """Computation of the samples of a level from those of the finer one."""
 
     method: Method
     """Reduces a window."""
@@ -71,7 +70,7 @@ class LevelArray:
 
     @property
     def units(self) -> Grid:
-        """The level in what is written as a whole: shards, or chunks where there are none."""
+        """Its write units: shards, or chunks where there are none."""
         return unit_grid(self.array)
 
     def read(self, window: Window) -> Array | Exception:
@@ -81,7 +80,7 @@ class LevelArray:
 
 @dataclass(frozen=True)
 class StoredPyramid:
-    """An image in a store, and how each of its levels is computed."""
+    """An image in a store, and the computation of each of its levels."""
 
     levels: tuple[LevelArray, ...]
     """From the image to the coarsest."""
@@ -161,16 +160,6 @@ def open_labels(target: Target, path: str, writable: bool) -> StoredPyramid:
             f"label image {path!r}: {error}; or verify it by itself, with group={target.below(path)!r}, and the image "
             f"with labels=False"
         ) from error
-
-
-def label_paths(target: Target) -> list[str]:
-    """Paths of the label images that are listed below an image."""
-    try:
-        labels = target.child("labels").open_group()
-    except FileNotFoundError:
-        return []
-    names = image_block(labels).get("labels")
-    return [f"labels/{name}" for name in names] if isinstance(names, list) else []
 
 
 def cut_blocks(step: Step, itemsize: int, block_bytes: float = inf) -> Grid:

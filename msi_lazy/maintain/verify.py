@@ -27,7 +27,7 @@ _SAMPLED_BLOCKS = 16
 
 @dataclass(frozen=True)
 class Sampling:
-    """How much of each level is checked."""
+    """Part of each level that is checked."""
 
     fraction: float
     """Fraction of the blocks of each level."""

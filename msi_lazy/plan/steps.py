@@ -47,31 +47,31 @@ def changed_interval(changed: Interval, factor: int, radius: int, extent: int) -
 
 @dataclass(frozen=True)
 class Step:
-    """How a level is made from the finer one."""
+    """Geometry of computing a level from the finer one, in integers."""
 
     level: int
-    """Number of the level that is made."""
+    """Number of the level that is computed."""
     factors: Extents
     """Factor along each dimension."""
     radii: Extents
-    """Samples beyond its window, on either side, that a sample is made from."""
+    """Samples beyond its window, on either side, that a sample is computed from."""
     finer: Extents
     """Shape of the finer level."""
     units: Grid
-    """The level that is made, in what is written as a whole: shards, or chunks where there are none."""
+    """Write units of the level: shards, or chunks where there are none."""
 
     @property
     def extents(self) -> Extents:
-        """Shape of the level that is made."""
+        """Shape of the level that is computed."""
         return self.units.extents
 
     def needed(self, output: Window) -> Window:
-        """Samples of the finer level that ``output`` is made from."""
+        """Samples of the finer level that ``output`` is computed from."""
         terms = zip(output, self.factors, self.radii, self.finer, strict=True)
         return tuple(needed_interval(*term) for term in terms)
 
     def covering(self, output: Window) -> Window:
-        """Samples that ``output`` needs, and those beyond the last window that no sample is made from."""
+        """Samples that ``output`` needs, and those beyond the last window, which no sample is computed from."""
         terms = zip(self.needed(output), output, self.extents, self.finer, strict=True)
         return tuple(Interval(w.start, end if out.stop == n else w.stop) for w, out, n, end in terms)
 

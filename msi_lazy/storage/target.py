@@ -32,6 +32,7 @@ __all__ = [
     "consolidate_above",
     "find_target",
     "image_block",
+    "label_paths",
     "open_target",
     "quietly",
     "store_contents",
@@ -103,6 +104,16 @@ def find_target(place: Place) -> Target:
 def image_block(group: zarr.Group) -> Block:
     """OME-Zarr block of a group, of any version."""
     return ome_block(group.attrs.asdict())
+
+
+def label_paths(target: Target) -> list[str]:
+    """Paths of the label images that are listed below an image."""
+    try:
+        labels = target.child("labels").open_group()
+    except FileNotFoundError:
+        return []
+    names = image_block(labels).get("labels")
+    return [f"labels/{name}" for name in names] if isinstance(names, list) else []
 
 
 def store_contents(target: Target, contents: Mapping[str, Buffer]) -> None:

@@ -1,4 +1,4 @@
-"""What is written as a whole: shards, or chunks where there are none."""
+"""Write units, which are written as a whole: shards, or chunks where there are none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 
 
 def write_window(array: zarr.Array[Any], window: Window, samples: Array) -> None:
-    """Write whole units, whatever is in the store in their place.
+    """Write whole write units, whatever is in the store in their place.
 
     Those that the array's end cuts are read before they are written, by both pipelines: where that fails, as they are
     damaged, they are removed first.
@@ -39,15 +39,15 @@ def write_window(array: zarr.Array[Any], window: Window, samples: Array) -> None
 
 
 def unit_grid(array: zarr.Array[Any]) -> Grid:
-    """A level in what is written as a whole: shards, or chunks where there are none."""
+    """Write units of an array: shards, or chunks where there are none."""
     return Grid(array.shape, tuple(max(n, 1) for n in array.shards or array.chunks))
 
 
 def chunk_key(array: zarr.Array[Any], unit: Index) -> str:
-    """Key, below the array's path, of what is written as a whole: a shard, or a chunk where there are none."""
+    """Key of a write unit, below the array's path."""
     return str(array.metadata.encode_chunk_key(unit))
 
 
 def is_stored(array: zarr.Array[Any], unit: Index) -> bool:
-    """Whether a chunk or shard is in the store; one that is not is the fill value."""
+    """Whether a write unit is in the store; one that is not is the fill value."""
     return bool(sync(array.store.exists(f"{array.path}/{chunk_key(array, unit)}")))

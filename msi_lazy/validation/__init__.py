@@ -1,4 +1,4 @@
-"""Whether a store is sound OME-Zarr: the rules of the specification, and what they leave to the writer."""
+"""Validation of OME-Zarr: the rules of the specification, and advice on what they leave to the writer."""
 
 from __future__ import annotations
 

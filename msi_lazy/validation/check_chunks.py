@@ -24,7 +24,7 @@ Decode = Literal["sample", "all", "none"]
 DECODE: tuple[Decode, ...] = ("sample", "all", "none")
 
 _BLOCK_BYTES = 64 * 2**20
-"""How much is read at once: enough for the codecs to spread over threads."""
+"""Most bytes that are read at once: enough for the codecs to spread over threads."""
 
 
 def check_chunks(checks: Checks, array: zarr.Array[Any], decode: Decode) -> None:

@@ -1,4 +1,4 @@
-"""What a group is, and the rules for collections of images: a series, a plate, a well."""
+"""Kinds of groups, and the rules for collections of images: a series, a plate, a well."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msi_lazy.validation.check_image import check_image
 from msi_lazy.validation.check_labels import check_dtypes, check_image_label, check_labels, check_labels_below
-from msi_lazy.validation.metadata import Metadata, read_metadata
+from msi_lazy.validation.metadata import Metadata, open_below, open_unlisted, read_metadata
 from msi_lazy.validation.nodes import open_group_at
 
 if TYPE_CHECKING:
@@ -107,28 +107,14 @@ def _check_listed_image(group: zarr.Group, path: str, metadata: Metadata, decode
 
 def _open_listed(group: zarr.Group, path: str, metadata: Metadata) -> tuple[zarr.Group, Metadata] | None:
     """Open a group that a collection lists, if it is there, and of a version that is known."""
-    checks = metadata.fields.checks.at(path)
-    try:
-        below = open_group_at(group, path)
-    except (FileNotFoundError, ValueError) as error:
-        checks.hold("collection-images", False, f"{path!r} is listed: {error}; write it, or correct the list")
-        return None
-    found = read_metadata(below, checks, metadata.specification)
-    return None if found is None else (below, found)
+    where = f"{path!r} is listed: "
+    return open_below(group, path, metadata, "collection-images", where, "write it, or correct the list")
 
 
 def _read_series(group: zarr.Group, metadata: Metadata) -> list[str] | None:
     """Paths of the images, if the group ``OME`` lists them."""
-    checks = metadata.fields.checks.at("OME")
-    try:
-        about = open_group_at(group, "OME")
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        checks.hold("group-opens", False, f"{error}; repair its metadata, or remove it")
-        return None
-    found = read_metadata(about, checks, metadata.specification)
-    series = found.fields.member("series", "list", required=False) if found else None
+    about = open_unlisted(group, "OME", metadata)
+    series = about[1].fields.member("series", "list", required=False) if about else None
     paths = series.elements("string") if series else None
     return None if paths is None else [path.value for path in paths]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from msi_lazy.ngff.specifications import holds_image
 from msi_lazy.validation.check_image import Pyramid, check_image
-from msi_lazy.validation.metadata import Field, Metadata, is_integer, read_metadata
-from msi_lazy.validation.nodes import open_group_at, open_group_in_store
+from msi_lazy.validation.metadata import Field, Metadata, is_integer, open_below, open_unlisted
+from msi_lazy.validation.nodes import open_group_in_store
 
 if TYPE_CHECKING:
     import zarr
@@ -21,17 +21,9 @@ __all__ = ["check_dtypes", "check_image_label", "check_labels", "check_labels_be
 
 def check_labels_below(image: zarr.Group, pyramid: Pyramid | None, metadata: Metadata, decode: Decode) -> None:
     """Check the labels of an image, if it has any."""
-    checks = metadata.fields.checks.at("labels")
-    try:
-        labels = open_group_at(image, "labels")
-    except FileNotFoundError:
-        return
-    except ValueError as error:
-        checks.hold("group-opens", False, f"{error}; repair its metadata, or remove it")
-        return
-    found = read_metadata(labels, checks, metadata.specification)
-    if found is not None:
-        check_labels(labels, found, pyramid, decode)
+    labels = open_unlisted(image, "labels", metadata)
+    if labels is not None:
+        check_labels(*labels, pyramid, decode)
 
 
 def check_labels(labels: zarr.Group, metadata: Metadata, pyramid: Pyramid | None, decode: Decode) -> None:
@@ -49,16 +41,11 @@ def check_labels(labels: zarr.Group, metadata: Metadata, pyramid: Pyramid | None
     fields = metadata.fields
     paths = fields.listed("labels", "string")
     for path in paths or ():
-        checks = fields.checks.at(path.value)
-        try:
-            label = open_group_at(labels, path.value)
-        except (FileNotFoundError, ValueError) as error:
-            checks.hold("label-opens", False, f"{path.where}: {error}; write the label image, or correct the list")
-            continue
-        checks.hold("label-opens", True, "")
-        found = read_metadata(label, checks, metadata.specification)
-        if found is not None:
-            _check_label(label, found, pyramid, decode)
+        where, advice = f"{path.where}: ", "write the label image, or correct the list"
+        label = open_below(labels, path.value, metadata, "label-opens", where, advice)
+        if label is not None:
+            label[1].fields.checks.hold("label-opens", True, "")
+            _check_label(*label, pyramid, decode)
     if metadata.specification.all_labels_listed and paths is not None:
         unlisted = sorted(_label_images(labels) - {path.value.strip("/").split("/")[0] for path in paths})
         fault = f"{', '.join(map(repr, unlisted))} not listed in {fields.where}.labels; readers do not find it: add it"

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["check_levels"]
 
 _SUBSAMPLING = ("nearest", "subsampl", "stride", "decimat")
-"""What the names of methods that keep one sample of a window have in common."""
+"""Parts of the names of methods that keep one sample of a window."""
 _SCALE_TOLERANCE = 1e-3
-"""How far a scale may be rounded, relatively."""
+"""Relative tolerance for a scale that was rounded."""
 _COUNT_TOLERANCE = 1e-6
-"""How far the number of samples that a scale calls for may be off, from the division."""
+"""Tolerance, from the division, for the number of samples that a scale calls for."""
 _SHIFT_TOLERANCE = 0.01
-"""How far a translation may be rounded, in samples of level 0."""
+"""Tolerance for a translation that was rounded, in samples of level 0."""
 
 
 def check_levels(levels: Sequence[Level], names: Sequence[str], method: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Where the results of rules are gathered while a hierarchy is examined."""
+"""Results of rules, gathered while a hierarchy is examined."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Checks"]
 
 @dataclass(frozen=True)
 class Checks:
-    """What the rules say of one node; those :meth:`at` other nodes are gathered with it."""
+    """Results of the rules for one node; those :meth:`at` other nodes are gathered with it."""
 
     path: str = "/"
     """Path of the node below the group that is validated."""
     findings: list[Finding] = field(default_factory=list)
     """Rules that are broken, of all nodes."""
     passed: Counter[str] = field(default_factory=Counter)
-    """How often each rule held, over all nodes."""
+    """Number of times that each rule held, over all nodes."""
     versions: set[str] = field(default_factory=set)
     """OME-Zarr versions that were met."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from msi_lazy.ngff.specifications import own_attributes, specification_in, specifications_at
+from msi_lazy.validation.nodes import open_group_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,17 @@ if TYPE_CHECKING:
     from msi_lazy.ngff.specification import Specification
     from msi_lazy.validation.checks import Checks
 
-__all__ = ["Field", "Metadata", "as_float", "check_format", "is_integer", "is_number", "read_metadata"]
+__all__ = [
+    "Field",
+    "Metadata",
+    "as_float",
+    "check_format",
+    "is_integer",
+    "is_number",
+    "open_below",
+    "open_unlisted",
+    "read_metadata",
+]
 
 Kind = Literal["object", "list", "string", "number", "boolean", "null"]
 
@@ -72,7 +83,7 @@ class Field:
     where: str
     """Its place, as in ``multiscales[0].axes``."""
     value: Any
-    """What stands there."""
+    """The value itself."""
 
     def member(self, name: str, kind: Kind, required: bool = True) -> Field | None:
         """Return the member of an object, or ``None``, with a finding where it is faulty, or required and not there."""
@@ -151,6 +162,36 @@ def read_metadata(group: zarr.Group, checks: Checks, expected: Specification | N
         )
         checks.hold("version-consistent", specification is expected, fault)
     return metadata
+
+
+def open_below(
+    parent: zarr.Group, path: str, metadata: Metadata, rule: str, where: str, advice: str, required: bool = True
+) -> tuple[zarr.Group, Metadata] | None:
+    """Open a group below another one, if it can be opened, and is of a version that is known.
+
+    Parameters
+    ----------
+    parent, path, metadata
+        The other group, where the group is below it, and the metadata of the other group.
+    rule, where, advice
+        Rule that is broken if it cannot be opened, and what to say before and after the reason.
+    required
+        Whether the rule is broken, too, if there is no group.
+    """
+    checks = metadata.fields.checks.at(path)
+    try:
+        group = open_group_at(parent, path)
+    except (FileNotFoundError, ValueError) as error:
+        if required or not isinstance(error, FileNotFoundError):
+            checks.hold(rule, False, f"{where}{error}; {advice}")
+        return None
+    found = read_metadata(group, checks, metadata.specification)
+    return None if found is None else (group, found)
+
+
+def open_unlisted(parent: zarr.Group, path: str, metadata: Metadata) -> tuple[zarr.Group, Metadata] | None:
+    """Open a group that may be below another one without being listed there; as :func:`open_below`."""
+    return open_below(parent, path, metadata, "group-opens", "", "repair its metadata, or remove it", required=False)
 
 
 def check_format(checks: Checks, specification: Specification, zarr_format: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from zarr.errors import ContainsArrayError
 
@@ -11,8 +11,6 @@ from msi_lazy.storage.codecs import refuse_pickles
 from msi_lazy.storage.place import Place, ZarrFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import zarr
 
 __all__ = ["MalformedGroupError", "open_array_at", "open_group_at", "open_group_in_store", "open_root"]
@@ -63,56 +61,38 @@ def open_group_at(parent: zarr.Group, path: str) -> zarr.Group:
     ValueError
         Its metadata cannot be read, or the path is impossible.
     """
-    group: zarr.Group = _open(_open_group, parent, _join(parent.path, path), "group")
+    group: zarr.Group = _open(Place.of(parent).child(path), parent.metadata.zarr_format, "group")
     return group
 
 
 def open_group_in_store(neighbour: zarr.Group, path: str) -> zarr.Group:
     """Open the group at ``path`` from the root of the store that ``neighbour`` is in; as :func:`open_group_at`."""
-    group: zarr.Group = _open(_open_group, neighbour, path, "group")
+    group: zarr.Group = _open(Place(neighbour.store, path), neighbour.metadata.zarr_format, "group")
     return group
 
 
 def open_array_at(parent: zarr.Group, path: str) -> zarr.Array[Any]:
-    """Open the array at ``path`` below ``parent``, with the codecs that suit it.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is none, or a group.
-    ValueError
-        Its metadata cannot be read, or the path is impossible.
-    """
-    array: zarr.Array[Any] = _open(_open_array, parent, _join(parent.path, path), "array")
+    """Open the array at ``path`` below ``parent``, with the codecs that suit it; errors as of :func:`open_group_at`."""
+    array: zarr.Array[Any] = _open(Place.of(parent).child(path), parent.metadata.zarr_format, "array")
     return array
 
 
-def _join(parent: str, path: str) -> str:
-    return "/".join(filter(None, (parent, path)))
-
-
-def _open(opener: Callable[..., Any], neighbour: zarr.Group, path: str, kind: str) -> Any:
-    """Open a node in the format of a neighbour, else in the other one."""
-    for zarr_format in dict.fromkeys((neighbour.metadata.zarr_format, *_FORMATS)):
+def _open(place: Place, likely: ZarrFormat, kind: Literal["group", "array"]) -> Any:
+    """Open a node in the format that is likely, else in the other one."""
+    for zarr_format in dict.fromkeys((likely, *_FORMATS)):
         try:
-            return opener(Place(neighbour.store, path), zarr_format)
+            if kind == "group":
+                return place.open_group("r", zarr_format)
+            array = place.open_array("r", zarr_format)
+            refuse_pickles(array)
+            return reopen_array(array)
         except FileNotFoundError:
             continue
         except ContainsArrayError:
-            raise FileNotFoundError(f"there is an array at {path!r}, not a group") from None
+            raise FileNotFoundError(f"there is an array at {place.path!r}, not a group") from None
         except Exception as error:  # whatever malformed metadata, or an odd path, may raise
-            raise ValueError(f"{path!r} cannot be opened as a Zarr {kind}: {error!r}") from None
-    raise FileNotFoundError(f"there is no Zarr {kind} at {path!r}")
-
-
-def _open_group(place: Place, zarr_format: ZarrFormat) -> zarr.Group:
-    return place.open_group("r", zarr_format)
-
-
-def _open_array(place: Place, zarr_format: ZarrFormat) -> zarr.Array[Any]:
-    array = place.open_array("r", zarr_format)
-    refuse_pickles(array)
-    return reopen_array(array)
+            raise ValueError(f"{place.path!r} cannot be opened as a Zarr {kind}: {error!r}") from None
+    raise FileNotFoundError(f"there is no Zarr {kind} at {place.path!r}")
 
 
 def _reach(place: Place) -> None:

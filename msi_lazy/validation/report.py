@@ -1,4 +1,4 @@
-"""What a validation found, as people and programs read it."""
+"""Findings of a validation, as people and programs read them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msi_lazy.validation.rules import RULES, Severity
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Finding", "ValidationReport"]
+__all__ = ["Finding", "ValidationReport", "counted"]
 
 _WIDTH, _COLUMNS = 110, 3
 _DECODED = {
@@ -24,7 +24,7 @@ _DECODED = {
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule that is broken, and where."""
+    """A rule that is broken, and the node that breaks it."""
 
     rule: str
     """Name of the rule."""
@@ -33,7 +33,7 @@ class Finding:
     path: str
     """Path of the node, ``/`` for the group that was validated."""
     message: str
-    """What was found, what is allowed, and what to do."""
+    """Fault, what is allowed, and what to do."""
 
     def __str__(self) -> str:
         return f"{self.severity.upper()} {self.rule} at {self.path}: {self.message}"
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """What a validation found; printed, or shown in a notebook, it is a list of findings.
+    """Result of a validation; printed, or shown in a notebook, it is a list of findings.
 
     Examples
     --------
@@ -61,15 +61,15 @@ class ValidationReport:
     """
 
     store: str
-    """What was validated."""
+    """Store that was validated."""
     versions: tuple[str, ...]
     """OME-Zarr versions that were met; one, if all is well."""
     decode: str
-    """Which chunks were decoded: ``"sample"``, ``"all"`` or ``"none"``."""
+    """Chunks that were decoded: ``"sample"``, ``"all"`` or ``"none"``."""
     findings: tuple[Finding, ...]
     """Rules that are broken, those of ``"must"`` first."""
     passed: Mapping[str, int]
-    """How often each rule held."""
+    """Number of times that each rule held."""
 
     @property
     def ok(self) -> bool:
@@ -92,7 +92,7 @@ class ValidationReport:
             lines.append(f"{finding.severity.upper():<8}{finding.rule}  {finding.path}")
             lines += textwrap.wrap(finding.message, _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
             lines.append("")
-        lines += [_DECODED[self.decode], f"{_count(sum(self.passed.values()), 'check')} passed:"]
+        lines += [_DECODED[self.decode], f"{counted(sum(self.passed.values()), 'check')} passed:"]
         cells = [f"{rule:<24}{count:>5}" for rule, count in self.passed.items()]
         lines += ["  " + "   ".join(cells[i : i + _COLUMNS]) for i in range(0, len(cells), _COLUMNS)]
         return "\n".join(lines)
@@ -112,7 +112,7 @@ class ValidationReport:
         )
         return (
             f"<p><strong>{escape(self._title())}</strong>; {_DECODED[self.decode]}</p>{table}"
-            f"<details><summary>{_count(sum(self.passed.values()), 'check')} passed</summary>"
+            f"<details><summary>{counted(sum(self.passed.values()), 'check')} passed</summary>"
             f"<table><tbody>{passed}</tbody></table></details>"
         )
 
@@ -121,9 +121,16 @@ class ValidationReport:
             ["valid OME-Zarr" if self.ok else "not valid OME-Zarr", " and ".join(self.versions)]
         ).rstrip()
         counts = ((self.errors, "MUST"), (self.warnings, "SHOULD"))
-        broken = ", ".join(f"{_count(len(found), word)} broken" for found, word in counts if found)
+        broken = ", ".join(f"{counted(len(found), word)} broken" for found, word in counts if found)
         return ": ".join(filter(None, [self.store, verdict, broken]))
 
 
-def _count(number: int, word: str) -> str:
+def counted(number: int, word: str) -> str:
+    """``number`` of what ``word`` names.
+
+    Examples
+    --------
+    >>> counted(1, "block"), counted(2, "block")
+    ('1 block', '2 blocks')
+    """
     return f"{number} {word}" + ("" if number == 1 else "s")

@@ -1,4 +1,4 @@
-"""The rules: one row each, with how much it weighs and what it asks for."""
+"""The rules: one row each, with its severity and statement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Rule:
     severity: Severity
     """``"must"`` where an image that breaks it is not valid, ``"should"`` where it is advice."""
     statement: str
-    """What it asks for."""
+    """Demand of the rule."""
 
 
 _ROWS = (

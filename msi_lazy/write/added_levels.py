@@ -19,7 +19,7 @@ from msi_lazy.run.scheduler import check_processes
 from msi_lazy.run.watch import watch_write
 from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.arrays import open_array
-from msi_lazy.storage.target import Target, find_target, image_block, write_attributes
+from msi_lazy.storage.target import Target, find_target, label_paths, write_attributes
 from msi_lazy.storage.zarr_formats import store_format
 from msi_lazy.write.hierarchy import write_coordinates
 from msi_lazy.write.layout import array_settings
@@ -105,17 +105,13 @@ def _layout(extension: Extension, number: int, existing: zarr.Array[Any], target
 
 def _check_labels(target: Target, levels: int) -> None:
     """Refuse to leave label images behind with fewer levels than the image."""
-    try:
-        labels = target.child("labels").open_group()
-    except FileNotFoundError:
-        return
-    for name in image_block(labels).get("labels", []):
-        label = target.child(f"labels/{name}").open_group()
-        has = _count_levels(dict(label.attrs))
+    for path in label_paths(target):
+        has = _count_levels(dict(target.child(path).open_group().attrs))
         if has < levels:
             raise ValueError(
-                f"the label image {name!r} has {has} levels, and must have as many as the image, which would have "
-                f"{levels}; add them to it first: add_levels(store, ..., group='{target.below(f'labels/{name}')}')"
+                f"the label image {path.removeprefix('labels/')!r} has {has} levels, and must have as many as the "
+                f"image, which would have {levels}; add them to it first: add_levels(store, ..., "
+                f"group={target.below(path)!r})"
             )
 
 

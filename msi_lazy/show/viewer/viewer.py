@@ -15,7 +15,6 @@ from zarr.storage import LocalStore, MemoryStore
 from msi_lazy.api.write import to_zarr
 from msi_lazy.arguments.choices import check_switches
 from msi_lazy.arguments.numbers import parse_integer
-from msi_lazy.maintain.stored_pyramid import label_paths
 from msi_lazy.ngff.label_attributes import holds_labels, label_colors
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.show.viewer.contents import Contents
@@ -24,7 +23,7 @@ from msi_lazy.show.viewer.server import ViewerServer
 from msi_lazy.show.viewer.stored_display import stored_display
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
-from msi_lazy.storage.target import Target, image_block
+from msi_lazy.storage.target import Target, image_block, label_paths
 from msi_lazy.tree.read_plan import read_plan
 
 if TYPE_CHECKING:
