@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msi_lazy.methods.kernel import as_native
 from msi_lazy.methods.row import no_radius
 from msi_lazy.plan.block_names import naming_block
 from msi_lazy.plan.memory import finer_window
 from msi_lazy.plan.windows import Window, needed_interval, relative_slices
+from msi_lazy.storage.checked_read import read_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "StageWork",
-    "as_native",
     "merge_block",
     "pick_level",
     "read_back_block",
@@ -127,7 +128,7 @@ def restore_share(stored: zarr.Array[Any], index: Index, *, work: StageWork, sta
 def _read_stored(stored: zarr.Array[Any], stage: StagePlan, level: int, window: Window, work: StageWork) -> Array:
     """Samples ``window`` of a stage's share, ``level``, made from those stored of the last level that it writes."""
     finer = finer_window(stage, level, window)
-    array = as_native(np.asarray(stored[tuple(slice(*interval) for interval in finer)]))
+    array = read_window(stored, finer)
     if stage.written[-1] == level:
         return array
     step = level - stage.first - 1
@@ -175,12 +176,6 @@ def reduce_overlapped(array: Array, index: Index, *, work: StageWork) -> tuple[A
 def pick_level(levels: tuple[Array, ...], *, position: int) -> Array:
     """One level of a stage's tuple."""
     return levels[position]
-
-
-def as_native(array: Any) -> Array:
-    """The same values in native byte order, which is all that compiled kernels take."""
-    samples: Array = np.asarray(array)
-    return samples if samples.dtype.isnative else samples.astype(samples.dtype.newbyteorder("="))
 
 
 def reduce_window(

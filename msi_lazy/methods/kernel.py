@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
+if TYPE_CHECKING:
     from msi_lazy.methods.row import WindowKernel
 
-__all__ = ["LibraryKernel"]
+__all__ = ["LibraryKernel", "as_native"]
+
+
+def as_native(array: Any) -> np.ndarray[Any, Any]:
+    """The same values in native byte order, which is all that compiled kernels take."""
+    samples: np.ndarray[Any, Any] = np.asarray(array)
+    return samples if samples.dtype.isnative else samples.astype(samples.dtype.newbyteorder("="))
 
 
 @dataclass(frozen=True)

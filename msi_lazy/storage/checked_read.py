@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msi_lazy.methods.kernel import as_native
 from msi_lazy.plan.windows import slices
 from msi_lazy.storage.arrays import runs_in_rust
 from msi_lazy.storage.place import Place
@@ -24,9 +25,8 @@ Array = np.ndarray[Any, Any]
 
 
 def read_window(array: zarr.Array[Any], window: Window) -> Array:
-    """Samples of ``window``, in native byte order, which is all that compiled kernels take."""
-    samples: Array = np.asarray(array[slices(window)])
-    return samples if samples.dtype.isnative else samples.astype(samples.dtype.newbyteorder("="))
+    """Samples of ``window``, in native byte order."""
+    return as_native(array[slices(window)])
 
 
 def try_read(array: zarr.Array[Any], window: Window, units: Grid) -> Array | Exception:
