@@ -6,9 +6,10 @@ import posixpath
 import reprlib
 from typing import TYPE_CHECKING, Any
 
+from msi_lazy.arguments.numbers import is_integer
 from msi_lazy.ngff.specifications import holds_image
 from msi_lazy.validation.check_image import Pyramid, check_image
-from msi_lazy.validation.metadata import Field, Metadata, is_integer, open_below, open_unlisted
+from msi_lazy.validation.metadata import Field, Metadata, open_below, open_unlisted
 from msi_lazy.validation.nodes import open_group_in_store
 
 if TYPE_CHECKING:

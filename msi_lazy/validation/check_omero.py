@@ -6,7 +6,7 @@ import re
 import reprlib
 from typing import TYPE_CHECKING
 
-from msi_lazy.validation.metadata import is_number
+from msi_lazy.arguments.numbers import is_real
 
 if TYPE_CHECKING:
     from msi_lazy.ngff.specification import Specification
@@ -52,7 +52,7 @@ def _check_window(window: Field) -> None:
     numbers = [window.value.get(name) for name in _WINDOW]
     text = reprlib.repr(window.value)
     fault = f"{window.where} is {text}; it must have the numbers min, max, start and end"
-    if not window.checks.hold("omero-window", all(map(is_number, numbers)), fault):
+    if not window.checks.hold("omero-window", all(map(is_real, numbers)), fault):
         return
     fault = f"{window.where} is {text}; min <= start <= end <= max should hold: start and end are what is shown"
     window.checks.hold("omero-window-order", numbers == sorted(numbers), fault)

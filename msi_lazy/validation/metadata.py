@@ -23,24 +23,12 @@ __all__ = [
     "Metadata",
     "as_float",
     "check_format",
-    "is_integer",
-    "is_number",
     "open_below",
     "open_unlisted",
     "read_metadata",
 ]
 
 Kind = Literal["object", "list", "string", "number", "boolean", "null"]
-
-
-def is_integer(value: Any) -> bool:
-    """Whether a JSON value is an integer; ``true`` is none."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> bool:
-    """Whether a JSON value is a number."""
-    return is_integer(value) or isinstance(value, float)
 
 
 def as_float(number: float) -> float:
