@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msi_lazy.plan.block_size import Pyramid, plan_stages
+from msi_lazy.plan.stages import StagePlan
 from msi_lazy.plan.windows import level_extent
 
 
@@ -145,3 +146,18 @@ def test_a_window_touches_just_the_blocks_that_own_its_samples(case, data):
                 if start < interval.stop and stop > interval.start
             ]
             assert list(positions) == touching
+
+
+@pytest.mark.parametrize(("extent", "lengths"), [(19, (8, 11)), (20, (8, 8, 4)), (21, (8, 8, 5)), (3, (3,))])
+def test_a_tail_is_a_block_of_its_own_from_one_sample_of_the_deepest_level_on(extent, lengths):
+    """At equality it has just that one sample: an absorbed tail would make the last block larger than it has to be."""
+    stage = StagePlan(0, ((extent,), (extent // 2,), (extent // 4,)), ((2,), (2,)), ((0,), (0,)), (8,), (0, 1, 2), None)
+    assert stage.block_chunks(0) == (lengths,)
+    assert min(stage.block_chunks(2)[0]) >= min(1, extent // 4)
+
+
+@pytest.mark.parametrize(("extent", "blocks"), [(18, 2), (19, 3)])
+def test_a_tail_as_long_as_the_halo_is_a_block_of_its_own(extent, blocks):
+    stage = StagePlan(0, ((extent,), (extent // 2,)), ((2,),), ((3,),), (8,), (0, 1), None)
+    assert stage.halo == (3,)
+    assert stage.counts == (blocks,)

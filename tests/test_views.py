@@ -1,10 +1,14 @@
 """Slices of what is stored are read window by window, and what is no plain slice is left to Dask."""
 
+from operator import getitem
+
 import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from dask.highlevelgraph import HighLevelGraph
+from dask.task_spec import Task, TaskRef
 from hypothesis import given
 from hypothesis import strategies as st
 from zarr.storage import MemoryStore
@@ -102,3 +106,23 @@ def test_blocks_that_are_taken_whole_are_part_of_a_slice():
     array = da.from_zarr(zarr.create_array(MemoryStore(), data=ARRAY, chunks=(2, 7, 8)))[:, 1:]
     assert find_view(array).crop == ((0, 6), (1, 20), (0, 30))
     assert find_view(array[2:, :, 3]).crop == ((2, 6), (1, 20), 3)
+
+
+@pytest.mark.parametrize(
+    ("parts", "crop"),
+    [
+        ((slice(1, 4), slice(0, 3)), ((1, 7),)),
+        ((slice(1, 3), slice(0, 3)), None),  # sample 3 is in neither: what is between the first and the last is more
+        ((slice(0, 4), slice(1, 3)), None),
+    ],
+    ids=["adjacent", "a gap before the border", "a gap after it"],
+)
+def test_blocks_with_a_gap_between_them_are_no_view(parts, crop):
+    """Slices of Dask leave no gap; a graph that is written by hand may."""
+    below = da.from_zarr(zarr.create_array(MemoryStore(), data=np.arange(8), chunks=4))
+    tasks = {("cut", n): Task(("cut", n), getitem, TaskRef((below.name, n)), (part,)) for n, part in enumerate(parts)}
+    graph = HighLevelGraph.from_collections("cut", tasks, dependencies=[below])
+    cut = da.Array(graph, "cut", (tuple(part.stop - part.start for part in parts),), dtype=below.dtype)
+    np.testing.assert_array_equal(cut, np.concatenate([np.arange(8)[:4][parts[0]], np.arange(8)[4:][parts[1]]]))
+    view = find_view(cut)
+    assert (view and view.crop) == crop

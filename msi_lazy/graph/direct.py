@@ -82,13 +82,16 @@ def emit_blocks(
     """
     if not levels.is_whole:
         return None
+    # 1. Which stages hand on their shares, and which are read back from the store
     layers = levels.stages
     again = [*read_back, *(False for _ in range(len(layers) + 1 - len(read_back)))]
     handed_on = [not back for back in again[1 : len(layers) + 1]]
     works, stages = [layer.work for layer in layers], [layer.made for layer in layers]
+    # 2. Which blocks are stored already, and so which of each stage remain to be made
     grids = marks.grids if marks is not None else (None,) * len(layers)
     done = [grid.among(marks.done) if marks is not None and grid is not None else frozenset() for grid in grids]
     remaining = remaining_blocks(works, stages, done, handed_on, marks is None or marks.lossless)
+    # 3. The tasks of each stage, fed by those of the stage before
     source = layers[0].below
     tasks: dict[Key, GraphNode] = {source: DataNode(source, layers[0].source)}
     below: EmittedStage | None = None
@@ -99,5 +102,6 @@ def emit_blocks(
         emitted = EmittedStage(name, layer.work, source, stage, hand_on, written, left, ledger, grid)
         tasks |= emit_stage(emitted, below)
         below = emitted
+    # 4. Run what nothing waits for
     awaited = {key for task in tasks.values() for key in task.dependencies}
     return FusedGraph(tasks, tuple(key for key in tasks if key not in awaited and key != source))

@@ -130,6 +130,7 @@ def _template(emitted: EmittedStage, below: EmittedStage | None, inputs: int) ->
     """Steps of one block: read or merge, then pick and store each level, mark the block, then pick the share."""
     calls: list[tuple[Any, tuple[Any, ...], tuple[tuple[str, Any], ...]]]
     stage = emitted.work.stage
+    # 1. Make the levels: from the source, from shares, or from what the stage before stored
     if below is None:
         calls = [(read_block, (External(0), BlockPosition.INDEX), (("work", emitted.work),))]
     else:
@@ -139,13 +140,16 @@ def _template(emitted: EmittedStage, below: EmittedStage | None, inputs: int) ->
             calls = [(merge_block, (Listed(externals), BlockPosition.INDEX), options)]
         else:
             calls = [(read_back_block, (externals[0], Listed(externals[1:]), BlockPosition.INDEX), options)]
+    # 2. Store each level
     for position, store in enumerate(emitted.stores):
         calls.append((pick_level, (Slot(0),), (("position", position),)))
         stored = (Slot(len(calls) - 1), External(inputs + position), BlockPosition.INDEX)
         calls.append((store.store, stored, tuple(store.options.items())))
+    # 3. Mark the block
     if emitted.grid is not None:
         ledger = External(inputs + len(emitted.stores))
         calls.append((mark_block, (ledger, BlockPosition.INDEX), (("grid", emitted.grid),)))
+    # 4. Return the share, if the next stage needs it
     if stage.share is None or not emitted.hand_on:
         return make_template(calls, ())
     calls.append((pick_level, (Slot(0),), (("position", len(stage.written)),)))

@@ -90,15 +90,18 @@ def fuse_blocks(
         A fused task has the value of its one member that others need, a tuple (with a task to pick
         each) if they need several, and ``None`` if they need none.
     """
+    # 1. Find the one root that each task hangs on, and the tasks that are folded into each
     goals = dict.fromkeys(wanted)
     order = topological_order(graph, goals)
     ownership = find_owners(graph, order, is_root, barrier)
     folds = list(_find_folds(graph, order, ownership, goals))
+    # 2. Name what hangs on roots anew; what needs none (sources, targets) keeps its key
     unfolded = [key for key in order if ownership.roots[key] is MANY]
     handed_on = (key for fold in folds for key in fold.outputs)
     names: dict[Key, Any] = {key: _with_token(key, token) for key in (*unfolded, *handed_on)}
     tasks: dict[Key, GraphNode] = {key: graph[key] for key in order if ownership.roots[key] is None}
     tasks |= {names[key]: graph[key].substitute(names, key=names[key]) for key in unfolded}
+    # 3. Make each fold one task; blocks alike have one template
     templates: dict[Any, Template] = {}
     covering: dict[Key, Key] = {}
     for fold in folds:
@@ -107,6 +110,7 @@ def fuse_blocks(
             tasks |= {names[key]: Task(names[key], getitem, TaskRef(fused), n) for n, key in enumerate(fold.outputs)}
         tasks[fused] = fused_task(fused, fold.root, fold.members, fold.outputs, graph, names, templates)
         covering |= {key: fused for key in fold.members if ownership.phases.get(key, 0) == fold.phase}
+    # 4. Run what covers the wanted keys, and is waited for by nothing else
     awaited = {dependency for task in tasks.values() for dependency in task.dependencies}
     sinks = dict.fromkeys(covering.get(key, names.get(key, key)) for key in goals)
     return FusedGraph(tasks, tuple(key for key in sinks if key not in awaited))
