@@ -1,4 +1,4 @@
-"""The block rule: integral shares, no empty block, every write unit owned by one block."""
+"""The block rule: integral carries, no empty block, every write unit owned by one block."""
 
 from itertools import accumulate, pairwise
 from math import prod
@@ -43,9 +43,9 @@ def test_every_level_is_written_by_one_stage_and_handed_on_to_the_next(case):
     stages, _ = plan_stages(pyramid, block_bytes)
     assert [level for stage in stages for level in stage.written] == list(range(pyramid.last + 1))
     for stage, following in pairwise(stages):
-        assert following.first == stage.share
+        assert following.first == stage.carry
     assert stages[0].first == 0
-    assert stages[-1].share is None
+    assert stages[-1].carry is None
 
 
 @given(planned())
@@ -70,7 +70,7 @@ def test_no_write_unit_is_shared_by_two_blocks(case):
 
 
 @given(planned())
-def test_shares_are_integral(case):
+def test_carries_are_integral(case):
     pyramid, block_bytes = case
     stages, _ = plan_stages(pyramid, block_bytes)
     for stage in stages:
@@ -96,7 +96,7 @@ def test_blocks_keep_the_limit_unless_a_single_chunk_and_factor_exceed_it(case):
 def test_the_design_example():
     shapes = make_pyramid((1024,) * 3, ((2, 2, 2),) * 5, (64,) * 3)
     stages, _ = plan_stages(shapes, 64 * 2**20)
-    assert [(s.edges, s.written, s.share) for s in stages] == [
+    assert [(s.edges, s.written, s.carry) for s in stages] == [
         ((256,) * 3, (0, 1, 2), 3),
         ((128,) * 3, (3, 4, 5), None),
     ]
@@ -110,7 +110,7 @@ def test_blocks_of_uneven_factors_stay_moderate(factors):
     assert stages[0].blocks > 1
 
 
-def test_a_tail_too_short_for_a_sample_of_the_share_joins_the_last_block():
+def test_a_tail_too_short_for_a_sample_of_the_carry_joins_the_last_block():
     (stage, *_) = plan_stages(make_pyramid((129,), ((2,), (2,)), (16,)), 64 * 2)[0]
     assert stage.block_chunks(0) == ((64, 65),)
     (stage, *_) = plan_stages(make_pyramid((133,), ((2,), (2,)), (16,)), 64 * 2)[0]

@@ -61,13 +61,13 @@ def test_worker_processes_write_the_same_bits_as_threads(client, stored, tmp_pat
             assert (tmp_path / "threads.zarr" / path).read_bytes() == (tmp_path / "cluster.zarr" / path).read_bytes()
 
 
-def test_only_shares_travel_between_workers(client, stored, tmp_path):
+def test_only_carries_travel_between_workers(client, stored, tmp_path):
     tree = msi.to_multiscale(msi.to_spatial_image(stored), [2, 2, 2], chunks=16, block_bytes=64**3 * 2)
     before = transferred(client)
     tree.pyramid.to_zarr(tmp_path / "out.zarr")
     plan = tree.pyramid.explain()
-    assert transferred(client) - before <= plan.shares_bytes + 2000 * plan.tasks
-    assert plan.shares_bytes < plan.bytes_read / 50
+    assert transferred(client) - before <= plan.carry_bytes + 2000 * plan.tasks
+    assert plan.carry_bytes < plan.bytes_read / 50
 
 
 def transferred(client):

@@ -108,13 +108,13 @@ def test_a_fused_task_hands_on_only_what_others_need():
     graph = {
         ("r", 0): Task(("r", 0), root),
         ("r", 1): Task(("r", 1), root),
-        ("share", 0): Task(("share", 0), add, TaskRef(("r", 0)), 10),
-        ("share", 1): Task(("share", 1), add, TaskRef(("r", 1)), 20),
-        ("merge", 0): Task(("merge", 0), sum, List(TaskRef(("share", 0)), TaskRef(("share", 1)))),
+        ("carry", 0): Task(("carry", 0), add, TaskRef(("r", 0)), 10),
+        ("carry", 1): Task(("carry", 1), add, TaskRef(("r", 1)), 20),
+        ("merge", 0): Task(("merge", 0), sum, List(TaskRef(("carry", 0)), TaskRef(("carry", 1)))),
         ("store", 0): Task(("store", 0), add, TaskRef(("r", 0)), 1),
     }
     result = fuse_blocks(graph, [("merge", 0), ("store", 0)], is_root, "token")
-    assert set(result.tasks) == {("share-token", 0), ("share-token", 1), ("merge-token", 0)}
+    assert set(result.tasks) == {("carry-token", 0), ("carry-token", 1), ("merge-token", 0)}
     assert result.sinks == (("merge-token", 0),)
     assert dask.get(result.tasks, ("merge-token", 0)) == 32
 

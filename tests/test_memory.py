@@ -1,4 +1,4 @@
-"""Memory: projected, held against a limit, and live shares read back where they would pile up."""
+"""Memory: projected, held against a limit, and live carries read back where they would pile up."""
 
 import subprocess
 import sys
@@ -42,20 +42,20 @@ def read_back(monkeypatch):
 
 @pytest.mark.parametrize("method", ["mean", WIDE], ids=["box", "halo"])
 @pytest.mark.parametrize("block_bytes", [16**3 * 8, 8**3 * 8, 1])
-def test_reading_back_gives_the_same_bits_as_shares(method, block_bytes, monkeypatch):
+def test_reading_back_gives_the_same_bits_as_carries(method, block_bytes, monkeypatch):
     # in each case 3 to 5 blocks along each dimension
     shape = {16**3 * 8: (40, 52, 66), 8**3 * 8: (20, 28, 36), 1: (12, 15, 18)}[block_bytes]
     tree = make_tree(method, shape=shape, block_bytes=block_bytes, chunks=4)
-    shared, target = MemoryStore(), CountingStore(MemoryStore())
-    tree.pyramid.to_zarr(shared)
+    carried, target = MemoryStore(), CountingStore(MemoryStore())
+    tree.pyramid.to_zarr(carried)
     monkeypatch.setattr(memory, "_READ_BACK_ABOVE", -1)
     tree.pyramid.to_zarr(target)
-    for one, other in zip(levels_of(shared), levels_of(target), strict=True):
+    for one, other in zip(levels_of(carried), levels_of(target), strict=True):
         np.testing.assert_array_equal(one, other)
     assert target.chunk_reads()
 
 
-def test_shares_are_not_read_back_where_there_is_room():
+def test_carries_are_not_read_back_where_there_is_room():
     target = CountingStore(MemoryStore())
     make_tree().pyramid.to_zarr(target)
     assert not target.chunk_reads()
@@ -67,11 +67,11 @@ def test_nothing_is_handed_on_where_it_is_read_back(read_back):
 
 
 @pytest.mark.parametrize("method", ["mean", WIDE], ids=["box", "halo"])
-def test_live_shares_stay_below_the_projection(method):
+def test_live_carries_stay_below_the_projection(method):
     tree = make_tree(method, shape=(96, 100, 130), block_bytes=16**3 * 8)
     projected = tree.pyramid.explain().memory(threads=2)
     peak = peak_of_results(tree)
-    assert 0 < peak <= projected.shares
+    assert 0 < peak <= projected.carries
 
 
 def peak_of_results(tree):
@@ -112,7 +112,7 @@ def test_fewer_threads_need_less():
     one, four = plan.memory(1), plan.memory(4)
     assert four.total - one.total >= 3 * one.per_thread
     assert plan.memory(1, limit=1).read_back == (False, *(True for _ in plan.stages[1:]))
-    assert plan.memory(1, limit=1).shares == 0 < one.shares
+    assert plan.memory(1, limit=1).carries == 0 < one.carries
 
 
 def test_a_rechunk_counts_what_it_holds():

@@ -19,7 +19,7 @@ def test_the_plan_of_a_terabyte():
     assert plan.reading.chunks == plan.reading.source_chunks == 64**3
     assert plan.bytes_read == plan.levels[0].nbytes == 2 * 8192**3
     assert 32 * 2**20 < plan.memory_per_thread < 150 * 2**20
-    assert plan.shares_bytes == plan.levels[3].nbytes + plan.levels[6].nbytes
+    assert plan.carry_bytes == plan.levels[3].nbytes + plan.levels[6].nbytes
 
 
 def test_a_petabyte_is_planned_and_printed_at_once():

@@ -140,7 +140,7 @@ def test_the_number_that_counts_is_that_of_different_blocks():
 
 
 def test_a_value_of_one_merge_of_many_blocks_is_a_barrier_too():
-    """Each block minus a statistic of a coarse level, which is one merge of all shares."""
+    """Each block minus a statistic of a coarse level, which is one merge of all carries."""
     ran = Ran()
     shape = [(("read", n), ()) for n in range(4)]
     shape += [(("root", 0), tuple(("read", n) for n in range(4))), (("alias", 0), (("root", 0),))]

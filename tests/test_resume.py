@@ -104,13 +104,13 @@ def test_blocks_that_are_stored_are_neither_read_nor_written_again(kind):
     assert not marked & set(store.state["set"])
 
 
-def test_shares_of_finished_blocks_come_from_the_store_where_their_window_is_there():
+def test_carries_of_finished_blocks_come_from_the_store_where_their_window_is_there():
     """Of 5 x 5 blocks that of the middle is not finished: it is read, and its neighbours, whose halos reach into it."""
     tree, _ = halved(PICTURE, "gaussian")
     store = failed_write(tree, 588, source_id="same")  # all but the end: the last two keys are the group's
     written = store._store._store_dict
     for key in list(written):
-        if LEDGER in key and key.endswith(("/c/12", "/c/25")):  # the block, and what the shares are for
+        if LEDGER in key and key.endswith(("/c/12", "/c/25")):  # the block, and what the carries are for
             del written[key]
     for i, j in np.ndindex(4, 4):
         written[f"scale0/the image/c/{8 + i}/{8 + j}"] = default_buffer_prototype().buffer.from_bytes(b"half of it")
@@ -125,8 +125,8 @@ def test_shares_of_finished_blocks_come_from_the_store_where_their_window_is_the
 
 @pytest.mark.parametrize("kind", ["emitted", "fused"])
 @pytest.mark.parametrize("keys", [60, 110, 160, 200])
-def test_a_share_is_not_made_of_samples_that_are_not_there(kind, keys):
-    """With a halo, the share of a stored block may need samples of a block that is not."""
+def test_a_carry_is_not_made_of_samples_that_are_not_there(kind, keys):
+    """With a halo, the carry of a stored block may need samples of a block that is not."""
     picture = PICTURE[:96, :96]
 
     def tree():

@@ -87,7 +87,7 @@ def test_blocks_read_for_themselves_decode_neighbouring_chunks_again(wide):
     assert max(source.chunk_reads().values()) > 1
 
 
-def test_a_run_is_a_task_with_one_share(wide):
+def test_a_run_is_a_task_with_one_carry(wide):
     array = np.random.default_rng(0).integers(0, 999, (64, 64))
     tree = make_tree(array, [(2, 2)] * 3, MemoryStore(), (8, 8), 4, 16 * 16 * 8)
     assert [stage.counts for stage in msi.explain(tree).stages] == [(4, 4), (1, 1)]

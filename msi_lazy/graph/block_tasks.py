@@ -1,4 +1,4 @@
-"""What runs inside one task: read a window or merge shares, then make the levels of a stage.
+"""What runs inside one task: read a window or merge carries, then make the levels of a stage.
 
 Module-level functions of picklable arguments, so that they run in any worker.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from msi_lazy.source.sources import WindowSource
 
 __all__ = [
-    "StageWork",
+    "StageRecipe",
     "merge_block",
     "pick_level",
     "read_back_block",
@@ -36,7 +36,7 @@ __all__ = [
     "reduce_block",
     "reduce_overlapped",
     "reduce_window",
-    "restore_share",
+    "restore_carry",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -44,7 +44,7 @@ Index = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class StageWork:
+class StageRecipe:
     """A stage and how its levels are computed."""
 
     stage: StagePlan
@@ -63,36 +63,36 @@ class StageWork:
     """Carried for the record: the plan's remarks."""
 
 
-def read_block(source: WindowSource, index: Index, *, work: StageWork) -> tuple[Array, ...]:
+def read_block(source: WindowSource, index: Index, *, recipe: StageRecipe) -> tuple[Array, ...]:
     """Read the window of block ``index`` from the source and make the stage's levels."""
-    with naming_block(work.stage, index):
-        window = source.read(work.stage.needed(index)[0])
-    return reduce_block(window, index, work=work)
+    with naming_block(recipe.stage, index):
+        window = source.read(recipe.stage.needed(index)[0])
+    return reduce_block(window, index, recipe=recipe)
 
 
-def merge_block(shares: Sequence[Array], index: Index, *, work: StageWork, before: StagePlan) -> tuple[Array, ...]:
-    """Put together the shares that touch the window of block ``index``, and make the stage's levels.
+def merge_block(carries: Sequence[Array], index: Index, *, recipe: StageRecipe, before: StagePlan) -> tuple[Array, ...]:
+    """Put together the carries that touch the window of block ``index``, and make the stage's levels.
 
-    ``shares`` are those of the blocks of stage ``before`` that touch the window, in C order.
+    ``carries`` are those of the blocks of stage ``before`` that touch the window, in C order.
     """
-    window = work.stage.needed(index)[0]
-    level = work.stage.first
-    merged = np.empty(tuple(interval.length for interval in window), shares[0].dtype)
+    window = recipe.stage.needed(index)[0]
+    level = recipe.stage.first
+    merged = np.empty(tuple(interval.length for interval in window), carries[0].dtype)
     positions = np.ndindex(*(len(touched) for touched in before.touching(level, window)))
     starts = [touched.start for touched in before.touching(level, window)]
-    for share, position in zip(shares, positions, strict=True):
+    for carry, position in zip(carries, positions, strict=True):
         owned = before.owned(level, tuple(start + step for start, step in zip(starts, position, strict=True)))
         common = tuple(type(a)(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(owned, window, strict=True))
-        merged[relative_slices(common, window)] = share[relative_slices(common, owned)]
-    return reduce_block(merged, index, work=work)
+        merged[relative_slices(common, window)] = carry[relative_slices(common, owned)]
+    return reduce_block(merged, index, recipe=recipe)
 
 
 def read_back_block(
-    stored: zarr.Array[Any], _done: Sequence[None], index: Index, *, work: StageWork, before: StagePlan
+    stored: zarr.Array[Any], _done: Sequence[None], index: Index, *, recipe: StageRecipe, before: StagePlan
 ) -> tuple[Array, ...]:
     """Read what the blocks of stage ``before`` stored, and make the stage's levels of block ``index`` from it.
 
-    The same bits as from shares, as a level is always computed from the stored values of the one before.
+    The same bits as from carries, as a level is always computed from the stored values of the one before.
 
     Parameters
     ----------
@@ -101,13 +101,13 @@ def read_back_block(
     _done
         Results of the tasks that wrote the window.
     """
-    with naming_block(work.stage, index):
-        array = _read_stored(stored, before, work.stage.first, work.stage.needed(index)[0], work)
-    return reduce_block(array, index, work=work)
+    with naming_block(recipe.stage, index):
+        array = _read_stored(stored, before, recipe.stage.first, recipe.stage.needed(index)[0], recipe)
+    return reduce_block(array, index, recipe=recipe)
 
 
-def restore_share(stored: zarr.Array[Any], index: Index, *, work: StageWork, stage: StagePlan) -> Array:
-    """Share of a block that is stored already, from what is stored.
+def restore_carry(stored: zarr.Array[Any], index: Index, *, recipe: StageRecipe, stage: StagePlan) -> Array:
+    """Carry of a block that is stored already, from what is stored.
 
     Parameters
     ----------
@@ -115,42 +115,42 @@ def restore_share(stored: zarr.Array[Any], index: Index, *, work: StageWork, sta
         Array of the last level that the stage writes.
     index
         The block.
-    work
+    recipe
         How levels are made.
     stage
         The stage in the blocks that its tasks make.
     """
-    assert stage.share is not None
+    assert stage.carry is not None
     with naming_block(stage, index):
-        return _read_stored(stored, stage, stage.share, stage.owned(stage.share, index), work)
+        return _read_stored(stored, stage, stage.carry, stage.owned(stage.carry, index), recipe)
 
 
-def _read_stored(stored: zarr.Array[Any], stage: StagePlan, level: int, window: Window, work: StageWork) -> Array:
-    """Samples ``window`` of a stage's share, ``level``, made from those stored of the last level that it writes."""
+def _read_stored(stored: zarr.Array[Any], stage: StagePlan, level: int, window: Window, recipe: StageRecipe) -> Array:
+    """Samples ``window`` of a stage's carry, ``level``, made from those stored of the last level that it writes."""
     finer = finer_window(stage, level, window)
     array = read_window(stored, finer)
     if stage.written[-1] == level:
         return array
     step = level - stage.first - 1
-    return reduce_window(array, finer, window, stage.factors[step], stage.extents[step], work.method, work.nodata)
+    return reduce_window(array, finer, window, stage.factors[step], stage.extents[step], recipe.method, recipe.nodata)
 
 
-def reduce_block(array: Array, index: Index, *, work: StageWork) -> tuple[Array, ...]:
+def reduce_block(array: Array, index: Index, *, recipe: StageRecipe) -> tuple[Array, ...]:
     """Make the levels of a stage from the samples of its input level that block ``index`` needs.
 
     Returns
     -------
     tuple of ndarray
-        What the block owns of each level of ``work.stage.outputs``.  A level is computed from the
+        What the block owns of each level of ``recipe.stage.outputs``.  A level is computed from the
         values of the one before it as they are stored: rounded, and cast to the image's dtype.
     """
-    with naming_block(work.stage, index):
-        return _make_levels(as_native(array), index, work)
+    with naming_block(recipe.stage, index):
+        return _make_levels(as_native(array), index, recipe)
 
 
-def _make_levels(array: Array, index: Index, work: StageWork) -> tuple[Array, ...]:
+def _make_levels(array: Array, index: Index, recipe: StageRecipe) -> tuple[Array, ...]:
     """As :func:`reduce_block`, from samples in native byte order."""
-    stage = work.stage
+    stage = recipe.stage
     windows = stage.needed(index)
     if array.shape != tuple(interval.length for interval in windows[0]):
         raise ValueError(
@@ -159,7 +159,7 @@ def _make_levels(array: Array, index: Index, work: StageWork) -> tuple[Array, ..
         )
     values = {stage.first: array}
     for step, factors in enumerate(stage.factors):
-        terms = (factors, stage.extents[step], work.method, work.nodata)
+        terms = (factors, stage.extents[step], recipe.method, recipe.nodata)
         array = reduce_window(array, windows[step], windows[step + 1], *terms)
         values[stage.first + step + 1] = array
     return tuple(
@@ -168,9 +168,11 @@ def _make_levels(array: Array, index: Index, work: StageWork) -> tuple[Array, ..
     )
 
 
-def reduce_overlapped(array: Array, index: Index, *, work: StageWork) -> tuple[Array, ...]:
+def reduce_overlapped(array: Array, index: Index, *, recipe: StageRecipe) -> tuple[Array, ...]:
     """Make the stage's levels from a block with a whole halo around it, as Dask's ``overlap`` gives it."""
-    return reduce_block(array[relative_slices(work.stage.needed(index)[0], work.stage.reach(index))], index, work=work)
+    return reduce_block(
+        array[relative_slices(recipe.stage.needed(index)[0], recipe.stage.reach(index))], index, recipe=recipe
+    )
 
 
 def pick_level(levels: tuple[Array, ...], *, position: int) -> Array:

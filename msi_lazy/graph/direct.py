@@ -76,21 +76,21 @@ def emit_blocks(
     token
         Made part of every key.
     read_back
-        Per stage, whether it reads what the stage before stored in place of waiting for its shares.
+        Per stage, whether it reads what the stage before stored in place of waiting for its carries.
     marks
         How blocks are marked, and which are stored already, if they are marked.
     """
     if not levels.is_whole:
         return None
-    # 1. Which stages hand on their shares, and which are read back from the store
+    # 1. Which stages hand on their carries, and which are read back from the store
     layers = levels.stages
     again = [*read_back, *(False for _ in range(len(layers) + 1 - len(read_back)))]
     handed_on = [not back for back in again[1 : len(layers) + 1]]
-    works, stages = [layer.work for layer in layers], [layer.made for layer in layers]
+    recipes, stages = [layer.recipe for layer in layers], [layer.made for layer in layers]
     # 2. Which blocks are stored already, and so which of each stage remain to be made
     grids = marks.grids if marks is not None else (None,) * len(layers)
     done = [grid.among(marks.done) if marks is not None and grid is not None else frozenset() for grid in grids]
-    remaining = remaining_blocks(works, stages, done, handed_on, marks is None or marks.lossless)
+    remaining = remaining_blocks(recipes, stages, done, handed_on, marks is None or marks.lossless)
     # 3. The tasks of each stage, fed by those of the stage before
     source = layers[0].below
     tasks: dict[Key, GraphNode] = {source: DataNode(source, layers[0].source)}
@@ -99,7 +99,7 @@ def emit_blocks(
         written = tuple(stores[level] for level in stage.written)
         ledger = marks.ledger if marks is not None else None
         name = f"{layer.name}-{token}"
-        emitted = EmittedStage(name, layer.work, source, stage, hand_on, written, left, ledger, grid)
+        emitted = EmittedStage(name, layer.recipe, source, stage, hand_on, written, left, ledger, grid)
         tasks |= emit_stage(emitted, below)
         below = emitted
     # 4. Run what nothing waits for

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dask.task_spec import GraphNode, Task, TaskRef
 
-from msi_lazy.graph.block_tasks import StageWork, merge_block, pick_level, read_back_block, read_block, restore_share
+from msi_lazy.graph.block_tasks import StageRecipe, merge_block, pick_level, read_back_block, read_block, restore_carry
 from msi_lazy.graph.fused_task import BlockPosition, External, Listed, Slot, Template, make_template, run_fused
 from msi_lazy.graph.marks import BlockGrid, mark_block
 from msi_lazy.graph.merge import touched_blocks
@@ -36,14 +36,14 @@ class EmittedStage:
 
     name: str
     """Of its tasks."""
-    work: StageWork
+    recipe: StageRecipe
     """The stage, block by block."""
     source: Key
     """Task that holds what the first stage reads."""
     stage: StagePlan
     """What its tasks own: blocks, or runs of them."""
     hand_on: bool
-    """Whether its tasks return their share; else the next stage reads back what they stored."""
+    """Whether its tasks return their carry; else the next stage reads back what they stored."""
     stores: tuple[LevelStore, ...]
     """How each level that it writes is stored."""
     remaining: RemainingBlocks
@@ -56,7 +56,7 @@ class EmittedStage:
     @property
     def in_runs(self) -> bool:
         """Whether a task makes several blocks, one after another."""
-        return self.stage is not self.work.stage
+        return self.stage is not self.recipe.stage
 
     def key(self, index: Index) -> Key:
         """Key of the task of a block."""
@@ -82,8 +82,8 @@ def emit_stage(emitted: EmittedStage, below: EmittedStage | None) -> dict[Key, G
 
 def _run_tasks(emitted: EmittedStage, _below: EmittedStage | None, indices: Iterable[Index]) -> dict[Key, GraphNode]:
     """One task per run of blocks of the first stage."""
-    work = emitted.work
-    streamed = StreamedStage(work, work.reading.run, emitted.stores, emitted.hand_on, emitted.grid)
+    recipe = emitted.recipe
+    streamed = StreamedStage(recipe, recipe.reading.run, emitted.stores, emitted.hand_on, emitted.grid)
     ledger = None if emitted.ledger is None else TaskRef(emitted.ledger)
     inputs = [TaskRef(emitted.source), ledger, *(TaskRef(store.target) for store in emitted.stores)]
     keyed = ((emitted.key(index), index) for index in indices)
@@ -98,7 +98,7 @@ def _block_tasks(emitted: EmittedStage, below: EmittedStage | None, indices: Ite
     templates: dict[int, Template] = {}
     tasks: dict[Key, GraphNode] = {}
     for index in indices:
-        inputs = [TaskRef(emitted.source)] if below is None else _inputs(emitted.work, below, index)
+        inputs = [TaskRef(emitted.source)] if below is None else _inputs(emitted.recipe, below, index)
         if len(inputs) not in templates:
             templates[len(inputs)] = _template(emitted, below, len(inputs))
         key = emitted.key(index)
@@ -107,34 +107,34 @@ def _block_tasks(emitted: EmittedStage, below: EmittedStage | None, indices: Ite
 
 
 def _restoring_tasks(emitted: EmittedStage, indices: Set[Index]) -> dict[Key, GraphNode]:
-    """One task for each block whose share is made from what is stored."""
-    options = (("work", emitted.work), ("stage", emitted.stage))
-    template = make_template([(restore_share, (External(0), BlockPosition.INDEX), options)], (0,))
+    """One task for each block whose carry is made from what is stored."""
+    options = (("recipe", emitted.recipe), ("stage", emitted.stage))
+    template = make_template([(restore_carry, (External(0), BlockPosition.INDEX), options)], (0,))
     stored = TaskRef(emitted.stores[-1].target)
     keyed = ((emitted.key(index), index) for index in sorted(indices))
     return {key: Task(key, run_fused, template, index, stored) for key, index in keyed}
 
 
-def _inputs(work: StageWork, below: EmittedStage, index: Index) -> list[TaskRef]:
-    """What block ``index`` of a later stage waits for: shares, or what is stored and the tasks that store it."""
+def _inputs(recipe: StageRecipe, below: EmittedStage, index: Index) -> list[TaskRef]:
+    """What block ``index`` of a later stage waits for: carries, or what is stored and the tasks that store it."""
     if below.hand_on:
-        return [TaskRef(below.key(at)) for at in touched_blocks(work, below.stage, index)]
+        return [TaskRef(below.key(at)) for at in touched_blocks(recipe, below.stage, index)]
     level = below.stage.written[-1]
-    finer = finer_window(below.stage, work.stage.first, work.stage.needed(index)[0])
+    finer = finer_window(below.stage, recipe.stage.first, recipe.stage.needed(index)[0])
     touched = product(*below.stage.touching(level, finer))
     waited = (TaskRef(below.key(at)) for at in touched if at in below.remaining.made)
     return [TaskRef(below.stores[-1].target), *waited]
 
 
 def _template(emitted: EmittedStage, below: EmittedStage | None, inputs: int) -> Template:
-    """Steps of one block: read or merge, then pick and store each level, mark the block, then pick the share."""
+    """Steps of one block: read or merge, then pick and store each level, mark the block, then pick the carry."""
     calls: list[tuple[Any, tuple[Any, ...], tuple[tuple[str, Any], ...]]]
-    stage = emitted.work.stage
-    # 1. Make the levels: from the source, from shares, or from what the stage before stored
+    stage = emitted.recipe.stage
+    # 1. Make the levels: from the source, from carries, or from what the stage before stored
     if below is None:
-        calls = [(read_block, (External(0), BlockPosition.INDEX), (("work", emitted.work),))]
+        calls = [(read_block, (External(0), BlockPosition.INDEX), (("recipe", emitted.recipe),))]
     else:
-        options = (("work", emitted.work), ("before", below.stage))
+        options = (("recipe", emitted.recipe), ("before", below.stage))
         externals = tuple(map(External, range(inputs)))
         if below.hand_on:
             calls = [(merge_block, (Listed(externals), BlockPosition.INDEX), options)]
@@ -149,8 +149,8 @@ def _template(emitted: EmittedStage, below: EmittedStage | None, inputs: int) ->
     if emitted.grid is not None:
         ledger = External(inputs + len(emitted.stores))
         calls.append((mark_block, (ledger, BlockPosition.INDEX), (("grid", emitted.grid),)))
-    # 4. Return the share, if the next stage needs it
-    if stage.share is None or not emitted.hand_on:
+    # 4. Return the carry, if the next stage needs it
+    if stage.carry is None or not emitted.hand_on:
         return make_template(calls, ())
     calls.append((pick_level, (Slot(0),), (("position", len(stage.written)),)))
     return make_template(calls, (len(calls) - 1,))
@@ -160,11 +160,11 @@ def task_text(task: Any) -> str:
     """Which block a task makes, in words; its key, if it is no block."""
     first, *rest = getattr(task, "args", ()) or (None,)
     if isinstance(first, StreamedStage):
-        stage = run_stage(first.work.stage, first.run)
+        stage = run_stage(first.recipe.stage, first.run)
         return block_text(stage, rest[0])
     if isinstance(first, Template):
-        found = (value for step in first.steps for name, value in step.kwargs if name == "work")
-        work = next(found, None)
-        if work is not None:
-            return block_text(work.stage, rest[0])
+        found = (value for step in first.steps for name, value in step.kwargs if name == "recipe")
+        recipe = next(found, None)
+        if recipe is not None:
+            return block_text(recipe.stage, rest[0])
     return str(getattr(task, "key", task))

@@ -4,9 +4,9 @@ Everything that needs one block only (pick, crop, reduce, store) becomes one tas
 read of that block, so a scheduler sees about one task per block, and a block never leaves the task
 that read it::
 
-    read ─┬─> pick 0 ──> store 0             read+pick+store+... ──> share
+    read ─┬─> pick 0 ──> store 0             read+pick+store+... ──> carry
           ├─> pick 1 ──> store 1      =>
-          └─> pick share ──> merge           merge+...
+          └─> pick carry ──> merge           merge+...
 
 What needs a block and a value of many blocks is folded with another reading of the block: see
 :mod:`msi_lazy.graph.owners`.

@@ -8,7 +8,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import Task, TaskRef
 
 from msi_lazy.compat.dask_graphs import build_calls
-from msi_lazy.graph.block_tasks import restore_share
+from msi_lazy.graph.block_tasks import restore_carry
 from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
 from msi_lazy.graph.level_graph import find_stage, is_stage_task
 from msi_lazy.graph.marks import BlockGrid, Ledger, mark_block
@@ -91,20 +91,20 @@ def _store_marked(
 def _restoring_tasks(
     levels: LevelGraph, stores: Sequence[LevelStore], marks: BlockMarks, layers: Mapping[str, Any]
 ) -> dict[Key, GraphNode]:
-    """Tasks that make shares from what is stored, for those that can be made so."""
+    """Tasks that make carries from what is stored, for those that can be made so."""
     tasks: dict[Key, GraphNode] = {}
     for layer, level in _handing_on(levels, layers):
         done = marks.grids[level].among(marks.done)
         for index in done:
             if is_restorable(layer.before, index, done):
-                key: Key = (layer.shares, *index)
+                key: Key = (layer.carries, *index)
                 stored = TaskRef(stores[level].target)
-                tasks[key] = Task(key, restore_share, stored, index, work=layer.work, stage=layer.before)
+                tasks[key] = Task(key, restore_carry, stored, index, recipe=layer.recipe, stage=layer.before)
     return tasks
 
 
 def _handing_on(levels: LevelGraph, layers: Mapping[str, Any]) -> Iterator[tuple[MergeLayer, int]]:
-    """The merges of shares whose stage's last level is stored just as the stage makes it, and that level."""
+    """The merges of carries whose stage's last level is stored just as the stage makes it, and that level."""
     for name, layer in layers.items():
         if isinstance(layer, MergeLayer):
             stage, level = find_stage(layers, name), layer.before.written[-1]

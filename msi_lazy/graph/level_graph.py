@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dask.typing import Key
 
     from msi_lazy.compat.dask_graphs import Layers
-    from msi_lazy.graph.block_tasks import StageWork
+    from msi_lazy.graph.block_tasks import StageRecipe
     from msi_lazy.plan.stages import StagePlan
 
 __all__ = ["LevelGraph", "LevelPick", "StageLayer", "find_stage", "is_stage_task"]
@@ -43,7 +43,7 @@ class StageLayer:
     """Of its layer."""
     function: Callable[..., Any]
     """What makes one of its blocks."""
-    work: StageWork
+    recipe: StageRecipe
     """Its geometry, and how its levels are computed."""
     below: Key
     """What it is made from: the task that holds the source, the layer of a Dask source, or the stage before."""
@@ -58,8 +58,8 @@ class StageLayer:
     @property
     def made(self) -> StagePlan:
         """The stage in the blocks that its tasks make: in runs, where it is read so."""
-        run = self.work.reading.run if self.function is read_block else 1
-        return run_stage(self.work.stage, run) if run > 1 else self.work.stage
+        run = self.recipe.reading.run if self.function is read_block else 1
+        return run_stage(self.recipe.stage, run) if run > 1 else self.recipe.stage
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ class LevelGraph:
     def stages(self) -> tuple[StageLayer, ...]:
         """Stages that any of the arrays is a level of, in the order of their levels."""
         found = {pick.stage.name: pick.stage for pick in self.picks if pick is not None}
-        return tuple(sorted(found.values(), key=lambda stage: stage.work.stage.first))
+        return tuple(sorted(found.values(), key=lambda stage: stage.recipe.stage.first))
 
     @property
-    def works(self) -> tuple[StageWork, ...]:
+    def recipes(self) -> tuple[StageRecipe, ...]:
         """Those stages' geometry, and how their levels are computed."""
-        return tuple(stage.work for stage in self.stages)
+        return tuple(stage.recipe for stage in self.stages)
 
     @cached_property
     def first_stages(self) -> tuple[StageLayer, ...]:
@@ -120,9 +120,9 @@ class LevelGraph:
         if not (stages and self.are_picks and stages[0].function is read_block):
             return False
         chained = all(stage.below == before.name for before, stage in pairwise(stages))
-        written = [level for stage in stages for level in stage.work.stage.written]
+        written = [level for stage in stages for level in stage.recipe.stage.written]
         levels = [pick.level for pick in self.picks if pick is not None]
-        ended = stages[-1].work.stage.share is None
+        ended = stages[-1].recipe.stage.carry is None
         return chained and ended and written == levels == list(range(len(self.arrays)))
 
 
@@ -130,14 +130,14 @@ def find_stage(layers: Layers, name: Key) -> StageLayer | None:
     """Stage that the layer ``name`` computes, if it is the layer of one."""
     layer = layers.get(str(name))
     if isinstance(layer, MergeLayer):
-        carried = block_calls(layers.get(layer.shares))
+        carried = block_calls(layers.get(layer.carries))
         before = carried.first if carried is not None and carried.function is pick_level else ""
-        return StageLayer(layer.name, merge_block, layer.work, before)
+        return StageLayer(layer.name, merge_block, layer.recipe, before)
     calls = block_calls(layer)
     if calls is None or calls.function not in _STAGE_FUNCTIONS:
         return None
     source = held_value(calls.first, layers) if calls.function is read_block else None
-    return StageLayer(str(name), calls.function, calls.options["work"], calls.first, source)
+    return StageLayer(str(name), calls.function, calls.options["recipe"], calls.first, source)
 
 
 def _find_pick(layers: Layers, name: str) -> LevelPick | None:
@@ -146,9 +146,9 @@ def _find_pick(layers: Layers, name: str) -> LevelPick | None:
     if calls is None or calls.function is not pick_level:
         return None
     stage, position = find_stage(layers, calls.first), calls.options["position"]
-    if stage is None or position >= len(stage.work.stage.written):  # what it hands on is no level of a tree
+    if stage is None or position >= len(stage.recipe.stage.written):  # what it hands on is no level of a tree
         return None
-    return LevelPick(stage, stage.work.stage.written[position])
+    return LevelPick(stage, stage.recipe.stage.written[position])
 
 
 def is_stage_task(node: GraphNode) -> bool:

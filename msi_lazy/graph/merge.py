@@ -1,4 +1,4 @@
-"""The layer of a later stage: tasks that merge shares, written out only when they are asked for."""
+"""The layer of a later stage: tasks that merge carries, written out only when they are asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dask.typing import Key
 
-    from msi_lazy.graph.block_tasks import StageWork
+    from msi_lazy.graph.block_tasks import StageRecipe
     from msi_lazy.plan.stages import StagePlan
 
 __all__ = ["MergeLayer", "touched_blocks"]
@@ -25,29 +25,29 @@ __all__ = ["MergeLayer", "touched_blocks"]
 Index = tuple[int, ...]
 
 
-def touched_blocks(work: StageWork, before: StagePlan, index: Index) -> Iterator[Index]:
-    """Blocks of stage ``before`` whose shares block ``index`` of ``work`` needs, in C order."""
-    return product(*before.touching(work.stage.first, work.stage.needed(index)[0]))
+def touched_blocks(recipe: StageRecipe, before: StagePlan, index: Index) -> Iterator[Index]:
+    """Blocks of stage ``before`` whose carries block ``index`` of ``recipe`` needs, in C order."""
+    return product(*before.touching(recipe.stage.first, recipe.stage.needed(index)[0]))
 
 
 class MergeLayer(DatalessLayer):
-    """Tasks of a stage whose blocks are merged from the shares of the stage before.
+    """Tasks of a stage whose blocks are merged from the carries of the stage before.
 
     A petabyte's pyramid has a great many of them, and planning or plotting it needs none.
     """
 
-    def __init__(self, name: str, shares: str, work: StageWork, before: StagePlan) -> None:
+    def __init__(self, name: str, carries: str, recipe: StageRecipe, before: StagePlan) -> None:
         super().__init__()
-        self.name, self.shares, self.work, self.before = name, shares, work, before
+        self.name, self.carries, self.recipe, self.before = name, carries, recipe, before
 
     @cached_property
     def _tasks(self) -> dict[Key, GraphNode]:
         tasks: dict[Key, GraphNode] = {}
-        for index in np.ndindex(*self.work.stage.counts):
-            touched = touched_blocks(self.work, self.before, index)
-            shares = List(*(TaskRef((self.shares, *position)) for position in touched))
+        for index in np.ndindex(*self.recipe.stage.counts):
+            touched = touched_blocks(self.recipe, self.before, index)
+            carries = List(*(TaskRef((self.carries, *position)) for position in touched))
             key = (self.name, *index)
-            tasks[key] = Task(key, merge_block, shares, index, work=self.work, before=self.before)
+            tasks[key] = Task(key, merge_block, carries, index, recipe=self.recipe, before=self.before)
         return tasks
 
     def is_materialized(self) -> bool:
@@ -56,7 +56,7 @@ class MergeLayer(DatalessLayer):
 
     def get_output_keys(self) -> Set[Key]:
         """Keys of all blocks."""
-        return {(self.name, *index) for index in np.ndindex(*self.work.stage.counts)}
+        return {(self.name, *index) for index in np.ndindex(*self.recipe.stage.counts)}
 
     def __getitem__(self, key: Any) -> GraphNode:
         return self._tasks[key]
@@ -65,4 +65,4 @@ class MergeLayer(DatalessLayer):
         return iter(self._tasks)
 
     def __len__(self) -> int:
-        return self.work.stage.blocks
+        return self.recipe.stage.blocks

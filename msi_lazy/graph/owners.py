@@ -96,7 +96,7 @@ def find_owners(
 
 
 def _reads_data_only(graph: Graph, root: Key) -> bool:
-    """Whether nothing has to be computed or held to run ``root`` again: merges, for one, need shares."""
+    """Whether nothing has to be computed or held to run ``root`` again: merges, for one, need carries."""
     return all(type(graph.get(key)) in (DataNode, type(None)) for key in graph[root].dependencies)
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    source ──> stage 0: (level 0, 1, 2, share of 3) per block ──> pick 0, pick 1, pick 2
+    source ──> stage 0: (level 0, 1, 2, carry of 3) per block ──> pick 0, pick 1, pick 2
                                                             └──> merge into blocks of stage 1
                stage 1: (level 3, 4, 5) per block             ──> pick 3, pick 4, pick 5
 """
@@ -19,7 +19,7 @@ from dask.task_spec import DataNode, TaskRef
 
 from msi_lazy.compat.dask_arrays import make_array
 from msi_lazy.compat.dask_graphs import build_calls
-from msi_lazy.graph.block_tasks import StageWork, pick_level, read_block, reduce_block, reduce_overlapped
+from msi_lazy.graph.block_tasks import StageRecipe, pick_level, read_block, reduce_block, reduce_overlapped
 from msi_lazy.graph.merge import MergeLayer
 from msi_lazy.source.sources import DaskSource, WindowSource
 
@@ -43,37 +43,37 @@ def build_levels(
     The blocks of each array are the plan's, each a whole number of chunks.
     """
     record = (plan.boundary, plan.block_bytes, plan.reading, plan.notes)
-    works = [StageWork(stage, method, nodata, *record) for stage in plan.stages]
-    token = tokenize(source.token, works, str(plan.dtype))
-    graph, source_name = _start_graph(source, works[0])
+    recipes = [StageRecipe(stage, method, nodata, *record) for stage in plan.stages]
+    token = tokenize(source.token, recipes, str(plan.dtype))
+    graph, source_name = _start_graph(source, recipes[0])
     arrays: list[da.Array] = []
-    for number, work in enumerate(works):
+    for number, recipe in enumerate(recipes):
         name = f"pyramid-stage{number}-{token}"
         if number == 0:
-            layer, below = _first_stage(name, source_name, source, work), source_name
+            layer, below = _first_stage(name, source_name, source, recipe), source_name
         else:
-            below = f"pyramid-share{number - 1}-{token}"
-            layer = MergeLayer(name, below, work, works[number - 1].stage)
+            below = f"pyramid-carry{number - 1}-{token}"
+            layer = MergeLayer(name, below, recipe, recipes[number - 1].stage)
         graph = _with_layer(graph, name, layer, below)
-        for position, level in enumerate(work.stage.outputs):
-            is_share = position == len(work.stage.written)
-            pick = f"pyramid-share{number}-{token}" if is_share else f"pyramid-level{level}-{token}"
-            picks = build_calls(pick_level, pick, work.stage.counts, name, position=position)
-            if is_share:
+        for position, level in enumerate(recipe.stage.outputs):
+            is_carry = position == len(recipe.stage.written)
+            pick = f"pyramid-carry{number}-{token}" if is_carry else f"pyramid-level{level}-{token}"
+            picks = build_calls(pick_level, pick, recipe.stage.counts, name, position=position)
+            if is_carry:
                 graph = _with_layer(graph, pick, picks, name)
                 continue
             with_level = _with_layer(graph, pick, picks, name)
-            arrays.append(_as_array(with_level, pick, work, level, plan.dtype))
+            arrays.append(_as_array(with_level, pick, recipe, level, plan.dtype))
     return arrays
 
 
-def _start_graph(source: WindowSource | DaskSource, work: StageWork) -> tuple[HighLevelGraph, str]:
+def _start_graph(source: WindowSource | DaskSource, recipe: StageRecipe) -> tuple[HighLevelGraph, str]:
     """The graph below the first stage, and the name of its last layer."""
     if isinstance(source, DaskSource):
-        array = source.array.rechunk(work.stage.block_chunks(0))
-        if any(work.stage.halo):
-            alone = (count == 1 for count in work.stage.counts)  # no neighbour, so nothing to overlap with
-            depth = {dim: 0 if lone else work.stage.halo[dim] for dim, lone in enumerate(alone)}
+        array = source.array.rechunk(recipe.stage.block_chunks(0))
+        if any(recipe.stage.halo):
+            alone = (count == 1 for count in recipe.stage.counts)  # no neighbour, so nothing to overlap with
+            depth = {dim: 0 if lone else recipe.stage.halo[dim] for dim, lone in enumerate(alone)}
             array = overlap(array, depth, boundary="none", allow_rechunk=False)
         return array.dask, array.name
     key = f"pyramid-source-{source.token}"
@@ -85,15 +85,15 @@ def _with_layer(graph: HighLevelGraph, name: str, layer: Layer, below: str) -> H
     return HighLevelGraph(layers, {**graph.dependencies, name: {below}})
 
 
-def _first_stage(name: str, below: str, source: WindowSource | DaskSource, work: StageWork) -> Layer:
+def _first_stage(name: str, below: str, source: WindowSource | DaskSource, recipe: StageRecipe) -> Layer:
     """Tasks that read each block's window, or take the source's rechunked block."""
-    counts = work.stage.counts
+    counts = recipe.stage.counts
     if isinstance(source, DaskSource):
-        make = reduce_overlapped if any(work.stage.halo) else reduce_block
-        return build_calls(make, name, counts, below, index=True, work=work)
-    return build_calls(read_block, name, counts, TaskRef(below), index=True, work=work)
+        make = reduce_overlapped if any(recipe.stage.halo) else reduce_block
+        return build_calls(make, name, counts, below, index=True, recipe=recipe)
+    return build_calls(read_block, name, counts, TaskRef(below), index=True, recipe=recipe)
 
 
-def _as_array(graph: HighLevelGraph, name: str, work: StageWork, level: int, dtype: np.dtype) -> da.Array:
-    chunks = work.stage.block_chunks(level)
+def _as_array(graph: HighLevelGraph, name: str, recipe: StageRecipe, level: int, dtype: np.dtype) -> da.Array:
+    chunks = recipe.stage.block_chunks(level)
     return make_array(graph, name, chunks, np.empty((0,) * len(chunks), dtype))

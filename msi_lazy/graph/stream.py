@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from dask.typing import Key
 
-    from msi_lazy.graph.block_tasks import StageWork
+    from msi_lazy.graph.block_tasks import StageRecipe
     from msi_lazy.graph.marks import BlockGrid, Ledger
     from msi_lazy.source.sources import WindowSource
 
@@ -44,14 +44,14 @@ class LevelStore:
 class StreamedStage:
     """What the tasks of a stage made in runs have in common."""
 
-    work: StageWork
+    recipe: StageRecipe
     """The stage, block by block."""
     run: int
     """Blocks in a run."""
     stores: tuple[LevelStore, ...]
     """How each of its levels is stored."""
     hand_on: bool
-    """Whether the task returns its share."""
+    """Whether the task returns its carry."""
     grid: BlockGrid | None = None
     """Its runs as they are marked once they are stored; ``None`` if they are not."""
 
@@ -63,29 +63,29 @@ def skip_block(block: Array, target: Any, index: Index, **_options: Any) -> None
 def stream_run(
     streamed: StreamedStage, index: Index, source: WindowSource, ledger: Ledger | None, *targets: Any
 ) -> Array | None:
-    """Read, make, store and mark the blocks of run ``index``; return their shares, joined."""
-    axis = run_axis(streamed.work.stage) or 0
-    share: Array | None = None
-    runs = run_stage(streamed.work.stage, streamed.run)
+    """Read, make, store and mark the blocks of run ``index``; return their carries, joined."""
+    axis = run_axis(streamed.recipe.stage) or 0
+    carry: Array | None = None
+    runs = run_stage(streamed.recipe.stage, streamed.run)
     for block, window in _windows(streamed, index, source, axis):
-        levels = reduce_block(window, block, work=streamed.work)
+        levels = reduce_block(window, block, recipe=streamed.recipe)
         del window
         for level, store, target in zip(levels, streamed.stores, targets, strict=False):
             store.store(level, target, block, **store.options)
-        if streamed.hand_on and streamed.work.stage.share is not None:
-            whole = runs.owned(streamed.work.stage.share, index)
-            if share is None:
-                share = np.empty(tuple(interval.length for interval in whole), levels[-1].dtype)
-            share[relative_slices(streamed.work.stage.owned(streamed.work.stage.share, block), whole)] = levels[-1]
+        if streamed.hand_on and streamed.recipe.stage.carry is not None:
+            whole = runs.owned(streamed.recipe.stage.carry, index)
+            if carry is None:
+                carry = np.empty(tuple(interval.length for interval in whole), levels[-1].dtype)
+            carry[relative_slices(streamed.recipe.stage.owned(streamed.recipe.stage.carry, block), whole)] = levels[-1]
         del levels
     if ledger is not None and streamed.grid is not None:
         mark_block(ledger, index, grid=streamed.grid)
-    return share
+    return carry
 
 
 def _windows(streamed: StreamedStage, index: Index, source: WindowSource, axis: int) -> Iterator[tuple[Index, Array]]:
     """The blocks of a run, each with the samples that it needs."""
-    stage = streamed.work.stage
+    stage = streamed.recipe.stage
     positions = run_positions(stage, streamed.run, index[axis])
     blocks = [(*index[:axis], position, *index[axis + 1 :]) for position in positions]
     needed = [stage.needed(block)[0] for block in blocks]

@@ -44,7 +44,7 @@ class LevelArrays:
     targets: Sequence[zarr.Array[Any]]
     """Stored array of each level."""
     read_back: Sequence[bool] = ()
-    """Which stages read what the one before stored, in place of its shares."""
+    """Which stages read what the one before stored, in place of its carries."""
     lossless: bool = True
     """Whether the codecs are known to give back what they are given."""
     kept: int = 0

@@ -47,7 +47,7 @@ class _Candidate:
     """One way to cut a stage: the levels it ends with, and the least block that allows it."""
 
     last: int
-    share: int | None
+    carry: int | None
     edges: Extents
     nbytes: int
 
@@ -68,7 +68,7 @@ def plan_stages(pyramid: Pyramid, block_bytes: int) -> tuple[tuple[StagePlan, ..
     >>> shapes = tuple((1024 >> level,) * 3 for level in range(6))
     >>> pyramid = Pyramid(shapes, ((2, 2, 2),) * 5, ((0, 0, 0),) * 5, (64, 64, 64), itemsize=2)
     >>> stages, largest = plan_stages(pyramid, block_bytes=64 * 2**20)
-    >>> [(stage.written, stage.share, stage.edges) for stage in stages]
+    >>> [(stage.written, stage.carry, stage.edges) for stage in stages]
     [((0, 1, 2), 3, (256, 256, 256)), ((3, 4, 5), None, (128, 128, 128))]
     """
     stages: list[StagePlan] = []
@@ -76,7 +76,7 @@ def plan_stages(pyramid: Pyramid, block_bytes: int) -> tuple[tuple[StagePlan, ..
     first, first_unwritten = 0, 0
     while first_unwritten <= pyramid.last:
         chosen = _choose(pyramid, first, first_unwritten, block_bytes)
-        deepest = chosen.last if chosen.share is None else max(chosen.last, chosen.share)
+        deepest = chosen.last if chosen.carry is None else max(chosen.last, chosen.carry)
         stages.append(
             StagePlan(
                 first=first,
@@ -85,12 +85,12 @@ def plan_stages(pyramid: Pyramid, block_bytes: int) -> tuple[tuple[StagePlan, ..
                 radii=pyramid.radii[first:deepest],
                 edges=_grow(pyramid, first, deepest, chosen.edges, block_bytes),
                 written=tuple(range(first_unwritten, chosen.last + 1)),
-                share=chosen.share,
+                carry=chosen.carry,
             )
         )
         largest = max(largest, chosen.nbytes)
         first_unwritten = chosen.last + 1
-        first = chosen.share if chosen.share is not None else first_unwritten
+        first = chosen.carry if chosen.carry is not None else first_unwritten
     return tuple(stages), largest
 
 
@@ -105,13 +105,13 @@ def _candidates(pyramid: Pyramid, first: int, first_unwritten: int) -> Sequence[
     """All cuts of a stage that starts at ``first``, deepest first."""
     found = []
     for last in range(pyramid.last, first_unwritten - 1, -1):
-        shares: tuple[int | None, ...] = (None,) if last == pyramid.last else (last + 1, last)
-        for share in shares:
-            if share == first:  # hands on what it was given: no progress
+        carries: tuple[int | None, ...] = (None,) if last == pyramid.last else (last + 1, last)
+        for carry in carries:
+            if carry == first:  # hands on what it was given: no progress
                 continue
-            deepest = last if share is None else share
+            deepest = last if carry is None else carry
             edges = _least_edges(pyramid, first, last, deepest)
-            found.append(_Candidate(last, share, edges, prod(edges) * pyramid.itemsize))
+            found.append(_Candidate(last, carry, edges, prod(edges) * pyramid.itemsize))
     return found
 
 

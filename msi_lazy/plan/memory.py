@@ -2,7 +2,7 @@
 
 Peak memory is projected from the plan alone, as an upper bound::
 
-    process = reserve + graph + rechunking + threads x (window + its levels + copies) + live shares
+    process = reserve + graph + rechunking + threads x (window + its levels + copies) + live carries
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TASK_BYTES = 2048
 _HALF_PRECISION = 4
 """How much more a thread holds where half precision is converted to double: window, levels and copies."""
 _READ_BACK_ABOVE = 0.1
-"""Part of the memory limit that live shares may take before the next stage reads back what was stored."""
+"""Part of the memory limit that live carries may take before the next stage reads back what was stored."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,19 @@ class MemoryUse:
     """Worker threads in the process."""
     per_thread: int
     """The largest window that a thread holds, the levels made from it, and copies of both."""
-    shares: int
-    """Shares that wait for the next stage, at most."""
+    carries: int
+    """Carries that wait for the next stage, at most."""
     rechunking: int
     """Chunks of the source that are held until the blocks made of them are complete."""
     graph: int
     """The tasks."""
     read_back: tuple[bool, ...]
-    """Per stage, whether it reads what the stage before it stored, in place of merging shares."""
+    """Per stage, whether it reads what the stage before it stored, in place of merging carries."""
 
     @property
     def total(self) -> int:
         """Bytes in all."""
-        return PROCESS_RESERVE + self.graph + self.rechunking + self.threads * self.per_thread + self.shares
+        return PROCESS_RESERVE + self.graph + self.rechunking + self.threads * self.per_thread + self.carries
 
 
 def project_memory(
@@ -75,7 +75,7 @@ def project_memory(
     threads
         Worker threads in one process.
     limit
-        Bytes that the process may use, if that is known: stages whose live shares would take more than a
+        Bytes that the process may use, if that is known: stages whose live carries would take more than a
         tenth of it read back what the stage before has stored.
     half
         Whether the samples are of half precision, which is computed in a wider one.
@@ -83,16 +83,16 @@ def project_memory(
     read_back = [False]
     window = thread_bytes(stages[0], itemsize) + 2 * reading.chunk_samples * itemsize
     per_thread = [window + _kept_bytes(stages[0], reading, itemsize)]
-    shares = 0
+    carries = 0
     for before, stage in pairwise([run_stage(stages[0], reading.run), *stages[1:]]):
-        live = _live_shares(before, stage, threads) * itemsize
+        live = _live_carries(before, stage, threads) * itemsize
         read_back.append(limit is not None and live > _READ_BACK_ABOVE * limit)
-        shares += 0 if read_back[-1] else live
+        carries += 0 if read_back[-1] else live
         per_thread.append(thread_bytes(stage, itemsize, before if read_back[-1] else None))
     return MemoryUse(
         threads=threads,
         per_thread=max(per_thread) * (_HALF_PRECISION if half else 1),
-        shares=shares,
+        carries=carries,
         rechunking=2 * reading.held_samples * itemsize,
         graph=tasks * TASK_BYTES,
         read_back=tuple(read_back),
@@ -107,8 +107,8 @@ def _kept_bytes(stage: StagePlan, reading: Reading, itemsize: int) -> int:
     window = _largest_windows(stage)[0]
     across = prod(interval.length for dim, interval in enumerate(window) if dim != axis)
     ahead = across * (2 * reading.chunk_shape[axis] + 2 * stage.halo[axis])
-    share = 0 if stage.share is None else reading.run * prod(max(along) for along in stage.block_chunks(stage.share))
-    return (ahead + share) * itemsize
+    carry = 0 if stage.carry is None else reading.run * prod(max(along) for along in stage.block_chunks(stage.carry))
+    return (ahead + carry) * itemsize
 
 
 def thread_bytes(stage: StagePlan, itemsize: int, before: StagePlan | None = None) -> int:
@@ -150,11 +150,11 @@ def _volume(window: Window) -> int:
     return prod(interval.length for interval in window)
 
 
-def _live_shares(before: StagePlan, stage: StagePlan, threads: int) -> int:
-    """Samples of shares of ``before`` that wait for blocks of ``stage``, at most.
+def _live_carries(before: StagePlan, stage: StagePlan, threads: int) -> int:
+    """Samples of carries of ``before`` that wait for blocks of ``stage``, at most.
 
-    Where each share goes to one block, those of the blocks in progress are alive; where blocks overlap, Dask
-    sweeps the image, and all shares of the planes that a row of blocks touches are.
+    Where each carry goes to one block, those of the blocks in progress are alive; where blocks overlap, Dask
+    sweeps the image, and all carries of the planes that a row of blocks touches are.
     """
     touched = [_touched_along(before, stage, dim) for dim in range(len(stage.edges))]
     spans = [max(map(len, along)) for along in touched]
@@ -168,5 +168,5 @@ def _live_shares(before: StagePlan, stage: StagePlan, threads: int) -> int:
 
 
 def _touched_along(before: StagePlan, stage: StagePlan, dim: int) -> list[range]:
-    """Along one dimension, the blocks of ``before`` that each block of ``stage`` takes a share of."""
+    """Along one dimension, the blocks of ``before`` that each block of ``stage`` takes a carry of."""
     return [before.touching(stage.first, stage.needed(index)[0])[dim] for index in stage.along(dim)]

@@ -180,14 +180,14 @@ class PyramidPlan:
 
     @property
     def memory_per_thread(self) -> int:
-        """Most bytes that one worker thread holds at a time, shares for the next stage apart."""
+        """Most bytes that one worker thread holds at a time, carries for the next stage apart."""
         return self.memory().per_thread
 
     @cached_property
-    def shares_bytes(self) -> int:
-        """Bytes of all shares that pass between stages; they are not all alive at once."""
-        shared = [stage.share for stage in self.stages if stage.share is not None]
-        return sum(self.levels[level].nbytes for level in shared)
+    def carry_bytes(self) -> int:
+        """Bytes of all carries that pass between stages; they are not all alive at once."""
+        carried = [stage.carry for stage in self.stages if stage.carry is not None]
+        return sum(self.levels[level].nbytes for level in carried)
 
     def transposed(self, dims: tuple[str, ...]) -> PyramidPlan:
         """Plan of the same pyramid with its dimensions in another order; stages are not carried over."""

@@ -7,7 +7,7 @@ every level of the stage, so no two blocks share a sample or a chunk of any leve
 
     input level   |--------edge--------|--------edge--------|---tail---|
     next level    |---edge/2-|---edge/2-|--tail/2-|
-    share         |-edge/4-|...
+    carry         |-edge/4-|...
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class StagePlan:
     """Edge of a block at level ``first``."""
     written: tuple[int, ...]
     """Levels whose samples this stage hands to the tree."""
-    share: int | None
+    carry: int | None
     """Level whose samples this stage hands to the next stage, if there is one."""
 
     @property
@@ -59,8 +59,8 @@ class StagePlan:
 
     @property
     def outputs(self) -> tuple[int, ...]:
-        """Levels in the tuple that one block returns: the written ones, then the share."""
-        return self.written if self.share is None else (*self.written, self.share)
+        """Levels in the tuple that one block returns: the written ones, then the carry."""
+        return self.written if self.carry is None else (*self.written, self.carry)
 
     @cached_property
     def cumulative(self) -> tuple[tuple[int, ...], ...]:

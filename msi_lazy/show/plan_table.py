@@ -99,8 +99,8 @@ def _memory(plan: PyramidPlan) -> str:
     )
     if memory.rechunking:
         text += f", {format_bytes(memory.rechunking)} while the source is rechunked"
-    if memory.shares:
-        text += f", {format_bytes(memory.shares)} between stages"
+    if memory.carries:
+        text += f", {format_bytes(memory.carries)} between stages"
     return text
 
 

@@ -20,7 +20,7 @@ from msi_lazy.source.sources import lazy_array
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from msi_lazy.graph.block_tasks import StageWork
+    from msi_lazy.graph.block_tasks import StageRecipe
     from msi_lazy.ngff.stored_image import StoredImage
 
 __all__ = ["level_images", "read_plan"]
@@ -75,23 +75,23 @@ def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
     for number in range(1, len(axes) if check_nesting else 0):
         _check_nests(axes[0], axes[number], number)
     chunked = [lazy_array(image) for image in images if image.chunks is not None]
-    works = _matching_works(LevelGraph.of(chunked).works, images)
+    recipes = _matching_recipes(LevelGraph.of(chunked).recipes, images)
     levels = tuple(_read_level(number, image, axes) for number, image in enumerate(images))
-    reading = works[0].reading if works else Reading(False, images[0].size)
+    reading = recipes[0].reading if recipes else Reading(False, images[0].size)
     kwargs = stored.metadata.get("kwargs") if stored else None
     kept = str(kwargs.get("boundary", "unknown")) if isinstance(kwargs, Mapping) else "unknown"
     return PyramidPlan(
         name=str(images[0].name),
         axes=axes[0],
         levels=levels,
-        stages=tuple(work.stage for work in works),
+        stages=tuple(recipe.stage for recipe in recipes),
         reading=reading,
-        method=works[0].method.name if works else (stored.method or "" if stored else ""),
-        boundary=works[0].boundary if works else kept,
-        block_bytes=works[0].block_bytes if works else 0,
-        notes=works[0].notes if works else (),
-        nodata=works[0].nodata if works else None,
-        provenance=stored.metadata if stored and stored.metadata and not works else None,
+        method=recipes[0].method.name if recipes else (stored.method or "" if stored else ""),
+        boundary=recipes[0].boundary if recipes else kept,
+        block_bytes=recipes[0].block_bytes if recipes else 0,
+        notes=recipes[0].notes if recipes else (),
+        nodata=recipes[0].nodata if recipes else None,
+        provenance=stored.metadata if stored and stored.metadata and not recipes else None,
     )
 
 
@@ -146,18 +146,18 @@ def _check_nests(finest: tuple[Axis, ...], axes: tuple[Axis, ...], number: int) 
             )
 
 
-def _matching_works(works: tuple[StageWork, ...], images: Sequence[xr.DataArray]) -> tuple[StageWork, ...]:
-    """``works`` if together they make these very levels, else none."""
-    written = [level for work in works for level in work.stage.written]
+def _matching_recipes(recipes: tuple[StageRecipe, ...], images: Sequence[xr.DataArray]) -> tuple[StageRecipe, ...]:
+    """``recipes`` if together they make these very levels, else none."""
+    written = [level for recipe in recipes for level in recipe.stage.written]
     if written != list(range(len(images))):
         return ()
-    for work in works:
-        for level in work.stage.written:
-            if work.stage.extents[level - work.stage.first] != images[level].shape:
+    for recipe in recipes:
+        for level in recipe.stage.written:
+            if recipe.stage.extents[level - recipe.stage.first] != images[level].shape:
                 return ()
-            if images[level].chunks != work.stage.block_chunks(level):
+            if images[level].chunks != recipe.stage.block_chunks(level):
                 return ()
-    return works
+    return recipes
 
 
 def _read_level(number: int, image: xr.DataArray, axes: Sequence[tuple[Axis, ...]]) -> LevelPlan:

@@ -44,8 +44,8 @@ def fingerprint_part(
     nodes, rest = _sort_contents(contents)
     fingerprint = {
         "source": {"source_id": source_id} if source_id is not None else identify_levels(origin),
-        "method": [identify_method(work.method) for work in origin.works],
-        "nodata": [str(work.nodata) for work in origin.works],
+        "method": [identify_method(recipe.method) for recipe in origin.recipes],
+        "nodata": [str(recipe.nodata) for recipe in origin.recipes],
         "boundary": part.plan.boundary,
         "factors": [level.factors for level in part.plan.levels],
         "layout": nodes,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import dask.array as da
 
-    from msi_lazy.graph.block_tasks import StageWork
+    from msi_lazy.graph.block_tasks import StageRecipe
     from msi_lazy.plan.pyramid import PyramidPlan
 
 __all__ = ["measure_block"]
@@ -127,19 +127,19 @@ def _tasks(plan: PyramidPlan) -> float:
 
 def _read_window(levels: LevelGraph, plan: PyramidPlan) -> _Sample:
     """Read what a block in the middle needs from the source, as a task of the first stage does."""
-    source, work = levels.stages[0].source, levels.stages[0].work
-    index = _middle(work.stage.counts)
-    window = work.stage.needed(index)[0]
+    source, recipe = levels.stages[0].source, levels.stages[0].recipe
+    index = _middle(recipe.stage.counts)
+    window = recipe.stage.needed(index)[0]
     start, cpu = perf_counter(), process_time()
     samples = source.read(window)
     seconds, cpu = perf_counter() - start, process_time() - cpu
     windows = plan.reading.samples / samples.size
-    return _Sample(index, partial(_written, samples, index, work), seconds, cpu, windows)
+    return _Sample(index, partial(_written, samples, index, recipe), seconds, cpu, windows)
 
 
-def _written(samples: Array, index: Index, work: StageWork) -> Sequence[Array]:
+def _written(samples: Array, index: Index, recipe: StageRecipe) -> Sequence[Array]:
     """The levels of a block that are stored; what is handed on to the next stage is not."""
-    return reduce_block(samples, index, work=work)[: len(work.stage.written)]
+    return reduce_block(samples, index, recipe=recipe)[: len(recipe.stage.written)]
 
 
 def _compute_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> _Sample:

@@ -74,7 +74,7 @@ def _check_known(part: Part, levels: LevelGraph) -> None:
 def _check_limit(uses: Sequence[MemoryUse], threads: int, limit: int, block_bytes: int) -> None:
     """Images are written together: any thread may hold the largest block of any of them."""
     per_thread = max(use.per_thread for use in uses)
-    besides = PROCESS_RESERVE + sum(use.graph + use.rechunking + use.shares for use in uses)
+    besides = PROCESS_RESERVE + sum(use.graph + use.rechunking + use.carries for use in uses)
     total = besides + threads * per_thread
     if total > limit:
         advice = (
