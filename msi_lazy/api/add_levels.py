@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from msi_lazy.api.build import to_multiscale
 from msi_lazy.arguments.choices import check_switches
+from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.methods import Method, resolve_method
 from msi_lazy.ngff.append_levels import appended_attributes, next_paths
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.provenance import read_method, recorded_method
 from msi_lazy.ngff.specifications import ome_block, specification_of
 from msi_lazy.run.options import RunOptions
+from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
 from msi_lazy.tree.read_plan import level_images, read_plan
-from msi_lazy.write.added_levels import Extension, write_levels
-from msi_lazy.write.job import Part, WriteOptions
+from msi_lazy.write.added_levels import write_levels
+from msi_lazy.write.job import ImageJob, WriteOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,12 +100,12 @@ def add_levels(
     plan = read_plan(tree)
     listed = [level.path for level in stored.levels]
     paths = next_paths(listed, len(plan.levels) - 1)
-    appended_attributes(attributes, plan, paths)  # what cannot be listed fails here
-    part = Part(tree, level_images(tree), plan, {}, shards=shards, compressors=compressors)
+    levels = LevelGraph.of([lazy_array(image) for image in level_images(tree)])
+    job = ImageJob(tree, levels, plan, appended_attributes(attributes, plan, paths), kept=1)
     options = WriteOptions(
         specification_of(attributes), mode, memory_limit=memory_limit, run=RunOptions(compute, progress)
     )
-    return write_levels(Extension(part, listed, stored.dims, paths), place, options)
+    return write_levels(job, place, options, shards=shards, compressors=compressors)
 
 
 def _method_of(stored: StoredImage, attributes: Mapping[str, Any], method: Any, dtype: np.dtype[Any]) -> Method:

@@ -1,4 +1,4 @@
-"""What users call to write: check the arguments, describe the parts, and hand over to the store."""
+"""Functions to write with: check the arguments, describe the images to write, and hand them over."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import xarray as xr
 from msi_lazy.arguments.choices import check_switches
 from msi_lazy.arguments.numbers import parse_retries
 from msi_lazy.arguments.store_names import is_storable_name
+from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.ngff.label_attributes import check_labels, describe_labels
 from msi_lazy.ngff.specifications import (
     DEFAULT_VERSION,
@@ -21,19 +22,20 @@ from msi_lazy.ngff.specifications import (
 )
 from msi_lazy.ngff.write_attributes import check_holdable, image_attributes, spec_order
 from msi_lazy.run.options import RunOptions
+from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
 from msi_lazy.tree.build_tree import stack_levels, transpose_tree
 from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.tree.root_attributes import channel_block
-from msi_lazy.write.job import Part, WriteOptions
+from msi_lazy.write.job import ImageJob, WriteOptions
+from msi_lazy.write.layout import resolve_layouts
 from msi_lazy.write.write_image import write_image, write_labels_into
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
 
     from msi_lazy.ngff.specification import Specification
-    from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.storage.place import Mode
 
 __all__ = ["to_zarr", "write_labels"]
@@ -146,16 +148,18 @@ def to_zarr(
         source_id=source_id,
         run=RunOptions(compute, progress, parse_retries(retries, compute)),
     )
-    image = _make_part(tree, specification, colors=colors, windows=windows)
-    parts = [replace(image, shards=shards, compressors=compressors, encoding={} if encoding is None else encoding)]
+    zarr_format = specification.zarr_format
+    image = _image_job(tree, specification, colors=colors, windows=windows)
+    layouts = resolve_layouts(image.plan, zarr_format, shards=shards, compressors=compressors, encoding=encoding)
+    jobs = [replace(image, layouts=layouts)]
     if labels is not None and not isinstance(labels, Mapping):
         raise TypeError(f"labels are a dict of pyramids by name, not {type(labels).__name__}")
     for name, labelled in (labels or {}).items():
-        part = _make_label_part(labelled, name, specification, None, None)
-        part = replace(part, shards=_shards_along(part.plan.dims, image.plan.dims, shards))
-        check_labels(part.plan, image.plan, name)
-        parts.append(part)
-    return write_image(parts, place, options)
+        job = _label_job(labelled, name, specification, None, None)
+        check_labels(job.plan, image.plan, name)
+        along = _shards_along(job.plan.dims, image.plan.dims, shards)
+        jobs.append(replace(job, layouts=resolve_layouts(job.plan, zarr_format, shards=along)))
+    return write_image(jobs, place, options)
 
 
 def write_labels(
@@ -211,11 +215,12 @@ def write_labels(
     check_switches(compute=compute, progress=progress)
     images, attributes = open_image(place)
     specification = specification_of(attributes)
-    part = _make_label_part(labels, name, specification, colors, properties)
-    check_labels(part.plan, read_plan(stack_levels(images, attributes)), name)
+    job = _label_job(labels, name, specification, colors, properties)
+    check_labels(job.plan, read_plan(stack_levels(images, attributes)), name)
     run = RunOptions(compute, progress)
     options = WriteOptions(specification, mode, memory_limit, run=run)
-    return write_labels_into(replace(part, shards=shards, compressors=compressors), place, options)
+    layouts = resolve_layouts(job.plan, specification.zarr_format, shards=shards, compressors=compressors)
+    return write_labels_into(replace(job, layouts=layouts), place, options)
 
 
 def _shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -> Any:
@@ -227,12 +232,11 @@ def _shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -
     return shards
 
 
-def _make_part(tree: xr.DataTree, specification: Specification, *, colors: Any, windows: Any) -> Part:
-    """The image of a tree, its dimensions in the order of the specification."""
-    origin = level_images(tree)
-    tree, plan = _in_order(tree)
-    images = level_images(tree)
-    omero = channel_block(tree.attrs, images[0], plan, colors, windows)
+def _image_job(tree: xr.DataTree, specification: Specification, *, colors: Any, windows: Any) -> ImageJob:
+    """The image of a tree."""
+    job = _ordered_job(tree)
+    plan = job.plan
+    omero = channel_block(job.tree.attrs, level_images(job.tree)[0], plan, colors, windows)
     channels = plan.channel_dim
     measured = None
     if isinstance(windows, str):
@@ -243,25 +247,31 @@ def _make_part(tree: xr.DataTree, specification: Specification, *, colors: Any, 
                 "windows='auto' needs a channel dimension; give windows=[(start, end)] for an image without"
             )
         measured = channels
-    return Part(tree, images, plan, image_attributes(plan, specification, omero), measured=measured, origin=origin)
+    return replace(job, attributes=image_attributes(plan, specification, omero), measured=measured)
 
 
-def _make_label_part(tree: xr.DataTree, name: str, specification: Specification, colors: Any, properties: Any) -> Part:
+def _label_job(tree: xr.DataTree, name: str, specification: Specification, colors: Any, properties: Any) -> ImageJob:
     """The label image of a tree."""
     if not is_storable_name(name):
         raise ValueError(f"the name of a label image must be a word that can be a path in a store, not {name!r}")
     if not isinstance(tree, xr.DataTree):
         raise TypeError(f"labels {name!r} must be a pyramid, as to_multiscale makes it, not {type(tree).__name__}")
-    origin = level_images(tree)
-    tree, plan = _in_order(tree)
-    stored = ome_block(tree.attrs).get("image-label")
-    attributes = image_attributes(plan, specification, label=describe_labels(colors, properties, stored))
-    return Part(tree, level_images(tree), plan, attributes, f"labels/{name}", origin=origin)
+    job = _ordered_job(tree)
+    stored = ome_block(job.tree.attrs).get("image-label")
+    attributes = image_attributes(job.plan, specification, label=describe_labels(colors, properties, stored))
+    return replace(job, attributes=attributes, path=f"labels/{name}")
 
 
-def _in_order(tree: xr.DataTree) -> tuple[xr.DataTree, PyramidPlan]:
-    """Tree and plan, transposed lazily to the order of the specification."""
+def _ordered_job(tree: xr.DataTree) -> ImageJob:
+    """The image of a tree, transposed lazily to the order of the specification."""
     plan = read_plan(tree)
     check_holdable(plan.axes, plan.name)
-    order = spec_order(plan.axes)
-    return (tree, plan) if order == plan.dims else (transpose_tree(tree, order), plan.transposed(order))
+    origin, order = None, spec_order(plan.axes)
+    if order != plan.dims:
+        origin = _levels_of(tree)
+        tree, plan = transpose_tree(tree, order), plan.transposed(order)
+    return ImageJob(tree, _levels_of(tree), plan, {}, origin=origin)
+
+
+def _levels_of(tree: xr.DataTree) -> LevelGraph:
+    return LevelGraph.of([lazy_array(image) for image in level_images(tree)])

@@ -37,12 +37,12 @@ __all__ = ["LevelArrays", "align_blocks", "store_block", "write_graph"]
 
 @dataclass(frozen=True)
 class LevelArrays:
-    """The levels of one image, and where they go."""
+    """The levels of one image as the tasks of a write store them."""
 
     levels: LevelGraph
-    """The levels."""
-    targets: Sequence[zarr.Array[Any]]
-    """Stored array of each level."""
+    """The levels, in blocks of whole write units."""
+    targets: Sequence[zarr.Array[Any]] = ()
+    """Stored array of each level, once it has been created."""
     read_back: Sequence[bool] = ()
     """Which stages read what the one before stored, in place of its carries."""
     lossless: bool = True

@@ -9,7 +9,7 @@ unfinished.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import zarr
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LEDGER",
     "LEDGER_ARRAY",
+    "LEDGER_FORMAT",
+    "LedgerDocument",
     "StoredLedger",
     "child_names",
     "empty_group",
@@ -55,6 +57,45 @@ State = Literal["clearing", "storing"]
 """What the write was at: emptying the group, or storing the image."""
 
 
+LEDGER_FORMAT = 1
+"""Number of the document's format, raised when an older release could no longer resume by it; 0.1.0 wrote none."""
+
+
+@dataclass(frozen=True)
+class LedgerDocument:
+    """What the ledger says of its write, as it is stored; without a run if it is broken, or of another format."""
+
+    state: str = ""
+    """What the write was at, see :data:`State`."""
+    run: str = ""
+    """Name of the marks."""
+    nested: tuple[str, ...] = ()
+    """Groups below the image's that are to be emptied, while the group is."""
+    fingerprint: Any = None
+    """What the write is bound to, as plain JSON values."""
+    format: Any = LEDGER_FORMAT
+    """Number of the format."""
+
+    def to_attributes(self) -> dict[str, Any]:
+        """Attributes of the array that stands for the ledger."""
+        return {**asdict(self), "nested": list(self.nested)}
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> LedgerDocument:
+        """Parse the attributes of a stored ledger.
+
+        Its paths are deleted, so one that leads out of the image is not ours.
+        """
+        if attributes.get("format", LEDGER_FORMAT) != LEDGER_FORMAT:
+            return cls(format=attributes["format"])
+        run, nested = attributes.get("run"), attributes.get("nested")
+        if not isinstance(run, str) or re.fullmatch("[0-9a-f]{32}", run) is None or not isinstance(nested, list):
+            return cls()
+        if any(not isinstance(path, str) or {"", ".", ".."} & set(path.split("/")) for path in nested):
+            return cls()
+        return cls(str(attributes.get("state")), run, tuple(nested), attributes.get("fingerprint"))
+
+
 @dataclass(frozen=True)
 class StoredLedger:
     """The ledger of one write."""
@@ -63,6 +104,8 @@ class StoredLedger:
     """Group of the image."""
     run: str
     """What tells the marks of this write, resumed or not, from those of any other at the same place."""
+    resumed: bool = False
+    """Whether an earlier run may have stored some of it."""
 
     @property
     def marks(self) -> str:
@@ -92,7 +135,7 @@ class StoredLedger:
         nested
             Groups below the image's that are to be emptied.
         """
-        attributes = {"state": state, "run": self.run, "nested": list(nested), "fingerprint": dict(fingerprint)}
+        attributes = LedgerDocument(state, self.run, tuple(nested), dict(fingerprint)).to_attributes()
         if state == "storing":
             for name in child_names(self.target, LEDGER):
                 if f"{LEDGER}/{name}" != LEDGER_ARRAY:
@@ -119,12 +162,20 @@ class StoredLedger:
             store_bytes(store, key, _MARK)
 
     def marked(self) -> frozenset[int]:
-        """Numbers of the blocks that are marked."""
+        """Numbers of the blocks that an earlier run has marked."""
+        if not self.resumed:
+            return frozenset()
         names = child_names(self.target, f"{LEDGER}/{self.run}/c")
         return frozenset(int(name) for name in names if name.isdigit())  # not what a kill left half written
 
     def remove(self) -> None:
-        """Remove the ledger: its marks first, so that what is left of it says that all is to be stored again."""
+        """Remove the ledger: its marks first, so that what is left of it says that all is to be stored again.
+
+        What a killed run left of local files goes before it, and not before all is stored: another process may still
+        be writing, against all advice.
+        """
+        if self.resumed and self.target.directory is not None:
+            remove_partial_files(self.target.directory)
         self.target.delete(f"{LEDGER}/{self.run}")
         delete_key(self.target.store, f"{self.target.below(LEDGER_ARRAY)}/zarr.json")
         self.target.delete(LEDGER)

@@ -14,8 +14,6 @@ from zarr.errors import ZarrUserWarning
 from msi_lazy.compat.zarr_stores import store_buffers
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.ngff.specifications import ome_block
-from msi_lazy.ngff.write_attributes import array_path
-from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.place import Place, ZarrFormat
 
 if TYPE_CHECKING:
@@ -59,11 +57,6 @@ class Target(Place):
     def child(self, path: str) -> Target:
         """Place of ``path`` below this one, in the same format."""
         return Target(self.store, self.below(path), self.given, self.base, self.zarr_format)
-
-    def open_level(self, level: int, name: str, write_empty_chunks: bool = False) -> zarr.Array[Any]:
-        """Open the array of a level, to be written in blocks."""
-        path = self.below(array_path(level, name))
-        return open_array(self.store, path, write_empty_chunks=write_empty_chunks)
 
 
 def open_target(place: Place, zarr_format: ZarrFormat, *, exists: bool) -> Target:

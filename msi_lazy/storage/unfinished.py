@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msi_lazy.errors import UnfinishedImageError
-from msi_lazy.storage.ledger import LEDGER_ARRAY
+from msi_lazy.storage.ledger import LEDGER_ARRAY, LedgerDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from msi_lazy.storage.place import Place
 
 __all__ = ["naming_unfinished", "stored_ledger"]
 
 
-def stored_ledger(place: Place) -> dict[str, Any] | None:
-    """Attributes of the ledger of an unfinished image: none if it is broken, ``None`` if there is none."""
+def stored_ledger(place: Place) -> LedgerDocument | None:
+    """Read the ledger of an unfinished image; ``None`` if there is none."""
     try:
         found = place.child(LEDGER_ARRAY).open_array()
     except (FileNotFoundError, KeyError):
         return None
     except (ValueError, TypeError):  # half written, where a store does not write keys as a whole
-        return {}
-    attributes: dict[str, Any] = found.attrs.asdict()
-    return attributes if _is_ours(attributes) else {}
-
-
-def _is_ours(attributes: Mapping[str, Any]) -> bool:
-    """Whether a ledger says what ours say: its paths are deleted, so none may lead out of the image."""
-    run, nested = attributes.get("run"), attributes.get("nested")
-    return (
-        isinstance(run, str)
-        and re.fullmatch("[0-9a-f]{32}", run) is not None
-        and isinstance(nested, list)
-        and not any(not isinstance(path, str) or {"", ".", ".."} & set(path.split("/")) for path in nested)
-    )
+        return LedgerDocument()
+    return LedgerDocument.from_attributes(found.attrs.asdict())
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -10,45 +10,28 @@ import zarr
 from zarr.storage import MemoryStore
 
 from msi_lazy.errors import StoreExistsError
-from msi_lazy.graph.level_graph import LevelGraph
-from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
 from msi_lazy.ngff.append_levels import appended_attributes
 from msi_lazy.ngff.parse_attributes import parse_image
-from msi_lazy.run.compute import compute
 from msi_lazy.run.scheduler import check_processes
-from msi_lazy.run.watch import watch_write
-from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.target import Target, find_target, label_paths, write_attributes
 from msi_lazy.storage.zarr_formats import store_format
 from msi_lazy.write.hierarchy import write_coordinates
-from msi_lazy.write.layout import array_settings
-from msi_lazy.write.projection import project_write
+from msi_lazy.write.layout import resolve_layouts
+from msi_lazy.write.tasks import prepare_levels, store_levels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     from dask.delayed import Delayed
 
     from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.storage.place import Place
-    from msi_lazy.write.job import Part, WriteOptions
+    from msi_lazy.write.job import ImageJob, WriteOptions
+    from msi_lazy.write.layout import LevelLayout
 
-__all__ = ["Extension", "write_levels"]
-
-
-@dataclass(frozen=True)
-class Extension:
-    """Levels to add to an image."""
-
-    part: Part
-    """Pyramid whose level 0 is the image's last level."""
-    listed: Sequence[str]
-    """Paths of the levels that the image has."""
-    dims: tuple[str, ...]
-    """Names of the dimensions in the store."""
-    paths: Sequence[str]
-    """Paths of the new levels."""
+__all__ = ["write_levels"]
 
 
 @dataclass(frozen=True)
@@ -65,42 +48,60 @@ class _ListLevels:
         write_attributes(self.target, appended_attributes(dict(group.attrs), self.plan, self.paths))
 
 
-def write_levels(extension: Extension, place: Place, options: WriteOptions) -> Delayed | None:
-    """Store the new levels, and then list them; see :func:`msi_lazy.add_levels`."""
-    part = extension.part
+def write_levels(
+    job: ImageJob, place: Place, options: WriteOptions, *, shards: Any, compressors: Any
+) -> Delayed | None:
+    """Store the new levels of an image, and then list them; see :func:`msi_lazy.add_levels`.
+
+    The steps are those of :func:`msi_lazy.write.write_image.write_image`, without a ledger.
+
+    Parameters
+    ----------
+    job
+        The image from its last level on, which is kept, with its attributes as they will be.
+    place, options
+        Where the image is, and how it is written.
+    shards, compressors
+        Of the new levels, as :func:`msi_lazy.add_levels` takes them.
+    """
+    # 1. Check
     if options.mode not in ("w-", "w"):
         raise ValueError(f"mode must be 'w-' (refuse what exists) or 'w' (overwrite it), not {options.mode!r}")
     target = find_target(place)
     check_processes(place)
-    _check_labels(target, len(extension.listed) + len(extension.paths))
-    levels = LevelGraph.of([lazy_array(image) for image in part.images])
-    (read_back,) = project_write([part], [levels], options.memory_limit, [False])
-    existing = open_array(target.store, target.below(extension.listed[-1]), mode="r")
-    layouts = [_layout(extension, number, existing, target) for number in range(1, len(levels.arrays))]
-    for path in extension.paths:
-        _check_free(target, path, extension.listed, options.mode)
+    stored = parse_image(job.attributes)
+    paths = [level.path for level in stored.levels]
+    count = len(job.plan.levels) - job.kept
+    listed, added = paths[: len(paths) - count], paths[len(paths) - count :]
+    _check_labels(target, len(paths))
+    # 2. Prepare
+    existing = open_array(target.store, target.below(listed[-1]), mode="r")
+    job = replace(job, layouts=_resolve_layouts(job, existing, added, stored.dims, shards, compressors))
+    (levels,) = prepare_levels([job], options)
+    for path in added:
+        _check_free(target, path, listed, options.mode)
     _create(
-        Target(MemoryStore(), zarr_format=target.zarr_format), extension, layouts
+        Target(MemoryStore(), zarr_format=target.zarr_format), job, existing.dtype
     )  # what cannot be stored fails here
-    _create(target, extension, layouts)
-    made = [open_array(target.store, target.below(path)) for path in extension.paths]
-    units = [(1,) * existing.ndim, *(array.shards or array.chunks for array in made)]  # level 0 is only read
-    aligned = align_blocks(levels, units)
-    images = [LevelArrays(aligned, [existing, *made], read_back, kept=1, first=len(extension.listed) - 1)]
-    watch = watch_write(images, options.run)
-    listed = _ListLevels(target, part.plan, tuple(extension.paths))
-    return compute(write_graph(images, [listed], watch.ledger), options.run, watch)
+    # 4. Create: there is nothing to begin, as the image stays what it is until the levels are listed.
+    created = _create(target, job, existing.dtype)
+    levels = replace(levels, targets=[existing, *created], first=len(listed) - job.kept)
+    # 5. to 7.
+    return store_levels([levels], [_ListLevels(target, job.plan, tuple(added))], options)
 
 
-def _layout(extension: Extension, number: int, existing: zarr.Array[Any], target: Target) -> dict[str, Any]:
-    """Keyword arguments of ``zarr.create_array`` for a new level: what is not asked for is as the image has it."""
-    part, level = extension.part, extension.part.plan.levels[number]
-    compressors = existing.compressors if part.compressors == "auto" else part.compressors
-    layout = array_settings(part.plan, level, part.shards, compressors, {}, target.zarr_format)
-    layout.pop("chunk_key_encoding", None)
-    layout |= store_format(target.zarr_format).like(existing, extension.dims)
-    layout |= {"fill_value": existing.fill_value, "attributes": dict(existing.attrs)}
-    return {"shape": level.shape, "dtype": existing.dtype, **layout}
+def _resolve_layouts(
+    job: ImageJob, existing: zarr.Array[Any], paths: Sequence[str], dims: tuple[str, ...], shards: Any, compressors: Any
+) -> list[LevelLayout]:
+    """Layouts of the new levels: what is not asked for is as the image's last level has it."""
+    if isinstance(compressors, str) and compressors == "auto":
+        compressors = existing.compressors
+    zarr_format = existing.metadata.zarr_format
+    settings = store_format(zarr_format).like(existing, dims)
+    settings |= {"fill_value": existing.fill_value, "attributes": dict(existing.attrs)}
+    resolved = resolve_layouts(job.plan, zarr_format, shards=shards, compressors=compressors, kept=job.kept)
+    pairs = zip(paths, resolved, strict=True)
+    return [replace(layout, path=path, settings={**layout.settings, **settings}) for path, layout in pairs]
 
 
 def _check_labels(target: Target, levels: int) -> None:
@@ -139,13 +140,15 @@ def _check_free(target: Target, path: str, listed: Sequence[str], mode: str) -> 
             raise StoreExistsError(f"the store holds {place!r} already, which the image does not list; {advice}")
 
 
-def _create(target: Target, extension: Extension, layouts: Sequence[dict[str, Any]]) -> None:
+def _create(target: Target, job: ImageJob, dtype: np.dtype[Any]) -> list[zarr.Array[Any]]:
     """Create the arrays of the new levels, and their coordinates where they have a group for them."""
-    settings: dict[str, Any] = {"zarr_format": target.zarr_format, "overwrite": True}
-    for number, (path, layout) in enumerate(zip(extension.paths, layouts, strict=True), start=1):
+    settings: dict[str, Any] = {"zarr_format": target.zarr_format, "overwrite": True, "dtype": dtype}
+    for level, layout in zip(job.plan.levels[job.kept :], job.layouts, strict=True):
+        path = layout.path
         try:
-            zarr.create_array(target.store, name=target.below(path), **settings, **layout)
+            zarr.create_array(target.store, name=target.below(path), shape=level.shape, **settings, **layout.encoding)
             if "/" in path:
-                write_coordinates(target, path.rpartition("/")[0], extension.part.tree.children[f"scale{number}"])
+                write_coordinates(target, path.rpartition("/")[0], job.tree.children[level.name])
         except Exception as error:  # whatever a codec, or a setting, may raise
             raise ValueError(f"the level {path!r} cannot be stored like this: {error!r}") from error
+    return [open_array(target.store, target.below(layout.path)) for layout in job.layouts]

@@ -1,55 +1,47 @@
-"""Where a write begins, or goes on: the group is opened, emptied if it is overwritten, and the ledger laid."""
+"""Beginning a write, or resuming one: the group is opened, emptied if it is overwritten, and the ledger laid."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from msi_lazy.errors import ResumeError
-from msi_lazy.storage.ledger import StoredLedger, empty_group, nested_groups, remove_partial_files
-from msi_lazy.storage.target import Target, open_target
+from msi_lazy.storage.ledger import (
+    LEDGER,
+    LEDGER_FORMAT,
+    StoredLedger,
+    empty_group,
+    nested_groups,
+    remove_partial_files,
+)
+from msi_lazy.storage.target import open_target
 from msi_lazy.storage.unfinished import stored_ledger
 from msi_lazy.write.fingerprint import describe_differences
 from msi_lazy.write.overlap import refuse_overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from msi_lazy.source.origins import Source
-    from msi_lazy.storage.place import Place, ZarrFormat
+    from msi_lazy.storage.ledger import LedgerDocument
+    from msi_lazy.storage.place import Place
+    from msi_lazy.storage.target import Target
     from msi_lazy.write.job import WriteOptions
 
-__all__ = ["Beginning", "begin_write"]
-
-
-@dataclass(frozen=True)
-class Beginning:
-    """What a write starts from."""
-
-    target: Target
-    """Group of the image."""
-    ledger: StoredLedger
-    """Its ledger."""
-    done: frozenset[int] = frozenset()
-    """Numbers of the blocks that are stored already."""
-    completions: tuple[Callable[[], None], ...] = ()
-    """What is to be done once all is stored."""
+__all__ = ["begin_write", "clear_target"]
 
 
 def begin_write(
     place: Place,
     options: WriteOptions,
-    zarr_format: ZarrFormat,
     fingerprint: Mapping[str, Any],
     blocks: int,
     doubtful: Sequence[Source] = (),
-) -> Beginning:
+) -> StoredLedger:
     """Open the image's group for a write that is bound to ``fingerprint``, and find what is left to be done.
 
     The ledger is laid before anything that was there is deleted, and says so: a write that is killed while it
-    empties the group goes on emptying it.
+    empties the group resumes with that.
 
     Parameters
     ----------
@@ -57,8 +49,6 @@ def begin_write(
         Group of the image.
     options
         How it is written.
-    zarr_format
-        Zarr version.
     fingerprint
         What the write is bound to.
     blocks
@@ -69,7 +59,7 @@ def begin_write(
     Raises
     ------
     ResumeError
-        The write that died was another one.
+        The write that died cannot be resumed by this one.
     ValueError
         The target holds a source.
     """
@@ -79,17 +69,15 @@ def begin_write(
     exists = found is not None or place.open_node() is not None
     if options.resume and not exists and place.directory is not None:
         remove_partial_files(place.directory)
-    target = open_target(place, zarr_format, exists=exists)
-    if options.resume and found is not None and found.get("state") == "storing":
-        ledger = StoredLedger(target, str(found["run"]))
+    target = open_target(place, options.specification.zarr_format, exists=exists)
+    if options.resume and found is not None and found.state == "storing":
+        ledger = StoredLedger(target, found.run, resumed=True)
         ledger.hold_marks(blocks)
         refuse_overlap(ledger, doubtful)
-        # not before all is stored: another process may still be writing, against all advice
-        cleaning = () if place.directory is None else (partial(remove_partial_files, place.directory),)
-        return Beginning(target, ledger, ledger.marked(), cleaning)
+        return ledger
     ledger = StoredLedger(target, uuid4().hex)
     if exists:
-        nested = found.get("nested", ()) if found and found.get("state") == "clearing" else nested_groups(target)
+        nested = found.nested if found is not None and found.state == "clearing" else nested_groups(target)
         ledger.begin(fingerprint, blocks, "clearing", nested)
         try:
             refuse_overlap(ledger, doubtful)
@@ -99,14 +87,38 @@ def begin_write(
             raise
         empty_group(target, nested)
     ledger.begin(fingerprint, blocks, "storing")
-    return Beginning(target, ledger)
+    return ledger
 
 
-def _check_same(found: Mapping[str, Any], fingerprint: Mapping[str, Any], where: str) -> None:
-    """Refuse to go on with a write of something else."""
-    differences = describe_differences(found.get("fingerprint"), fingerprint)
+def clear_target(target: Target, doubtful: Sequence[Source]) -> None:
+    """Empty a group for a write that keeps no ledger; one is laid for a moment, to ask ``doubtful`` sources for it.
+
+    Raises
+    ------
+    ValueError
+        The group holds a source.
+    """
+    if doubtful:
+        ledger = StoredLedger(target, uuid4().hex)
+        try:
+            ledger.lay_witness()
+            refuse_overlap(ledger, doubtful)
+        finally:
+            target.delete(LEDGER)
+    empty_group(target)
+
+
+def _check_same(found: LedgerDocument, fingerprint: Mapping[str, Any], where: str) -> None:
+    """Refuse to resume a write of something else, or one whose ledger a newer release laid."""
+    refused, advice = f"the incomplete image at {where} cannot be resumed:", "start over with mode='w', without resume"
+    if found.format != LEDGER_FORMAT:
+        raise ResumeError(
+            f"{refused} its ledger has format {found.format!r}, and this release of msi_lazy knows format "
+            f"{LEDGER_FORMAT}; resume it with the newer release that began it, or {advice}"
+        )
+    differences = describe_differences(found.fingerprint, fingerprint)
     if differences:
-        advice = "give the same image and arguments as before, or start over with mode='w', without resume"
+        advice = f"give the same image and arguments as before, or {advice}"
         if ".source." in differences:
             advice += "; an image that is the same, but cannot be told, needs source_id='...' from the first write on"
-        raise ResumeError(f"the unfinished image at {where} is another one: {differences}; {advice}")
+        raise ResumeError(f"{refused} its source, method or layout differs: {differences}; {advice}")

@@ -1,4 +1,4 @@
-"""What a write is bound to: it goes on only where source, method, factors, layout and version are the same."""
+"""Fingerprints of writes: one is resumed only with the same source, method, factors and layout."""
 
 from __future__ import annotations
 
@@ -8,67 +8,73 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from msi_lazy.graph.direct import block_geometry
-from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.level_identity import identify_levels
 from msi_lazy.methods.code import identify_method
-from msi_lazy.source.sources import lazy_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from zarr.core.buffer import Buffer
 
-    from msi_lazy.write.job import Part
+    from msi_lazy.graph.level_graph import LevelGraph
+    from msi_lazy.graph.write_graph import LevelArrays
+    from msi_lazy.write.job import ImageJob
 
-__all__ = ["describe_differences", "fingerprint_part"]
+__all__ = ["describe_differences", "fingerprint_write"]
 
+FINGERPRINT_VERSION = 1
+"""Raised when a release stores other samples, or lays them out otherwise, than the one before from the same arguments.
+
+It stands for the code of the library, whose own version changes with releases that do neither: an interrupted write
+is resumed by any release with the same number.
+"""
 _SHOWN = 4
 """Differences that are told, at most."""
 
 
-def fingerprint_part(
-    part: Part, levels: LevelGraph, contents: Mapping[str, Buffer], source_id: str | None
-) -> dict[str, Any]:
-    """Fingerprint of one image, as plain JSON values.
+def fingerprint_write(jobs: Iterable[ImageJob], levels: Iterable[LevelArrays], source_id: str | None) -> Any:
+    """Fingerprint of a write, as plain JSON values.
 
     Parameters
     ----------
-    part, levels
-        The image, and its levels as they are stored.
-    contents
-        Groups, coordinates and empty arrays, as they are stored, by key.
+    jobs, levels
+        The images, composed, and their levels as they are stored.
     source_id
         What the user says the source is, in place of what can be found out.
     """
-    origin = LevelGraph.of([lazy_array(image) for image in part.origin or part.images])
-    nodes, rest = _sort_contents(contents)
-    fingerprint = {
+    pairs = zip(jobs, levels, strict=True)
+    images = {job.path: _fingerprint_image(job, stored.levels, source_id) for job, stored in pairs}
+    return json.loads(json.dumps({"fingerprint_version": FINGERPRINT_VERSION, "images": images}))
+
+
+def _fingerprint_image(job: ImageJob, levels: LevelGraph, source_id: str | None) -> dict[str, Any]:
+    origin = job.origin or job.levels
+    nodes, rest = _sort_contents(job.contents)
+    return {
         "source": {"source_id": source_id} if source_id is not None else identify_levels(origin),
         "method": [identify_method(recipe.method) for recipe in origin.recipes],
         "nodata": [str(recipe.nodata) for recipe in origin.recipes],
-        "boundary": part.plan.boundary,
-        "factors": [level.factors for level in part.plan.levels],
+        "boundary": job.plan.boundary,
+        "factors": [level.factors for level in job.plan.levels],
         "layout": nodes,
         "coordinates": _hash(rest),
-        "attributes": _hash(json.dumps(part.attributes, sort_keys=True, default=str).encode()),
-        "nodes": _other_nodes(part),
+        "attributes": _hash(json.dumps(job.attributes, sort_keys=True, default=str).encode()),
+        "nodes": _other_nodes(job),
         "blocks": [
             {"counts": grid.counts, "levels": grid.levels, "lengths": _hash(repr(grid.lengths).encode())}
             for grid in block_geometry(levels)
         ],
     }
-    plain: dict[str, Any] = json.loads(json.dumps(fingerprint))
-    return plain
 
 
-def _other_nodes(part: Part) -> dict[str, Any]:
-    """What is stored of the tree beside its scales: variables by node and name."""
-    scales = {f"/{level.name}" for level in part.plan.levels}
+def _other_nodes(job: ImageJob) -> dict[str, Any]:
+    """Variables of the tree's nodes that are no scales, by node and name."""
+    scales = {f"/{level.name}" for level in job.plan.levels}
     return {
         node.path: {
             str(name): [*map(str, one.dims), *one.shape, str(one.dtype)] for name, one in node.variables.items()
         }
-        for node in part.tree.subtree
+        for node in job.tree.subtree
         if node.path not in scales
     }
 
@@ -97,6 +103,8 @@ def describe_differences(stored: Any, given: Any) -> str:
     >>> describe_differences({"factors": [[2, 2]], "boundary": "trim"}, {"factors": [[2, 4]], "boundary": "trim"})
     'factors.0.1 was 2 and is 4'
     """
+    if isinstance(stored, dict) and "msi_lazy" in stored:  # 0.1.0 kept the package's version instead
+        stored = {"fingerprint_version": 1, **{key: value for key, value in stored.items() if key != "msi_lazy"}}
     found = [
         f"{'.'.join(filter(None, path))} was {was} and is {now}" for path, was, now in _differences((), stored, given)
     ]

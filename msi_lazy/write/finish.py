@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +13,18 @@ from msi_lazy.ngff.specifications import ome_block, specification_of
 from msi_lazy.ngff.write_attributes import collection_attributes, labels_attributes
 from msi_lazy.plan.grid import Grid
 from msi_lazy.plan.windows import slices
-from msi_lazy.storage.target import Target, consolidate, consolidate_above, write_attributes
+from msi_lazy.storage.target import consolidate, consolidate_above, write_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import zarr
 
     from msi_lazy.ngff.specification import Specification
+    from msi_lazy.storage.target import Target
+    from msi_lazy.write.job import ImageJob
 
-__all__ = ["Completion", "ListImage", "ListLabels", "measure_windows"]
+__all__ = ["completions_of", "measure_windows"]
 
 _MEASURED_CHUNKS = 64
 """Chunks of the coarsest level that are looked at for each channel, at most."""
@@ -30,8 +32,37 @@ _MEASURED_SAMPLES = 2**22
 """Samples in these, if a chunk has no more."""
 
 
+def completions_of(jobs: Sequence[ImageJob], target: Target, specification: Specification) -> list[Callable[[], None]]:
+    """What finishes a write once all samples are stored, in order: label images, their list, and then the image.
+
+    Parameters
+    ----------
+    jobs
+        The images, labels in the order in which they are listed.
+    target
+        Group of the write.
+    specification
+        OME-Zarr version of the image.
+    """
+    images, labels = [job for job in jobs if not job.path], [job for job in jobs if job.path]
+    completions: list[Callable[[], None]] = [_complete(job, target) for job in labels]
+    if labels:
+        completions.append(_ListLabels(target, tuple(job.path.rpartition("/")[2] for job in labels), specification))
+    completions += [_complete(job, target) for job in images]
+    if images and target.group:
+        completions.append(_ListImage(replace(target, path=target.base), target.group, specification))
+    return completions
+
+
+def _complete(job: ImageJob, target: Target) -> _Completion:
+    below = target.child(job.path)
+    if job.measured is None:
+        return _Completion(below, job.attributes)
+    return _Completion(below, job.attributes, job.layouts[-1].path, job.measured)
+
+
 @dataclass(frozen=True)
-class Completion:
+class _Completion:
     """The attributes of an image's group."""
 
     target: Target
@@ -56,7 +87,7 @@ class Completion:
 
 
 @dataclass(frozen=True)
-class ListLabels:
+class _ListLabels:
     """The list in an image's ``labels`` group."""
 
     image: Target
@@ -75,7 +106,7 @@ class ListLabels:
 
 
 @dataclass(frozen=True)
-class ListImage:
+class _ListImage:
     """The list of images in a store that holds several; one process should add to it at a time."""
 
     root: Target

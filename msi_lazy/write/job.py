@@ -1,4 +1,4 @@
-"""What one write is made of: an image, and label images below it."""
+"""What one write is of, and how it is done: images to write, and options."""
 
 from __future__ import annotations
 
@@ -11,38 +11,48 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import xarray as xr
+    from zarr.core.buffer import Buffer
 
+    from msi_lazy.graph.level_graph import LevelGraph
     from msi_lazy.ngff.specification import Specification
     from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.storage.place import Mode
+    from msi_lazy.write.layout import LevelLayout
 
-__all__ = ["Part", "WriteOptions"]
+__all__ = ["ImageJob", "WriteOptions"]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One multiscale image to be written, its dimensions in the order of the specification."""
+class ImageJob:
+    """One multiscale image to write, its dimensions in the order of the specification."""
 
     tree: xr.DataTree
     """The pyramid."""
-    images: Sequence[xr.DataArray]
-    """The image of every scale."""
+    levels: LevelGraph
+    """Samples of every level, lazy."""
     plan: PyramidPlan
-    """What it is made of."""
+    """Plan of the pyramid."""
     attributes: Mapping[str, Any]
-    """Attributes of its group, which come last of all."""
+    """Attributes of the image's group, which are written last of all."""
+    layouts: Sequence[LevelLayout] = ()
+    """Layout of every level that is written."""
     path: str = ""
-    """Path of its group below the image's; empty for the image itself."""
-    shards: Any = None
-    """Shape of the shards, as :func:`msi_lazy.write.layout.level_layouts` takes it."""
-    compressors: Any = "auto"
-    """Codecs of all levels."""
-    encoding: Mapping[str, Any] = field(default_factory=dict)
-    """Settings per level, in the form of xarray's ``DataTree.to_zarr``."""
-    origin: Sequence[xr.DataArray] = ()
-    """The image of every scale before its dimensions were put in order, where they were."""
+    """Path of the image's group below that of the write; empty for the image itself."""
+    origin: LevelGraph | None = None
+    """The levels before their dimensions were put in order, if they were."""
     measured: int | None = None
     """Dimension of the channels whose windows are measured when all is stored; ``None`` if none are."""
+    kept: int = 0
+    """Levels from the finest that are in the store already, and are not written."""
+    contents: Mapping[str, Buffer] = field(default_factory=dict)
+    """Groups, coordinates and empty arrays as they are stored, by key, once they have been composed."""
+    others: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    """Nodes of the tree that are no scales, by path, coordinates in memory; composed like ``contents``."""
+
+    @property
+    def lossless(self) -> bool:
+        """Whether all levels are known to be read back as they were written."""
+        return all(layout.lossless for layout in self.layouts)
 
 
 @dataclass(frozen=True)

@@ -3,63 +3,169 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.arguments.numbers import is_integer
 from msi_lazy.methods.table import is_for_labels
+from msi_lazy.ngff.write_attributes import array_path
+from msi_lazy.storage.arrays import is_lossless
 from msi_lazy.storage.zarr_formats import store_format
 
 if TYPE_CHECKING:
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
     from msi_lazy.storage.place import ZarrFormat
 
-__all__ = ["array_settings", "level_shards", "write_unit"]
+__all__ = ["LevelLayout", "resolve_layouts"]
 
 Shape = tuple[int, ...]
+_SHAPES = ("chunks", "shards")
+_EMPTY_CHUNKS = "write_empty_chunks"
+_SETTINGS = (*_SHAPES, "compressors", "filters", "serializer", "fill_value", _EMPTY_CHUNKS)
 
 
-def array_settings(
+@dataclass(frozen=True)
+class LevelLayout:
+    """The layout of one level's array in the store, resolved from all that was asked for."""
+
+    path: str
+    """Path of the array below the image's group."""
+    chunks: Shape
+    """Shape of a chunk."""
+    shards: Shape | None
+    """Shape of a shard; ``None`` for none."""
+    write_unit: Shape
+    """Shape of what is written as a whole: a shard, or a chunk where there are none, cut to the level."""
+    settings: Mapping[str, Any]
+    """Further settings, as ``zarr.create_array`` takes them: compressors, and what else was asked for."""
+    write_empty_chunks: bool = False
+    """Whether chunks of nothing but the fill value are stored."""
+    lossless: bool = False
+    """Whether the codecs are known to give back what they are given."""
+
+    @property
+    def encoding(self) -> dict[str, Any]:
+        """All settings of the array that is created."""
+        shards = {} if self.shards is None else {"shards": self.shards}
+        return {"chunks": self.chunks, **shards, **self.settings}
+
+
+def resolve_layouts(
     plan: PyramidPlan,
-    level: LevelPlan,
-    shards: Any,
-    compressors: Any,
-    asked: Mapping[str, Any],
     zarr_format: ZarrFormat,
-) -> dict[str, Any]:
-    """Encoding of the array of a level, in xarray's words; what ``asked`` says goes first.
+    *,
+    shards: Any = None,
+    compressors: Any = "auto",
+    encoding: Any = None,
+    kept: int = 0,
+) -> tuple[LevelLayout, ...]:
+    """Resolve the layout of every level that is written, once for all that a write does with it.
+
+    Parameters
+    ----------
+    plan
+        The levels.
+    zarr_format
+        Zarr version.
+    shards, compressors
+        Of all levels, as :func:`msi_lazy.to_zarr` takes them.
+    encoding
+        Settings per level, in the form of xarray's ``DataTree.to_zarr``, which go before those of all levels.
+    kept
+        Levels from the finest that are not written.
 
     Raises
     ------
+    TypeError
+        Shards that are no shape, or an encoding that is no mapping of nodes to variables to settings.
     ValueError
-        Shards that are no whole number of chunks, or for Zarr v2, which has none.
+        Settings of what is not in the tree, or unknown ones; chunks of another rank than the image; shards that are
+        no whole number of chunks, or for Zarr v2, which has none.
     """
+    checked = _check_encoding(encoding, plan)
+    if isinstance(compressors, str) and compressors == "auto":
+        facts = store_format(zarr_format)
+        compressors = facts.label_codecs() if is_for_labels(plan.method, plan.dtype) else facts.image_codecs()
+    levels = plan.levels[kept:]
+    return tuple(_resolve(level, plan, zarr_format, shards, compressors, checked) for level in levels)
+
+
+def _resolve(
+    level: LevelPlan,
+    plan: PyramidPlan,
+    zarr_format: ZarrFormat,
+    shards: Any,
+    compressors: Any,
+    encoding: Mapping[str, Any],
+) -> LevelLayout:
     facts = store_format(zarr_format)
+    asked = encoding.get(f"/{level.name}", encoding.get(level.name, {})).get(plan.name, {})
     chunks = tuple(asked.get("chunks") or level.chunks)
-    settings: dict[str, Any] = {"chunks": chunks}
-    shape = tuple(asked["shards"]) if asked.get("shards") else level_shards(shards, plan, level, chunks)
+    shape = asked["shards"] if "shards" in asked else _level_shards(shards, plan, level, chunks)
     if shape is not None:
         if not facts.has_shards:
             raise ValueError("shards need Zarr v3: write version='0.5', or leave shards out")
+        shape = tuple(shape)
         _check_whole(shape, chunks, level, plan)
-        settings["shards"] = shape
-    settings["compressors"] = compressors
-    if isinstance(compressors, str) and compressors == "auto":
-        codecs = facts.label_codecs if is_for_labels(plan.method, plan.dtype) else facts.image_codecs
-        settings["compressors"] = codecs()
+    settings: dict[str, Any] = {"compressors": compressors}
     if facts.key_encoding:
-        encoding = dict(facts.key_encoding)
-        settings["chunk_key_encoding"] = {"name": encoding.pop("name"), "configuration": encoding}
-    return {**settings, **asked}
+        keys = dict(facts.key_encoding)
+        settings["chunk_key_encoding"] = {"name": keys.pop("name"), "configuration": keys}
+    settings |= {key: value for key, value in asked.items() if key not in (*_SHAPES, _EMPTY_CHUNKS)}
+    return LevelLayout(
+        path=array_path(level.number, plan.name),
+        chunks=chunks,
+        shards=shape,
+        write_unit=tuple(map(min, shape or chunks, level.shape)),
+        settings=settings,
+        write_empty_chunks=bool(asked.get(_EMPTY_CHUNKS, False)),
+        lossless=not asked and is_lossless(compressors),
+    )
 
 
-def write_unit(level: LevelPlan, plan: PyramidPlan, shards: Any, asked: Mapping[str, Any]) -> Shape:
-    """What is written as a whole: a shard, or a chunk where there are none."""
-    chunks = tuple(asked.get("chunks") or level.chunks)
-    unit = tuple(asked["shards"]) if asked.get("shards") else level_shards(shards, plan, level, chunks)
-    return tuple(map(min, unit or chunks, level.shape))
+def _check_encoding(encoding: Any, plan: PyramidPlan) -> Mapping[str, Any]:
+    """Refuse an ``encoding`` that names what is not in the tree, or settings that change values.
+
+    Raises
+    ------
+    TypeError
+        Not a mapping of nodes to mappings of variables to mappings of settings.
+    ValueError
+        An unknown node, variable or setting, or chunks of another rank than the image.
+    """
+    if encoding is None:
+        return {}
+    form = "encoding has the form {'/scale0': {'image': {'chunks': (64, 64)}}}"
+    if not isinstance(encoding, dict) or not all(isinstance(value, dict) for value in encoding.values()):
+        raise TypeError(f"{form}, not {encoding!r}")
+    for node, variables in encoding.items():
+        if str(node).removeprefix("/") not in {level.name for level in plan.levels}:
+            raise ValueError(f"encoding names the node {node!r}; the scales are '/scale0' to '/{plan.levels[-1].name}'")
+        for name, settings in variables.items():
+            if name != plan.name:
+                raise ValueError(f"encoding names the variable {name!r}; the image is called {plan.name!r}")
+            if not isinstance(settings, dict):
+                raise TypeError(f"{form}, not {encoding!r}")
+            unknown = [setting for setting in settings if setting not in _SETTINGS]
+            if unknown:
+                raise ValueError(
+                    f"encoding of {node!r} has the setting {unknown[0]!r}; those that leave the values as they are can "
+                    f"be set: {', '.join(_SETTINGS)}"
+                )
+            for setting in _SHAPES:
+                _check_lengths(settings.get(setting), setting, node, len(plan.dims))
+    return encoding
 
 
-def level_shards(shards: Any, plan: PyramidPlan, level: LevelPlan, chunks: Shape) -> Shape | None:
+def _check_lengths(lengths: Any, setting: str, node: str, ndim: int) -> None:
+    if lengths is None:
+        return
+    whole = isinstance(lengths, (tuple, list)) and all(type(n) is int and n > 0 for n in lengths)
+    if not whole or len(lengths) != ndim:
+        raise ValueError(f"encoding of {node!r}: {setting} must be {ndim} positive integers, not {lengths!r}")
+
+
+def _level_shards(shards: Any, plan: PyramidPlan, level: LevelPlan, chunks: Shape) -> Shape | None:
     """Shape of the shards of a level.
 
     Parameters

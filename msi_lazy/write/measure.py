@@ -23,7 +23,7 @@ from msi_lazy.graph.write_graph import align_blocks, store_block
 from msi_lazy.plan.measured import MeasuredBlock
 from msi_lazy.run.scheduler import active_client, worker_threads
 from msi_lazy.storage.arrays import open_array, runs_in_rust
-from msi_lazy.write.layout import array_settings, write_unit
+from msi_lazy.write.layout import resolve_layouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from msi_lazy.graph.block_tasks import StageRecipe
     from msi_lazy.plan.pyramid import PyramidPlan
+    from msi_lazy.write.layout import LevelLayout
 
 __all__ = ["measure_block"]
 
@@ -82,8 +83,8 @@ def measure_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> MeasuredBloc
     plan
         Their plan.
     """
-    units = [write_unit(level, plan, None, {}) for level in plan.levels]
-    levels = align_blocks(LevelGraph.of(arrays), units)
+    layouts = resolve_layouts(plan, 3)
+    levels = align_blocks(LevelGraph.of(arrays), [layout.write_unit for layout in layouts])
     arrays = levels.arrays
     sample = _read_window(levels, plan) if levels.is_whole else _compute_block(arrays, plan)
     threads = _threads()
@@ -91,7 +92,7 @@ def measure_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> MeasuredBloc
     together = max(min(threads, CPU_COUNT, round(blocks)), 1)
     for _ in range(2):
         with ThreadPoolExecutor(together) as pool:
-            stored = list(pool.map(lambda _: _make_and_store(sample, arrays, plan), range(together)))
+            stored = list(pool.map(lambda _: _make_and_store(sample, arrays, layouts), range(together)))
     reduce, encode = (sum(getattr(one, step) for one in stored) / together for step in ("reduce", "encode"))
     read = max(sample.seconds, sample.cpu_seconds * together / CPU_COUNT)
     block_bytes = _length(arrays[0], sample.index) * plan.dtype.itemsize
@@ -157,10 +158,11 @@ def _compute_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> _Sample:
     return _Sample(index, lambda: [samples], seconds, cpu, total / samples.nbytes)
 
 
-def _make_and_store(sample: _Sample, arrays: Sequence[da.Array], plan: PyramidPlan) -> _Stored:
+def _make_and_store(sample: _Sample, arrays: Sequence[da.Array], layouts: Sequence[LevelLayout]) -> _Stored:
     """Make the levels of a block, and store them in a directory that is removed again."""
     with TemporaryDirectory(prefix="msi-lazy-measure-") as directory:
-        targets = [_create_level(LocalStore(directory), plan, number) for number in range(len(arrays))]
+        pairs = zip(layouts, arrays, strict=True)
+        targets = [_create_level(LocalStore(directory), layout, array) for layout, array in pairs]
         start = perf_counter()
         levels = sample.make()
         made = perf_counter()
@@ -173,12 +175,10 @@ def _make_and_store(sample: _Sample, arrays: Sequence[da.Array], plan: PyramidPl
     return _Stored(made - start, stored - made, sum(level.nbytes for level in levels), size)
 
 
-def _create_level(store: LocalStore, plan: PyramidPlan, number: int) -> zarr.Array[Any]:
+def _create_level(store: LocalStore, layout: LevelLayout, array: da.Array) -> zarr.Array[Any]:
     """Array of a level as a write creates it, empty."""
-    level = plan.levels[number]
-    settings = array_settings(plan, level, None, "auto", {}, 3)
-    zarr.create_array(store, name=f"scale{number}", shape=level.shape, dtype=level.dtype, **settings)
-    return open_array(store, f"scale{number}")
+    zarr.create_array(store, name=layout.path, shape=array.shape, dtype=array.dtype, **layout.encoding)
+    return open_array(store, layout.path)
 
 
 def _middle(counts: Index) -> Index:

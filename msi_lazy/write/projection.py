@@ -1,4 +1,4 @@
-"""What a write will hold in each process, held against a limit before anything is created."""
+"""The memory that a write takes in each process, held against a limit before anything is created."""
 
 from __future__ import annotations
 
@@ -15,26 +15,18 @@ from msi_lazy.plan.memory import PROCESS_RESERVE
 from msi_lazy.plan.reading import longest_between
 from msi_lazy.run.scheduler import process_memory, worker_threads
 from msi_lazy.source.views import find_view
-from msi_lazy.write.hierarchy import asked_settings
-from msi_lazy.write.layout import write_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from msi_lazy.graph.level_graph import LevelGraph
     from msi_lazy.plan.memory import MemoryUse
-    from msi_lazy.write.job import Part
+    from msi_lazy.write.job import ImageJob
 
 __all__ = ["project_write"]
 
 
-def project_write(
-    parts: Sequence[Part],
-    images: Sequence[LevelGraph],
-    memory_limit: int | str | None,
-    may_read_back: Sequence[bool],
-) -> list[Sequence[bool]]:
-    """Which stages of each image read back what was stored, as far as memory asks for it.
+def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None) -> list[Sequence[bool]]:
+    """Project the memory of a write: stages of each image that read back what was stored, as far as it asks for it.
 
     Raises
     ------
@@ -43,27 +35,25 @@ def project_write(
     """
     threads = worker_threads()
     limit = process_memory() if memory_limit is None else parse_bytes_of("memory_limit", memory_limit)
-    uses = [
-        _project(part, levels, threads, limit if may else None)
-        for part, levels, may in zip(parts, images, may_read_back, strict=True)
-    ]
+    uses = [_project(job, threads, limit) for job in jobs]
     if memory_limit is not None:
-        for part, levels in zip(parts, images, strict=True):
-            _check_known(part, levels)
-        _check_limit(uses, threads, limit, parts[0].plan.block_bytes)
+        for job in jobs:
+            _check_known(job)
+        _check_limit(uses, threads, limit, jobs[0].plan.block_bytes)
     return [use.read_back for use in uses]
 
 
-def _project(part: Part, levels: LevelGraph, threads: int, limit: int | None) -> MemoryUse:
-    memory = part.plan.memory(threads, limit)
-    merged, held = _merged_bytes(part, levels)
+def _project(job: ImageJob, threads: int, limit: int | None) -> MemoryUse:
+    may_read_back = job.lossless and not job.kept and job.levels.is_whole
+    memory = job.plan.memory(threads, limit if may_read_back else None)
+    merged, held = _merged_bytes(job)
     return replace(memory, per_thread=memory.per_thread + merged, rechunking=memory.rechunking + held)
 
 
-def _check_known(part: Part, levels: LevelGraph) -> None:
-    planned = part.plan.stages and levels.are_picks
+def _check_known(job: ImageJob) -> None:
+    planned = job.plan.stages and job.levels.are_picks
     if not (
-        planned or part.plan.untransposed is not None or all(find_view(array) is not None for array in levels.arrays)
+        planned or job.plan.untransposed is not None or all(find_view(array) is not None for array in job.levels.arrays)
     ):
         raise MemoryLimitError(
             "memory_limit cannot be held against a tree that was edited: what its arrays need is not known; leave "
@@ -90,12 +80,11 @@ def _check_limit(uses: Sequence[MemoryUse], threads: int, limit: int, block_byte
         )
 
 
-def _merged_bytes(part: Part, levels: LevelGraph) -> tuple[int, int]:
+def _merged_bytes(job: ImageJob) -> tuple[int, int]:
     """Bytes of the largest block that is merged to fit the chunks or shards, and held meanwhile."""
     merged = held = 0
-    for level, array in zip(part.plan.levels, levels.arrays, strict=True):
-        unit = write_unit(level, part.plan, part.shards, asked_settings(part.encoding, level, part.plan))
-        blocks = aligned_blocks(array.chunks, unit)
+    for layout, array in zip(job.layouts, job.levels.arrays[job.kept :], strict=True):
+        blocks = aligned_blocks(array.chunks, layout.write_unit)
         if blocks != array.chunks:
             merged = max(merged, 3 * prod(map(max, blocks)) * array.dtype.itemsize)
             held += 2 * prod(map(longest_between, array.chunks, blocks)) * array.dtype.itemsize

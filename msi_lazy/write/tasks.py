@@ -1,0 +1,124 @@
+"""The steps that all writes have in common: check, prepare, create, and the graph that stores and finishes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
+from msi_lazy.run.compute import compute
+from msi_lazy.run.scheduler import check_processes
+from msi_lazy.run.watch import watch_write
+from msi_lazy.source.origins import origins
+from msi_lazy.source.sources import is_in_memory, lazy_array
+from msi_lazy.storage.arrays import open_array
+from msi_lazy.write.hierarchy import compose_hierarchy, create_hierarchy
+from msi_lazy.write.projection import project_write
+from msi_lazy.write.target_checks import check_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import dask.array as da
+    from dask.delayed import Delayed
+
+    from msi_lazy.source.origins import Source
+    from msi_lazy.storage.ledger import StoredLedger
+    from msi_lazy.storage.place import Place
+    from msi_lazy.storage.target import Target
+    from msi_lazy.write.job import ImageJob, WriteOptions
+
+__all__ = ["check_jobs", "create_levels", "prepare_levels", "prepare_write", "store_levels"]
+
+
+def check_jobs(jobs: Sequence[ImageJob], place: Place, options: WriteOptions) -> list[Source]:
+    """Refuse images that cannot be stored, and a place for them that must not be written.
+
+    Returns
+    -------
+    list
+        Sources of which nobody can tell yet whether the target holds them: they are to be observed.
+
+    Raises
+    ------
+    ValueError, StoreExistsError
+        Nothing has been created or deleted then.
+    """
+    for job in jobs:
+        first, *others = (array.dtype for array in job.levels.arrays)
+        for number, dtype in enumerate(others, start=1):
+            if dtype != first:  # which OME-Zarr's readers do not expect
+                raise ValueError(
+                    f"scale{number} has dtype {dtype}, scale0 {first}; convert them alike, "
+                    f"e.g. with tree.map_over_datasets"
+                )
+    read = [array for job in jobs for array in [*job.levels.arrays, *_lazy_variables(job)]]
+    doubtful = check_target(place, options.mode, origins(read), options.resume)
+    check_processes(place)
+    return doubtful
+
+
+def _lazy_variables(job: ImageJob) -> list[da.Array]:
+    """Everything in the tree that is still to be read, but the images of its scales."""
+    levels = {f"/{level.name}" for level in job.plan.levels}
+    found: list[da.Array] = []
+    for node in job.tree.subtree:
+        dataset = node.to_dataset(inherit=False)
+        names = [name for name in dataset.variables if not (node.path in levels and name == job.plan.name)]
+        found.extend(lazy_array(dataset[name]) for name in names if not is_in_memory(dataset[name].variable))
+    return found
+
+
+def prepare_write(jobs: Sequence[ImageJob], options: WriteOptions) -> tuple[list[ImageJob], list[LevelArrays]]:
+    """Prepare images to be stored: all that can go wrong before a sample is read is tried.
+
+    Raises
+    ------
+    MemoryLimitError, ValueError
+        The write takes too much memory; or zarr or xarray refuse a setting or an attribute.
+    """
+    levels = prepare_levels(jobs, options)
+    return [compose_hierarchy(job, options.specification.zarr_format) for job in jobs], levels
+
+
+def prepare_levels(jobs: Sequence[ImageJob], options: WriteOptions) -> list[LevelArrays]:
+    """Levels of each image in blocks of whole write units, with the stages that read back what was stored.
+
+    Raises
+    ------
+    MemoryLimitError
+        The images together take more than the limit, or nobody can say.
+    """
+    levels = []
+    for job, read_back in zip(jobs, project_write(jobs, options.memory_limit), strict=True):
+        kept = [(1,) * len(job.plan.dims)] * job.kept  # any blocks will do, as they are only read
+        aligned = align_blocks(job.levels, [*kept, *(layout.write_unit for layout in job.layouts)])
+        levels.append(LevelArrays(aligned, (), read_back, job.lossless, job.kept, job.path))
+    return levels
+
+
+def create_levels(job: ImageJob, levels: LevelArrays, target: Target) -> LevelArrays:
+    """Create what is composed below ``target``, the group of the write, and open the arrays of the levels."""
+    below = target.child(job.path)
+    create_hierarchy(below, job)
+    targets = [open_array(below.store, below.below(at.path), "r+", at.write_empty_chunks) for at in job.layouts]
+    return replace(levels, targets=targets)
+
+
+def store_levels(
+    levels: Sequence[LevelArrays],
+    completions: Sequence[Callable[[], None]],
+    options: WriteOptions,
+    ledger: StoredLedger | None = None,
+) -> Delayed | None:
+    """Build the graph that stores ``levels`` and then runs ``completions``, and compute it, unless that is put off.
+
+    With a ledger, blocks that it has marked are left out, and it is removed last of all.
+    """
+    if ledger is None:
+        done, advice = frozenset[int](), "mode='w' starts over"
+    else:
+        done, advice = ledger.marked(), "what is stored so far is kept: to_zarr(..., resume=True) resumes the write"
+        completions = [*completions, ledger.remove]
+    watch = watch_write(levels, options.run, ledger, done)
+    return compute(write_graph(levels, completions, watch.ledger, done), options.run, watch, advice)
