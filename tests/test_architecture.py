@@ -103,6 +103,15 @@ def test_only_one_room_reaches_inside_dask(path):
     assert attributes & ATTRIBUTES_INSIDE_DASK <= ({"layers"} if room_of(path) == "graph" else set())
 
 
+def test_only_one_room_reaches_inside_zarr_and_xarray():
+    assert importers("zarr.core") == {"compat"}
+    inside = {"_data", "_in_memory", "_store", "_array"}
+    for path in FILES:
+        others = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
+        used = {node.attr for node in others if not (isinstance(node.value, ast.Name) and node.value.id == "self")}
+        assert room_of(path) == "compat" or not used & inside, path
+
+
 def test_a_file_name_stands_for_one_thing():
     """Files are named alike only where they are: a command of ``cli`` is the function it runs."""
     names = [path.name for path in FILES if path.name != "__init__.py" and room_of(path) != "cli"]

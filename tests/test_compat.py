@@ -8,14 +8,25 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import Alias, DataNode, GraphNode, Task, TaskRef
-from zarr.storage import MemoryStore
+from zarr.storage import FsspecStore, LoggingStore, MemoryStore
 
 from msi_lazy.compat import dask_graphs, dask_tasks
 from msi_lazy.compat.dask_graphs import array_reads, block_calls, block_crops, build_calls, held_values, layers_of
-from msi_lazy.compat.zarr_stores import zarr_loop
+from msi_lazy.compat.xarray_backends import backend_array, is_adapter, is_in_memory, unwrap_adapters
+from msi_lazy.compat.zarr_stores import (
+    delete_directory,
+    delete_key,
+    key_exists,
+    key_info,
+    list_names,
+    store_bytes,
+    wrapped_store,
+    zarr_loop,
+)
 
 PIXELS = np.arange(48).reshape(6, 8)
 
@@ -158,3 +169,49 @@ def test_zarr_has_one_event_loop_in_a_thread_of_its_own():
     assert zarr_loop() is loop, "zarr takes a new event loop for each call, so stores belong to none"
     future = asyncio.run_coroutine_threadsafe(MemoryStore().exists("a"), loop)
     assert future.result(10) is False
+
+
+@pytest.fixture
+def lazily_opened(tmp_path):
+    xr.Dataset({"image": (("y", "x"), PIXELS)}).to_zarr(tmp_path / "a.zarr", consolidated=False)
+    return xr.open_zarr(tmp_path / "a.zarr", chunks=None, consolidated=False).image
+
+
+def test_a_lazily_opened_variable_shows_the_array_that_zarr_opened(lazily_opened):
+    variable = lazily_opened.variable
+    assert not is_in_memory(variable), "Variable._in_memory tells no longer that nothing is loaded"
+    layers = list(unwrap_adapters(backend_array(variable)))
+    assert is_adapter(layers[0]), "xarray's adapters are defined elsewhere than in xarray"
+    assert isinstance(layers[-1], zarr.Array), "xarray's backend array keeps the Zarr array elsewhere than in _array"
+    assert not is_in_memory(variable), "looking through xarray's adapters has loaded the variable"
+    assert is_in_memory(variable.load()), "Variable._in_memory tells no longer that all is loaded"
+
+
+def test_a_lazily_opened_variable_says_how_it_is_indexed(lazily_opened):
+    one, other = (list(unwrap_adapters(backend_array(part.variable))) for part in (lazily_opened[1:], lazily_opened))
+    keys = [[getattr(getattr(layer, "key", None), "tuple", None) for layer in layers] for layers in (one, other)]
+    assert keys[0] != keys[1], "an indexed lazy variable holds its key elsewhere than in .key.tuple of an adapter"
+
+
+def test_a_wrapper_store_holds_what_it_wraps():
+    inner = MemoryStore()
+    assert wrapped_store(LoggingStore(inner)) is inner, "a wrapper store keeps its store elsewhere than in _store"
+    assert wrapped_store(inner) is None
+
+
+def test_keys_of_a_store_can_be_used_without_a_coroutine():
+    store = MemoryStore()
+    store_bytes(store, "a/b", b"x")
+    assert key_exists(store, "a/b"), "zarr.core.sync.sync does not run a coroutine of a store"
+    assert list_names(store, "a") == ["b"], "Store.list_dir gives other names"
+    delete_key(store, "a/b")
+    assert not key_exists(store, "a/b")
+    store_bytes(store, "a/c/d", b"x")
+    delete_directory(store, "a")
+    assert not list_names(store, "a")
+
+
+def test_details_of_a_key_come_from_an_asynchronous_file_system(tmp_path):
+    (tmp_path / "a").write_bytes(b"x")
+    store = FsspecStore.from_url(f"file://{tmp_path}")
+    assert key_info(store, "a")["size"] == 1, "fsspec's asynchronous file systems have no _info"

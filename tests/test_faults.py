@@ -135,7 +135,7 @@ def test_an_interrupted_command_is_resumed(tmp_path, monkeypatch):
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert "interrupted" in told
-    assert "--resume goes on" in told
+    assert "--resume resumes the write" in told
     runner = CliRunner()
     for again in (command, ["info", "out.zarr"]):
         result = runner.invoke(main, again)

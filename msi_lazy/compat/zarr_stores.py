@@ -6,15 +6,15 @@ import asyncio
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from zarr.core.buffer import default_buffer_prototype
+from zarr.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore, WrapperStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from zarr.abc.buffer import Buffer
     from zarr.abc.store import Store
-    from zarr.core.buffer import Buffer
 
 __all__ = [
     "delete_directory",

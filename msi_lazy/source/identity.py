@@ -21,6 +21,7 @@ import zarr
 from dask.base import tokenize
 from zarr.storage import FsspecStore, ObjectStore, ZipStore
 
+from msi_lazy.compat.xarray_backends import backend_array, is_adapter, unwrap_adapters
 from msi_lazy.compat.zarr_stores import key_info
 from msi_lazy.source.origins import innermost_array, origin_of
 from msi_lazy.source.sources import ChunkReader, MemmapFile, WindowSource
@@ -64,8 +65,8 @@ def identify_value(value: Any) -> Identity:
         return {**where, "modified": _last_modified(value, place)}
     if isinstance(value, xr.Variable):
         source = value.encoding.get("source")
-        return _identify_adapter(value._data, source if isinstance(source, str) else None)  # ``data`` would load it
-    if type(value).__module__.startswith("xarray."):
+        return _identify_adapter(backend_array(value), source if isinstance(source, str) else None)
+    if is_adapter(value):
         return _identify_adapter(value, None)
     filename = getattr(getattr(value, "file", None), "filename", None)  # h5py
     if isinstance(filename, str):
@@ -112,13 +113,11 @@ def _identify_file(filename: str) -> Identity:
 
 def _identify_adapter(value: Any, source: str | None) -> Identity:
     """What xarray opened lazily: what is behind its adapters, and how they index it."""
-    indexed = []
-    inner = value
-    while type(inner).__module__.startswith("xarray.") and hasattr(inner, "array"):
-        indexed.append(tokenize(getattr(getattr(inner, "key", None), "tuple", None)))
-        inner = inner.array
-    name = str(getattr(inner, "variable_name", ""))
-    inner = innermost_array(inner)
+    layers = list(unwrap_adapters(value))
+    keys = [getattr(layer, "key", None) for layer in layers if is_adapter(layer) and hasattr(layer, "array")]
+    indexed = [tokenize(getattr(key, "tuple", None)) for key in keys]
+    name = next((str(layer.variable_name) for layer in layers if hasattr(layer, "variable_name")), "")
+    inner = innermost_array(layers[-1])
     if isinstance(inner, (zarr.Array, np.ndarray)):
         found = identify_value(inner)
     elif source is not None and os.path.exists(source):

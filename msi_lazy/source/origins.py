@@ -11,6 +11,7 @@ import xarray as xr
 import zarr
 
 from msi_lazy.compat.dask_graphs import held_values, layers_of
+from msi_lazy.compat.xarray_backends import backend_array, unwrap_adapters
 from msi_lazy.source.sources import ChunkReader, MemmapFile, WindowSource
 from msi_lazy.source.views import CroppedArray
 from msi_lazy.storage.location import Location, local_location
@@ -89,11 +90,10 @@ def _stated_source(name: str) -> Source:
 
 
 def innermost_array(value: Any) -> Any:
-    """Unwrap our own readers, and xarray's indexing adapters, which have no public way in."""
+    """Unwrap our own readers, and xarray's adapters."""
     while isinstance(value, (ChunkReader, CroppedArray, WindowSource)):
         value = value.array
     if isinstance(value, xr.Variable):
-        value = value._data  # the lazy backend array; ``data`` would load it
-    while type(value).__module__.startswith("xarray.") and hasattr(value, "array"):
-        value = value.array
-    return getattr(value, "_array", value) if type(value).__module__.startswith("xarray.") else value
+        value = backend_array(value)
+    *_, innermost = unwrap_adapters(value)
+    return innermost

@@ -18,6 +18,7 @@ import zarr
 from dask.array.core import normalize_chunks
 
 from msi_lazy.compat.dask_arrays import classic_array, from_array
+from msi_lazy.compat.xarray_backends import is_in_memory
 from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.windows import slices
 from msi_lazy.source.views import CroppedArray, find_view
@@ -35,7 +36,6 @@ __all__ = [
     "WindowSource",
     "as_dask_source",
     "find_source",
-    "is_in_memory",
     "lazy_array",
 ]
 
@@ -185,11 +185,6 @@ def lazy_array(image: xr.DataArray) -> da.Array:
     if image.chunks is None:
         image = image.chunk("auto")
     return classic_array(image.data)
-
-
-def is_in_memory(variable: xr.Variable) -> bool:
-    """Whether the pixels are in memory; xarray has no public question for a lazy backend array."""
-    return bool(variable._in_memory)
 
 
 def _unwrap(array: da.Array) -> WindowSource | None:

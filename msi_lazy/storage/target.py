@@ -19,7 +19,7 @@ from msi_lazy.storage.place import Place, ZarrFormat
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from zarr.core.buffer import Buffer
+    from zarr.abc.buffer import Buffer
 
     from msi_lazy.ngff.specification import Block
 

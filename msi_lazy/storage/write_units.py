@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from zarr.core.sync import sync
 
+from msi_lazy.compat.zarr_stores import delete_key, key_exists
 from msi_lazy.plan.grid import Grid, Index
 from msi_lazy.plan.windows import slices
 
@@ -34,7 +34,7 @@ def write_window(array: zarr.Array[Any], window: Window, samples: Array) -> None
         if not cut:
             raise
         for unit in cut:
-            sync(array.store.delete(f"{array.path}/{chunk_key(array, unit)}"))
+            delete_key(array.store, f"{array.path}/{chunk_key(array, unit)}")
         array[slices(window)] = samples
 
 
@@ -50,4 +50,4 @@ def chunk_key(array: zarr.Array[Any], unit: Index) -> str:
 
 def is_stored(array: zarr.Array[Any], unit: Index) -> bool:
     """Whether a write unit is in the store; one that is not is the fill value."""
-    return bool(sync(array.store.exists(f"{array.path}/{chunk_key(array, unit)}")))
+    return key_exists(array.store, f"{array.path}/{chunk_key(array, unit)}")

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from msi_lazy.arguments.choices import check_switches
-from msi_lazy.source.sources import is_in_memory
+from msi_lazy.compat.xarray_backends import is_in_memory
 from msi_lazy.tree.coordinates import as_coordinate, by_name
 from msi_lazy.tree.map_levels import check_dims, level_along, map_levels, skip_non_dimension_nodes
 from msi_lazy.tree.restamp import order_channels, restamp

@@ -14,7 +14,7 @@ from msi_lazy.methods.code import identify_method
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from zarr.core.buffer import Buffer
+    from zarr.abc.buffer import Buffer
 
     from msi_lazy.graph.level_graph import LevelGraph
     from msi_lazy.graph.write_graph import LevelArrays

@@ -13,15 +13,15 @@ from zarr.storage import MemoryStore
 
 from msi_lazy.axes import storable_coordinate
 from msi_lazy.compat.dask_arrays import classic_array
+from msi_lazy.compat.xarray_backends import is_in_memory
 from msi_lazy.ngff.specifications import foreign_attributes
-from msi_lazy.source.sources import is_in_memory
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.target import Target, store_contents, write_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from zarr.core.buffer import Buffer
+    from zarr.abc.buffer import Buffer
 
     from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.storage.place import ZarrFormat

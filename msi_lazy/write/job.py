@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import xarray as xr
-    from zarr.core.buffer import Buffer
+    from zarr.abc.buffer import Buffer
 
     from msi_lazy.graph.level_graph import LevelGraph
     from msi_lazy.ngff.specification import Specification

@@ -1,0 +1,41 @@
+"""What xarray keeps of a lazily opened file: whether it is loaded, and the array behind its adapters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import xarray as xr
+
+__all__ = ["backend_array", "is_adapter", "is_in_memory", "unwrap_adapters"]
+
+
+def is_in_memory(variable: xr.Variable) -> bool:
+    """Tell whether the samples are in memory: assumes ``Variable._in_memory``."""
+    return bool(variable._in_memory)
+
+
+def backend_array(variable: xr.Variable) -> Any:
+    """Array that a variable holds, lazy as it is: assumes ``Variable._data``, as ``data`` would load it."""
+    return variable._data
+
+
+def is_adapter(value: Any) -> bool:
+    """Tell whether ``value`` is one of xarray's own arrays: assumes that these are defined in its package."""
+    return type(value).__module__.startswith("xarray.")
+
+
+def unwrap_adapters(value: Any) -> Iterator[Any]:
+    """Yield ``value``, and what lies behind each of xarray's adapters, down to what a library opened.
+
+    Assumes that an adapter holds what it adapts as ``array``, and that a backend's array, the last one, keeps what its
+    library opened as ``_array``, if it does.
+    """
+    yield value
+    while is_adapter(value) and hasattr(value, "array"):
+        value = value.array
+        yield value
+    if is_adapter(value) and hasattr(value, "_array"):
+        yield value._array
