@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from msi_lazy.compat.xarray_backends import is_in_memory, lazy_array
+from msi_lazy.compat.xarray_backends import is_in_memory
 from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
 from msi_lazy.run.compute import compute
 from msi_lazy.run.scheduler import check_processes
 from msi_lazy.run.watch import watch_write
 from msi_lazy.source.origins import origins
+from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.write.hierarchy import compose_hierarchy, create_hierarchy
 from msi_lazy.write.projection import project_write
