@@ -23,6 +23,7 @@ from msi_lazy.ngff.specifications import (
     specification_of,
 )
 from msi_lazy.tree.read_plan import read_plan
+from tests.support.stored_images import broken, edited, small_image, sound_image
 
 PACKAGE = Path(msi.__file__).parent
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
@@ -53,9 +54,7 @@ def test_only_the_tables_know_versions(path):
     tree = ast.parse(path.read_text())
     told = docstrings(tree)
     named = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in told]
-    assert not [value for value in named if isinstance(value, str) and value in ("0.4", "ome", "0.5")] or (
-        path.name == "plan_drawing.py"  # an opacity
-    )
+    assert not [value for value in named if isinstance(value, str) and value in ("0.4", "ome", "0.5")]
     comparisons = [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]
     assert not [ast.unparse(node) for node in comparisons if compared(node) & {"version", "zarr_format"}]
 
@@ -168,19 +167,81 @@ def test_a_tree_with_flat_attributes_is_stamped_in_the_form_of_trees(tmp_path):
     flat = tree.copy()
     flat.attrs = zarr.open_group(tmp_path / "a.zarr", mode="r").attrs.asdict()
     assert flat.pyramid.refresh().attrs == tree.attrs
+    assert set(tree.attrs) == {"ome"}
+
+
+# --- facts of a row: what a rule holds for one version only ---
+
+
+def registered(monkeypatch, version, **facts):
+    """The table, with another fact in the row of a version."""
+    rows = tuple(replace(row, **facts) if row.is_called(version) else row for row in SPECIFICATIONS)
+    monkeypatch.setattr(specifications, "SPECIFICATIONS", rows)
+
+
+def test_names_of_dimensions_are_a_fact_of_the_row(monkeypatch):
+    """0.5, § "multiscales" metadata: the names of an array's dimensions have to be those of the axes, in order."""
+    root = small_image()
+    assert broken(root) == ["dimension-names"]
+    registered(monkeypatch, "0.5", dimension_names_required=False)
+    assert broken(root) == []
+
+
+def test_the_separator_of_keys_is_a_fact_of_the_row(monkeypatch):
+    """0.4, § Images: chunks are nested in directories, so the indices in their keys are separated by a slash."""
+    root = small_image(zarr_format=2, nested=False, version="0.4")
+    assert broken(root) == ["chunk-separator"]
+    registered(monkeypatch, "0.4", separator=".")
+    assert broken(root) == []
+    registered(monkeypatch, "0.4", separator=None)
+    assert broken(root) == []
+
+
+def test_the_place_of_the_version_is_a_fact_of_the_row(monkeypatch):
+    """0.4, § "multiscales" metadata: each image should state the version; in 0.5 (§ "ome") it is stated once."""
+    root = small_image(zarr_format=2, nested=False, version=None)
+    assert "version-stated" in broken(root)
+    registered(monkeypatch, "0.4", version_in_multiscale=False)
+    assert "version-stated" not in broken(root)
+
+
+@pytest.mark.parametrize(("version", "required"), [("0.4", True), ("0.5", False)])
+def test_colours_and_windows_of_channels_are_a_fact_of_the_row(monkeypatch, version, required):
+    """0.4, § "omero" metadata: each channel has to have a colour and a window, which 0.5 does not ask for."""
+    root = sound_image(version)
+    with edited(root) as ome:
+        del ome["omero"]["channels"][0]["color"], ome["omero"]["channels"][1]["window"]
+    assert broken(root) == (["field-present"] if required else [])
+    registered(monkeypatch, version, channel_display_required=not required)
+    assert broken(root) == ([] if required else ["field-present"])
+
+
+@pytest.mark.parametrize(("version", "rules"), [("0.4", []), ("0.5", ["label-listed"])])
+def test_a_complete_list_of_labels_is_a_fact_of_the_row(monkeypatch, version, rules):
+    """0.5, § "labels" metadata: all label images should be listed, so that readers find them."""
+    root = sound_image(version)
+    with edited(root, "labels") as ome:
+        ome["labels"] = []
+    assert broken(root) == rules
+    registered(monkeypatch, version, all_labels_listed=not rules)
+    assert broken(root) == ([] if rules else ["label-listed"])
 
 
 # --- a further version is a row, a reader and a writer ---
 
 
-def write_odd(plan, members, version):
-    image = multiscale_form.compose_multiscale(plan)
-    return {"version": version, "multiscales": [{"systems": image.pop("axes"), **image}], **members}
+def odd(block):
+    image = dict(block["multiscales"][0])
+    return {**block, "multiscales": [{"systems": image.pop("axes"), "arrays": image.pop("datasets"), **image}]}
 
 
 def plain(block):
     image = dict(block["multiscales"][0])
-    return {**block, "multiscales": [{"axes": image.pop("systems"), **image}]}
+    return {**block, "multiscales": [{"axes": image.pop("systems"), "datasets": image.pop("arrays"), **image}]}
+
+
+def write_odd(plan, members, version):
+    return odd({"version": version, "multiscales": [multiscale_form.compose_multiscale(plan)], **members})
 
 
 def read_odd(block, version):
@@ -188,9 +249,7 @@ def read_odd(block, version):
 
 
 def append_odd(block, plan, paths):
-    changed = multiscale_form.append_levels(plain(block), plan, paths)
-    image = changed["multiscales"][0]
-    return {**changed, "multiscales": [{"systems": image.pop("axes"), **image}]}
+    return odd(multiscale_form.append_levels(plain(block), plan, paths))
 
 
 ODD = Specification("9.9", zarr_format=3, holder="toy", read=read_odd, write=write_odd, append=append_odd)
@@ -246,6 +305,7 @@ def test_a_further_version_takes_a_row(register, row):
     opened = msi.open_multiscale(store)
     assert read_plan(opened).levels[1].scale == (2, 1)
     assert opened.attrs["ome"]["version"] == "0.5"  # the form of trees stays
+    assert set(opened.attrs) == {"ome"}
     assert msi.verify(store).ok
     if row.holder is not None:  # the group "labels" has no mark of the toy's
         report = msi.validate(store)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msi_lazy.ngff import version_04, version_05
 from msi_lazy.ngff.multiscale_form import append_levels, read_multiscale
-from msi_lazy.ngff.specification import Specification
+from msi_lazy.ngff.specification import GROUP_BLOCKS, Specification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,6 +184,7 @@ def image_members(attributes: Mapping[Any, Any]) -> dict[str, Any]:
 def own_attributes(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
     """Attributes of an image's group that are the specification's, of any version."""
     ours = {*(row.holder for row in SPECIFICATIONS), *_IMAGE_BLOCKS}
+    ours |= {mark for row in SPECIFICATIONS for mark in row.marks if mark not in GROUP_BLOCKS}
     return {name: value for name, value in attributes.items() if name in ours}
 
 

@@ -51,7 +51,7 @@ def runs_in_rust(array: zarr.Array[Any]) -> bool:
     if array.dtype.kind not in _RUST_KINDS or array.dtype.itemsize not in (1, 2, 4, 8) or not array.dtype.isnative:
         return False
     facts = store_format(metadata.zarr_format)
-    known = (type(codec).__name__ in facts.rust_codecs for codec in facts.codecs_of(metadata))
+    known = (type(codec).__name__ in RUST_CODECS for codec in facts.codecs_of(metadata))
     return facts.is_plain(metadata) and all(known)
 
 

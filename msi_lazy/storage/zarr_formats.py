@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from numcodecs import Blosc, Zstd
 from zarr.codecs import BloscCodec, ZstdCodec
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from msi_lazy.ngff.specification import ZarrFormat
 
 __all__ = ["RUST_CODECS", "StoreFormat", "store_format"]
+
+RUST_CODECS = frozenset(
+    {"Blosc", "Zstd", "GZip"}  # Zarr v2
+    | {"BytesCodec", "BloscCodec", "ZstdCodec", "GzipCodec", "Crc32cCodec", "ShardingCodec"}
+)
+"""Names of the codec classes that ``zarrs`` runs."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,10 @@ class StoreFormat:
     key_encoding: Mapping[str, Any]
     """Settings for keys of chunks that are separated by ``/``, as ``zarr.create_array`` takes them; empty where they
     are so anyway."""
-    image_codecs: Callable[[], tuple[Any, ...]]
+    image_codecs: tuple[Any, ...]
     """Codecs of images by default: bits of neighbouring samples together, then zstd, which is twice as fast as after
     a byte shuffle and packs as well."""
-    label_codecs: Callable[[], tuple[Any, ...]]
+    label_codecs: tuple[Any, ...]
     """Codecs of labels by default: zstd alone, as labels are runs of one value, which a shuffle would tear apart."""
     codecs_of: Callable[[Any], tuple[Any, ...]]
     """Every codec in the metadata of an array."""
@@ -40,8 +47,6 @@ class StoreFormat:
     """Name and settings of a codec, as they are stored."""
     is_plain: Callable[[Any], bool]
     """Whether the metadata of an array have nothing, besides codecs, that ``zarrs`` does not read."""
-    rust_codecs: frozenset[str]
-    """Names of the codec classes that ``zarrs`` runs."""
     separator_of: Callable[[Any], str]
     """What separates the indices in keys of chunks, by the metadata of an array."""
     like: Callable[[zarr.Array[Any], tuple[str, ...]], dict[str, Any]]
@@ -53,41 +58,20 @@ def store_format(zarr_format: ZarrFormat) -> StoreFormat:
     return _FORMATS[zarr_format]
 
 
-def _image_codecs_2() -> tuple[Any, ...]:
-    from numcodecs import Blosc
-
-    return (Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE),)
-
-
-def _image_codecs_3() -> tuple[Any, ...]:
-    return (BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),)
-
-
-def _label_codecs_2() -> tuple[Any, ...]:
-    from numcodecs import Zstd
-
-    return (Zstd(level=3),)
-
-
-def _label_codecs_3() -> tuple[Any, ...]:
-    return (ZstdCodec(level=3),)
-
-
 _KEYS_2 = MappingProxyType({"name": "v2", "separator": "/"})
 _FORMATS: dict[int, StoreFormat] = {
     2: StoreFormat(
         array_document=".zarray",
         has_shards=False,
         key_encoding=_KEYS_2,
-        image_codecs=_image_codecs_2,
-        label_codecs=_label_codecs_2,
+        image_codecs=(Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE),),
+        label_codecs=(Zstd(level=3),),
         codecs_of=lambda metadata: (
             *(metadata.filters or ()),
             *(() if metadata.compressor is None else (metadata.compressor,)),
         ),
         codec_settings=lambda codec: dict(codec.get_config()),
         is_plain=lambda metadata: not metadata.filters and metadata.order == "C" and metadata.fill_value is not None,
-        rust_codecs=frozenset({"Blosc", "Zstd", "GZip"}),
         separator_of=lambda metadata: str(metadata.dimension_separator),
         like=lambda array, dims: {"chunk_key_encoding": dict(_KEYS_2), "order": array.order},
     ),
@@ -95,15 +79,12 @@ _FORMATS: dict[int, StoreFormat] = {
         array_document="zarr.json",
         has_shards=True,
         key_encoding=MappingProxyType({}),
-        image_codecs=_image_codecs_3,
-        label_codecs=_label_codecs_3,
+        image_codecs=(BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),),
+        label_codecs=(ZstdCodec(level=3),),
         codecs_of=lambda metadata: tuple(metadata.codecs),
         codec_settings=lambda codec: dict(codec.to_dict()),
         is_plain=lambda metadata: True,
-        rust_codecs=frozenset({"BytesCodec", "BloscCodec", "ZstdCodec", "GzipCodec", "Crc32cCodec", "ShardingCodec"}),
         separator_of=lambda metadata: str(metadata.chunk_key_encoding.separator),
         like=lambda array, dims: {"dimension_names": dims},
     ),
 }
-RUST_CODECS = frozenset[str]().union(*(row.rust_codecs for row in _FORMATS.values()))
-"""Names of the codec classes that ``zarrs`` runs, in any version."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msi_lazy.arguments.numbers import is_integer
 from msi_lazy.methods.table import is_for_labels
+from msi_lazy.ngff.specifications import DEFAULT_VERSION
 from msi_lazy.ngff.write_attributes import array_path
 from msi_lazy.storage.arrays import is_lossless
 from msi_lazy.storage.zarr_formats import store_format
@@ -85,7 +86,7 @@ def resolve_layouts(
     checked = _check_encoding(encoding, plan)
     if isinstance(compressors, str) and compressors == "auto":
         facts = store_format(zarr_format)
-        compressors = facts.label_codecs() if is_for_labels(plan.method, plan.dtype) else facts.image_codecs()
+        compressors = facts.label_codecs if is_for_labels(plan.method, plan.dtype) else facts.image_codecs
     levels = plan.levels[kept:]
     return tuple(_resolve(level, plan, zarr_format, shards, compressors, checked) for level in levels)
 
@@ -104,7 +105,7 @@ def _resolve(
     shape = asked["shards"] if "shards" in asked else _level_shards(shards, plan, level, chunks)
     if shape is not None:
         if not facts.has_shards:
-            raise ValueError("shards need Zarr v3: write version='0.5', or leave shards out")
+            raise ValueError(f"shards need Zarr v3: write version={DEFAULT_VERSION!r}, or leave shards out")
         shape = tuple(shape)
         _check_whole(shape, chunks, level, plan)
     settings: dict[str, Any] = {"compressors": compressors}
