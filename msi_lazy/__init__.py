@@ -1,5 +1,6 @@
 """Lazy, Dask-native multiscale image pyramids, written as OME-Zarr in one computation."""
 
+import logging
 from typing import Any
 
 from msi_lazy.accessor import PyramidAccessor, register_accessors
@@ -59,6 +60,7 @@ __all__ = [
 ]
 
 register_accessors()
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

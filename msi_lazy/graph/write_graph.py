@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from msi_lazy.graph.marks import Ledger
 
 __all__ = ["LevelArrays", "align_blocks", "store_block", "write_graph"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def align_blocks(levels: LevelGraph, units: Sequence[tuple[int, ...]]) -> LevelG
     blocks = [aligned_blocks(array.chunks, unit) for array, unit in zip(levels.arrays, units, strict=True)]
     if blocks == [array.chunks for array in levels.arrays]:
         return levels
+    _LOGGER.debug("levels are rechunked to the chunks or shards that store them, %s", units)
     pairs = zip(levels.arrays, blocks, strict=True)
     return LevelGraph.of([array if array.chunks == chunks else array.rechunk(chunks) for array, chunks in pairs])
 
@@ -152,6 +156,8 @@ def _store_levels(image: LevelArrays, marks: BlockMarks | None) -> tuple[dict[Ke
             LevelStore(skip_block if number < image.kept else store_block, key, {"starts": starts, "probe": probe})
         )
     fused = emit_blocks(image.levels, stores, token, image.read_back, marks)
+    origin = "Dask's graph of the levels" if fused is None else "the plan"
+    _LOGGER.debug("tasks that store %s come from %s", image.path or "the image", origin)
     if fused is None:
         fused = fuse_levels(image.levels, stores, opened, token, marks)
     return opened | fused.tasks, fused.sinks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from uuid import uuid4
 from msi_lazy.run.progress_display import is_watched, level_progress, shown
 from msi_lazy.run.scheduler import active_client, crosses_processes
 from msi_lazy.run.tally import Tally
+from msi_lazy.run.write_log import describe_write, logged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +25,10 @@ __all__ = ["Watch", "watch_write"]
 
 @dataclass(frozen=True)
 class Watch:
-    """What is shown of a write, if anything."""
+    """What is told of a write: always to the log, and to people if they watch."""
 
+    summary: str
+    """What is written, and where to."""
     ledger: Ledger | None
     """The write's ledger, which reports if somebody watches."""
     tally: Tally | None = None
@@ -35,11 +38,12 @@ class Watch:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Show the tally within, if there is one."""
-        if self.tally is None:
-            yield
-            return
-        with shown(self.tally.progress), _subscribed(self.topic, self.tally):
+        """Log the write that happens within, and show its tally, if there is one."""
+        with ExitStack() as stack:
+            stack.enter_context(logged(self.summary))
+            if self.tally is not None:
+                stack.enter_context(shown(self.tally.progress))
+                stack.enter_context(_subscribed(self.topic, self.tally))
             yield
 
 
@@ -53,14 +57,14 @@ def watch_write(
 
     Processes of Dask's own scheduler have nobody to report to; there a bar of its tasks must do.
     """
-    client = active_client()
+    client, summary = active_client(), describe_write(images, done)
     if not (options.progress and options.compute and is_watched()) or (client is None and crosses_processes()):
-        return Watch(ledger)
+        return Watch(summary, ledger)
     tally = Tally(images, done, level_progress())
     if client is None:
-        return Watch(_ReportingLedger(ledger, tally.add), tally)
+        return Watch(summary, _ReportingLedger(ledger, tally.add), tally)
     topic = f"msi_lazy-{uuid4().hex}"
-    return Watch(_ReportingLedger(ledger, partial(_log_block, topic=topic)), tally, topic)
+    return Watch(summary, _ReportingLedger(ledger, partial(_log_block, topic=topic)), tally, topic)
 
 
 @dataclass(frozen=True)

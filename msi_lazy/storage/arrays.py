@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ __all__ = ["is_lossless", "open_array", "reopen_array", "runs_in_rust"]
 
 _RUST_PIPELINE = "zarrs.ZarrsCodecPipeline"
 _RUST_KINDS = "biuf"
+_LOGGER = logging.getLogger(__name__)
 _CONFIGURING = Lock()
 """Held while zarr is configured for one opening: threads that did it together would leave it so."""
 
@@ -36,7 +38,9 @@ def open_array(store: Store, path: str, mode: Any = "r+", write_empty_chunks: bo
 def reopen_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
     """The same array with the pipeline that suits it; its own if none suits better."""
     store = _local_store(array.store)
-    if store is None or not runs_in_rust(array):
+    in_rust = store is not None and runs_in_rust(array)
+    _LOGGER.debug("%s has its codecs run by %s", array.store_path, "zarrs" if in_rust else "zarr-python")
+    if store is None or not in_rust:
         return array
     with _CONFIGURING, zarr.config.set({"codec_pipeline.path": _RUST_PIPELINE}):
         mode = "r" if array.read_only else "r+"
