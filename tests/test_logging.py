@@ -76,6 +76,8 @@ def test_decisions_are_logged_for_those_who_look_closely(tmp_path, caplog):
         "levels are rechunked to the chunks or shards that store them",
         "tasks that store the image come from the plan",
         "tasks that store the image come from Dask's graph of the levels",
+        "the image: ",
+        " stages read back what was stored",
         "has its codecs run by zarrs",
         "has its codecs run by zarr-python",
     ):

@@ -97,9 +97,9 @@ def emit_blocks(
     below: EmittedStage | None = None
     for layer, stage, hand_on, grid, left in zip(layers, stages, handed_on, grids, remaining, strict=True):
         written = tuple(stores[level] for level in stage.written)
-        ledger = marks.ledger if marks is not None else None
+        listeners = marks.listeners if marks is not None else None
         name = f"{layer.name}-{token}"
-        emitted = EmittedStage(name, layer.recipe, source, stage, hand_on, written, left, ledger, grid)
+        emitted = EmittedStage(name, layer.recipe, source, stage, hand_on, written, left, listeners, grid)
         tasks |= emit_stage(emitted, below)
         below = emitted
     # 4. Run what nothing waits for

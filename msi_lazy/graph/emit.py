@@ -48,8 +48,8 @@ class EmittedStage:
     """How each level that it writes is stored."""
     remaining: RemainingBlocks
     """Which of its blocks have a task."""
-    ledger: Key | None = None
-    """Task that holds the ledger, if blocks are marked."""
+    listeners: Key | None = None
+    """Task that holds who is told of stored blocks, if anybody is."""
     grid: BlockGrid | None = None
     """Its blocks as they are marked."""
 
@@ -66,7 +66,7 @@ class EmittedStage:
     def made_again(self) -> EmittedStage:
         """The same, but nothing is stored or marked."""
         skipped = tuple(replace(store, store=skip_block) for store in self.stores)
-        return replace(self, stores=skipped, ledger=None, grid=None)
+        return replace(self, stores=skipped, listeners=None, grid=None)
 
 
 def emit_stage(emitted: EmittedStage, below: EmittedStage | None) -> dict[Key, GraphNode]:
@@ -84,8 +84,8 @@ def _run_tasks(emitted: EmittedStage, _below: EmittedStage | None, indices: Iter
     """One task per run of blocks of the first stage."""
     recipe = emitted.recipe
     streamed = StreamedStage(recipe, recipe.reading.run, emitted.stores, emitted.hand_on, emitted.grid)
-    ledger = None if emitted.ledger is None else TaskRef(emitted.ledger)
-    inputs = [TaskRef(emitted.source), ledger, *(TaskRef(store.target) for store in emitted.stores)]
+    listeners = None if emitted.listeners is None else TaskRef(emitted.listeners)
+    inputs = [TaskRef(emitted.source), listeners, *(TaskRef(store.target) for store in emitted.stores)]
     keyed = ((emitted.key(index), index) for index in indices)
     return {key: Task(key, stream_run, streamed, index, *inputs) for key, index in keyed}
 
@@ -93,8 +93,8 @@ def _run_tasks(emitted: EmittedStage, _below: EmittedStage | None, indices: Iter
 def _block_tasks(emitted: EmittedStage, below: EmittedStage | None, indices: Iterable[Index]) -> dict[Key, GraphNode]:
     """One task per block of a stage; blocks that wait for as many others have one template."""
     targets = [TaskRef(store.target) for store in emitted.stores]
-    if emitted.ledger is not None:
-        targets.append(TaskRef(emitted.ledger))
+    if emitted.listeners is not None:
+        targets.append(TaskRef(emitted.listeners))
     templates: dict[int, Template] = {}
     tasks: dict[Key, GraphNode] = {}
     for index in indices:
@@ -147,8 +147,8 @@ def _template(emitted: EmittedStage, below: EmittedStage | None, inputs: int) ->
         calls.append((store.store, stored, tuple(store.options.items())))
     # 3. Mark the block
     if emitted.grid is not None:
-        ledger = External(inputs + len(emitted.stores))
-        calls.append((mark_block, (ledger, BlockPosition.INDEX), (("grid", emitted.grid),)))
+        listeners = External(inputs + len(emitted.stores))
+        calls.append((mark_block, (listeners, BlockPosition.INDEX), (("grid", emitted.grid),)))
     # 4. Return the carry, if the next stage needs it
     if stage.carry is None or not emitted.hand_on:
         return make_template(calls, ())

@@ -11,7 +11,7 @@ from msi_lazy.compat.dask_graphs import build_calls
 from msi_lazy.graph.block_tasks import restore_carry
 from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
 from msi_lazy.graph.level_graph import find_stage, is_stage_task
-from msi_lazy.graph.marks import BlockGrid, Ledger, mark_block
+from msi_lazy.graph.marks import BlockGrid, Listener, mark_block
 from msi_lazy.graph.materialize import materialize
 from msi_lazy.graph.merge import MergeLayer
 from msi_lazy.graph.remaining import is_restorable
@@ -45,7 +45,7 @@ def fuse_levels(
     stores
         How each of them is stored.
     opened
-        Tasks that hold what they are stored in, and the ledger.
+        Tasks that hold what they are stored in, and who is told of them.
     token
         Made part of every key.
     marks
@@ -60,7 +60,7 @@ def fuse_levels(
         options = dict(store.options)
         function: Callable[..., None] = store.store
         if marks is not None:
-            function, given = _store_marked, [*given, TaskRef(marks.ledger)]
+            function, given = _store_marked, [*given, TaskRef(marks.listeners)]
             options |= {"store": store.store, "grid": marks.grids[number]}
         layer = build_calls(function, name, array.numblocks, array.name, *given, index=True, **options)
         layers |= {**array.dask.layers, name: layer}
@@ -76,7 +76,7 @@ def fuse_levels(
 def _store_marked(
     block: Any,
     target: Any,
-    ledger: Ledger,
+    listeners: Sequence[Listener],
     index: tuple[int, ...],
     *,
     store: Callable[..., None],
@@ -85,7 +85,7 @@ def _store_marked(
 ) -> None:
     """Store a block, then mark it."""
     store(block, target, index, **options)
-    mark_block(ledger, index, grid=grid)
+    mark_block(listeners, index, grid=grid)
 
 
 def _restoring_tasks(

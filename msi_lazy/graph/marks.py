@@ -6,29 +6,22 @@ the plan, and a level where they do not.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from dask.typing import Key
 
-__all__ = ["BlockGrid", "BlockMarks", "Ledger", "mark_block", "number_blocks"]
+__all__ = ["BlockGrid", "BlockMarks", "Listener", "mark_block", "number_blocks"]
 
 Index = tuple[int, ...]
-
-
-class Ledger(Protocol):
-    """Where marks are kept; must pickle, as tasks hold it."""
-
-    def mark(self, number: int) -> None:
-        """Note that all chunks of block ``number`` are stored."""
-        ...
+Listener = Callable[[int], object]
+"""Called with the number of a block once all its chunks are stored; must pickle, as tasks hold it."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +61,8 @@ class BlockGrid:
 class BlockMarks:
     """How the blocks of one image are marked once they are stored, and which of them were before."""
 
-    ledger: Key
-    """Task that holds the :class:`Ledger`."""
+    listeners: Key
+    """Task that holds the listeners, a sequence: a ledger's, and that of a progress display."""
     grids: tuple[BlockGrid, ...]
     """The blocks, as :func:`msi_lazy.graph.direct.block_geometry` tells them."""
     done: frozenset[int] = frozenset()
@@ -78,10 +71,11 @@ class BlockMarks:
     """Whether what is read back from the store is what was written."""
 
 
-def mark_block(ledger: Ledger, index: Index, *, grid: BlockGrid) -> None:
+def mark_block(listeners: Sequence[Listener], index: Index, *, grid: BlockGrid) -> None:
     """Mark a block: the last thing that is done to it."""
     try:
-        ledger.mark(grid.number(index))
+        for tell in listeners:
+            tell(grid.number(index))
     except Exception as error:
         error.add_note(f"while marking block {index} as stored")
         raise

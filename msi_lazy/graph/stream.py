@@ -14,12 +14,12 @@ from msi_lazy.plan.runs import new_reads, run_axis, run_positions, run_stage
 from msi_lazy.plan.windows import relative_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dask.typing import Key
 
     from msi_lazy.graph.block_tasks import StageRecipe
-    from msi_lazy.graph.marks import BlockGrid, Ledger
+    from msi_lazy.graph.marks import BlockGrid, Listener
     from msi_lazy.source.sources import WindowSource
 
 __all__ = ["LevelStore", "StreamedStage", "skip_block", "stream_run"]
@@ -61,7 +61,7 @@ def skip_block(block: Array, target: Any, index: Index, **_options: Any) -> None
 
 
 def stream_run(
-    streamed: StreamedStage, index: Index, source: WindowSource, ledger: Ledger | None, *targets: Any
+    streamed: StreamedStage, index: Index, source: WindowSource, listeners: Sequence[Listener] | None, *targets: Any
 ) -> Array | None:
     """Read, make, store and mark the blocks of run ``index``; return their carries, joined."""
     axis = run_axis(streamed.recipe.stage) or 0
@@ -78,8 +78,8 @@ def stream_run(
                 carry = np.empty(tuple(interval.length for interval in whole), levels[-1].dtype)
             carry[relative_slices(streamed.recipe.stage.owned(streamed.recipe.stage.carry, block), whole)] = levels[-1]
         del levels
-    if ledger is not None and streamed.grid is not None:
-        mark_block(ledger, index, grid=streamed.grid)
+    if listeners is not None and streamed.grid is not None:
+        mark_block(listeners, index, grid=streamed.grid)
     return carry
 
 

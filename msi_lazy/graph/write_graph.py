@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
     from dask.typing import Key
 
-    from msi_lazy.graph.marks import Ledger
+    from msi_lazy.graph.marks import Listener
 
 __all__ = ["LevelArrays", "align_blocks", "store_block", "write_graph"]
 
@@ -106,7 +106,7 @@ def align_blocks(levels: LevelGraph, units: Sequence[tuple[int, ...]]) -> LevelG
 def write_graph(
     images: Sequence[LevelArrays],
     completions: Sequence[Callable[[], None]],
-    ledger: Ledger | None = None,
+    listeners: Sequence[Listener] = (),
     done: frozenset[int] = frozenset(),
 ) -> Delayed:
     """Build the graph that stores all levels of ``images``, and then runs ``completions`` in order.
@@ -119,22 +119,22 @@ def write_graph(
         What is stored.  Blocks of each level are whole write units: see :func:`align_blocks`.
     completions
         What ends the write.
-    ledger
-        Where blocks are marked that are stored, if they are.
+    listeners
+        What is told of each block that is stored, in this order: the ledger comes first.
     done
         Numbers of the blocks that are stored already.
     """
     name = f"pyramid-write-{uuid4().hex}"
     graph: dict[Key, GraphNode] = {}
     sinks: list[Key] = []
-    noted = f"pyramid-ledger-{name}"
-    if ledger is not None:
-        graph[noted] = DataNode(noted, ledger)
+    told = f"pyramid-listeners-{name}"
+    if listeners:
+        graph[told] = DataNode(told, tuple(listeners))
     first = 0
     for image in images:
         grids = number_blocks([grid.counts for grid in block_geometry(image.levels)], first)
         first = grids[-1].first + prod(grids[-1].counts)
-        marks = BlockMarks(noted, grids, done, image.lossless) if ledger is not None else None
+        marks = BlockMarks(told, grids, done, image.lossless) if listeners else None
         tasks, ends = _store_levels(image, marks)
         graph |= tasks
         sinks.extend(ends)

@@ -14,9 +14,9 @@ from msi_lazy.run.tally import Tally
 from msi_lazy.run.write_log import describe_write, logged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from msi_lazy.graph.marks import Ledger
+    from msi_lazy.graph.marks import Listener
     from msi_lazy.graph.write_graph import LevelArrays
     from msi_lazy.run.options import RunOptions
 
@@ -29,8 +29,8 @@ class Watch:
 
     summary: str
     """What is written, and where to."""
-    ledger: Ledger | None
-    """The write's ledger, which reports if somebody watches."""
+    listeners: tuple[Listener, ...] = ()
+    """Told of each block that is stored, for the tally."""
     tally: Tally | None = None
     """What is shown; ``None`` if nobody watches."""
     topic: str = ""
@@ -47,40 +47,19 @@ class Watch:
             yield
 
 
-def watch_write(
-    images: Sequence[LevelArrays],
-    options: RunOptions,
-    ledger: Ledger | None = None,
-    done: frozenset[int] = frozenset(),
-) -> Watch:
-    """Have the blocks of a write report, if its progress is asked for and somebody can see it.
+def watch_write(images: Sequence[LevelArrays], options: RunOptions, done: frozenset[int] = frozenset()) -> Watch:
+    """Listen to the blocks of a write, if its progress is asked for and somebody can see it.
 
     Processes of Dask's own scheduler have nobody to report to; there a bar of its tasks must do.
     """
     client, summary = active_client(), describe_write(images, done)
     if not (options.progress and options.compute and is_watched()) or (client is None and crosses_processes()):
-        return Watch(summary, ledger)
+        return Watch(summary)
     tally = Tally(images, done, level_progress())
     if client is None:
-        return Watch(summary, _ReportingLedger(ledger, tally.add), tally)
+        return Watch(summary, (tally.add,), tally)
     topic = f"msi_lazy-{uuid4().hex}"
-    return Watch(summary, _ReportingLedger(ledger, partial(_log_block, topic=topic)), tally, topic)
-
-
-@dataclass(frozen=True)
-class _ReportingLedger:
-    """A ledger that also reports each block that is stored."""
-
-    ledger: Ledger | None
-    """Where blocks are marked; ``None`` for a write that keeps no ledger."""
-    report: Callable[[int], Any]
-    """Given the number of a block; must pickle to run on a cluster."""
-
-    def mark(self, number: int) -> None:
-        """Mark the block, then report it."""
-        if self.ledger is not None:
-            self.ledger.mark(number)
-        self.report(number)
+    return Watch(summary, (partial(_log_block, topic=topic),), tally, topic)
 
 
 def _log_block(number: int, *, topic: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["project_write"]
 
+_LOGGER = logging.getLogger(__name__)
+
 
 def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None) -> list[Sequence[bool]]:
     """Project the memory of a write: stages of each image that read back what was stored, as far as it asks for it.
@@ -40,6 +43,11 @@ def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None) -> l
         for job in jobs:
             _check_known(job)
         _check_limit(uses, threads, limit, jobs[0].plan.block_bytes)
+    for job, use in zip(jobs, uses, strict=True):
+        _LOGGER.debug(
+            "%s: %s for each of %d threads, in %s; %d stages read back what was stored",
+            job.path or "the image", format_bytes(use.per_thread), threads, format_bytes(limit), sum(use.read_back),
+        )  # fmt: skip
     return [use.read_back for use in uses]
 
 

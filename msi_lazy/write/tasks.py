@@ -121,5 +121,6 @@ def store_levels(
     else:
         done, advice = ledger.marked(), "what is stored so far is kept: to_zarr(..., resume=True) resumes the write"
         completions = [*completions, ledger.remove]
-    watch = watch_write(levels, options.run, ledger, done)
-    return compute(write_graph(levels, completions, watch.ledger, done), options.run, watch, advice)
+    watch = watch_write(levels, options.run, done)
+    listeners = watch.listeners if ledger is None else (ledger.mark, *watch.listeners)
+    return compute(write_graph(levels, completions, listeners, done), options.run, watch, advice)
