@@ -80,7 +80,7 @@ def _imports(path, module):
 
 def test_each_room_keeps_to_its_business():
     assert importers("dask.highlevelgraph") <= {"graph", "compat"}
-    assert importers("dask.task_spec") <= {"graph", "compat", "maintain"}
+    assert importers("dask.task_spec") <= {"graph", "compat"}
     assert importers("numba") == {"methods"}
     assert importers("ome_zarr_models") == {"ngff"}
     assert not importers("dask") & {"methods"}
