@@ -14,11 +14,11 @@ class UnsupportedImageError(ValueError):
 
 
 class ResumeError(ValueError):
-    """A write that died cannot be gone on with, as it was another one (the message says what differs)."""
+    """An interrupted write cannot be resumed (the message says what differs)."""
 
 
 class UnfinishedImageError(ValueError):
-    """What is stored is no complete image yet: a write of it died, or is still running."""
+    """An image is incomplete: its write was interrupted, or is still running."""
 
 
 class StoreExistsError(FileExistsError):

@@ -39,7 +39,7 @@ def test_an_image_and_its_labels_in_one_computation(version, tmp_path):
     delayed = image.pyramid.to_zarr(
         tmp_path / "a.zarr", version=version, labels={"cells": labels, "spots": label_tree(name="s")}, compute=False
     )
-    with pytest.raises(ValueError, match="is unfinished"):
+    with pytest.raises(ValueError, match="holds an incomplete image"):
         msi.open_multiscale(tmp_path / "a.zarr")
     delayed.compute()
     validate_elsewhere(tmp_path / "a.zarr")

@@ -133,7 +133,7 @@ def test_a_wrong_result_is_caught_on_the_first_block_and_the_image_is_unharmed(f
     with pytest.raises(error, match=words):
         tree.pyramid.to_zarr(tmp_path / "bad.zarr")
     assert (array == 1).all()
-    with pytest.raises(ValueError, match="is unfinished"):
+    with pytest.raises(ValueError, match="holds an incomplete image"):
         msi.open_multiscale(tmp_path / "bad.zarr")
 
 

@@ -283,7 +283,7 @@ def test_resuming_where_there_is_nothing_begins_and_where_all_is_done_refuses(tm
     tree, _ = halved(PICTURE)
     tree.pyramid.to_zarr(tmp_path / "o.zarr", resume=True)
     before = contents(tmp_path / "o.zarr")
-    with pytest.raises(msi.StoreExistsError, match="no unfinished image"):
+    with pytest.raises(msi.StoreExistsError, match="no incomplete image"):
         tree.pyramid.to_zarr(tmp_path / "o.zarr", resume=True)
     assert contents(tmp_path / "o.zarr") == before
 
@@ -292,9 +292,9 @@ def test_an_unfinished_image_is_called_so(tmp_path):
     tree, _ = halved(PICTURE)
     delayed = tree.pyramid.to_zarr(tmp_path / "o.zarr", compute=False)
     for opened in (partial(msi.open_multiscale, group=""), msi.verify, msi.add_levels):
-        with pytest.raises(msi.UnfinishedImageError, match=r"unfinished.*resume it.*resume=True"):
+        with pytest.raises(msi.UnfinishedImageError, match=r"incomplete.*resume it.*resume=True"):
             opened(tmp_path / "o.zarr")
-    with pytest.raises(msi.StoreExistsError, match=r"unfinished.*resume=True.*mode='w'"):
+    with pytest.raises(msi.StoreExistsError, match=r"incomplete.*resume=True.*mode='w'"):
         tree.pyramid.to_zarr(tmp_path / "o.zarr")
     delayed.compute()
     msi.open_multiscale(tmp_path / "o.zarr")

@@ -175,7 +175,7 @@ def test_zero_and_nan_are_values_and_not_holes(tmp_path, version):
 
 def test_compute_false_does_everything_later(tmp_path):
     delayed = make_tree().pyramid.to_zarr(tmp_path / "out.zarr", compute=False)
-    with pytest.raises(ValueError, match="is unfinished"):
+    with pytest.raises(ValueError, match="holds an incomplete image"):
         msi.open_multiscale(tmp_path / "out.zarr")
     delayed.compute()
     assert_valid(tmp_path / "out.zarr", "0.5")
@@ -191,7 +191,7 @@ def test_a_run_that_dies_does_not_look_complete(tmp_path):
     )
     with pytest.raises(RuntimeError, match="decode"):
         msi.to_multiscale(broken, [2]).pyramid.to_zarr(tmp_path / "out.zarr")
-    with pytest.raises(ValueError, match="is unfinished"):
+    with pytest.raises(ValueError, match="holds an incomplete image"):
         msi.open_multiscale(tmp_path / "out.zarr")
 
 

@@ -106,7 +106,7 @@ def to_zarr(
         Label images to write below the image, in the same computation: pyramids of integers by name, with the shape
         and the levels of the image, and the default codecs of labels; see :func:`write_labels` for colours.
     resume
-        Complete an image that an interrupted write of the same pyramid left unfinished, or begin one.
+        Complete an image that an interrupted write of the same pyramid left incomplete, or begin one.
     source_id
         String that names the source, where its samples cannot be identified otherwise, for ``resume``.
     retries
@@ -121,7 +121,7 @@ def to_zarr(
     StoreExistsError
         The target exists, and ``mode`` is ``"w-"``.
     ResumeError
-        The unfinished image is another one; the message says what differs.
+        The incomplete image has another source, method or layout; the message says what differs.
     MemoryLimitError
         The plan needs more than ``memory_limit``; the message says what to change.
     UnsupportedImageError
@@ -132,7 +132,7 @@ def to_zarr(
     Notes
     -----
     Dimensions are written in the order of the specification (t, c, z, y, x).  The image's attributes
-    are written last of all, so a run that dies never looks complete.  Until then a ledger beside the data notes,
+    are written last of all, so an interrupted run never looks complete.  Until then a ledger with the data notes,
     under ``.msi_lazy-unfinished``, which blocks are stored.  Errors in a block have a note that names it.
     """
     check_switches(compute=compute, progress=progress, resume=resume)

@@ -39,7 +39,7 @@ __all__ = ["convert"]
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
 @click.option("--memory-limit", help="Most memory a process may take for the write, e.g. 4GiB; checked beforehand.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing OUTPUT, if it is a Zarr hierarchy.")
-@click.option("--resume", is_flag=True, help="Go on with an OUTPUT that the same command left unfinished.")
+@click.option("--resume", is_flag=True, help="Resume an OUTPUT that the same command left incomplete.")
 @click.option("--retries", type=int, default=0, show_default=True, help="How often a block that fails is tried again.")
 @click.option("--plan-only", is_flag=True, help="Print the plan and stop; no pixel is read.")
 @click.option("--measure", is_flag=True, help="Read and convert one block first, to project how long the write takes.")
@@ -78,6 +78,6 @@ def _write(tree: xr.DataTree, input: str, output: str, overwrite: bool, settings
     try:
         msi.to_zarr(tree, target, mode="w" if overwrite else "w-", progress=sys.stdout.isatty(), **settings)
     except msi.StoreExistsError as error:
-        advice = "--resume to go on with it, or --overwrite" if "unfinished image;" in str(error) else "--overwrite"
-        state = "exists already, and is not unfinished" if settings["resume"] else "exists already"
+        advice = "--resume to resume it, or --overwrite" if "incomplete image;" in str(error) else "--overwrite"
+        state = "exists already, and holds no incomplete image" if settings["resume"] else "exists already"
         raise ValueError(f"{output} {state}; give {advice} to replace it, or another OUTPUT") from None

@@ -1,4 +1,4 @@
-"""Marks of blocks that are stored: what lets a write that died go on.
+"""Marks of blocks that are stored: an interrupted write is resumed by them.
 
 The blocks of an image are numbered through, grid after grid.  A grid is a stage where the tasks come straight from
 the plan, and a level where they do not.

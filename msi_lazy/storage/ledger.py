@@ -1,9 +1,9 @@
-"""The ledger of a write: which blocks are stored, kept beside the data until the image is complete.
+"""The ledger of a write: the blocks that are stored, kept with the data until the image is complete.
 
 The marks are those of a Zarr array of one byte per block in chunks of one, so that each is a key of its own: nothing
 is shared, and nothing locked.  The attributes of another array hold the fingerprint of the write.  Both go when the
 image's attributes have been written, as the last act; while they are there, and the attributes are not, the image is
-unfinished.
+incomplete.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ __all__ = [
 ]
 
 LEDGER = ".msi_lazy-unfinished"
-"""Where the ledger is below the image's group; no node itself, so that consolidated metadata do not list it."""
+"""Path of the ledger below the image's group; no node itself, so that consolidated metadata do not list it."""
 LEDGER_ARRAY = f"{LEDGER}/blocks"
-"""Path of the array that stands for it: its attributes say what is written; the marks lie beside it."""
+"""Path of the array that stands for it: its attributes say what is written; the marks lie next to it."""
 _PARTIAL = ".partial"
 """How zarr-python ends the names of local files that are being written."""
 _PARTIAL_NAME = re.compile(rf".+\.[0-9a-f]{{32}}\{_PARTIAL}")
@@ -63,16 +63,16 @@ LEDGER_FORMAT = 1
 
 @dataclass(frozen=True)
 class LedgerDocument:
-    """What the ledger says of its write, as it is stored; without a run if it is broken, or of another format."""
+    """Contents of a stored ledger; without a run if it is broken, or of another format."""
 
     state: str = ""
-    """What the write was at, see :data:`State`."""
+    """State of the write, see :data:`State`."""
     run: str = ""
     """Name of the marks."""
     nested: tuple[str, ...] = ()
     """Groups below the image's that are to be emptied, while the group is."""
     fingerprint: Any = None
-    """What the write is bound to, as plain JSON values."""
+    """Fingerprint of the write, as plain JSON values."""
     format: Any = LEDGER_FORMAT
     """Number of the format."""
 

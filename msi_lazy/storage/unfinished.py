@@ -1,4 +1,4 @@
-"""Telling an unfinished image from one that is none."""
+"""Recognition of incomplete images: those with the ledger of a write that has not finished."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["naming_unfinished", "stored_ledger"]
 
 
 def stored_ledger(place: Place) -> LedgerDocument | None:
-    """Read the ledger of an unfinished image; ``None`` if there is none."""
+    """Read the ledger of an incomplete image; ``None`` if there is none."""
     try:
         found = place.child(LEDGER_ARRAY).open_array()
     except (FileNotFoundError, KeyError):
@@ -29,12 +29,12 @@ def stored_ledger(place: Place) -> LedgerDocument | None:
 
 @contextmanager
 def naming_unfinished(place: Place) -> Iterator[None]:
-    """Where no image can be opened at a place, say so if a write of it, or of what it belongs to, is unfinished.
+    """Name an incomplete image in the error, where none can be opened at a place.
 
     Raises
     ------
     UnfinishedImageError
-        It is.
+        A write of the image, or of one that it belongs to, has not finished.
     """
     try:
         yield
@@ -43,8 +43,8 @@ def naming_unfinished(place: Place) -> Iterator[None]:
             if _is_unfinished(above):
                 where = f"{above.group!r} in {above.given}" if above.group else above.given
                 raise UnfinishedImageError(
-                    f"the image at {where} is unfinished: a write of it died, or is still running; resume it with "
-                    f"to_zarr(..., resume=True), or start over with mode='w'"
+                    f"{where} holds an incomplete image: its write was interrupted, or is still running; resume it "
+                    f"with to_zarr(..., resume=True), or start over with mode='w'"
                 ) from None
         raise
 

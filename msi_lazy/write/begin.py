@@ -119,6 +119,8 @@ def _check_same(found: LedgerDocument, fingerprint: Mapping[str, Any], where: st
     differences = describe_differences(found.fingerprint, fingerprint)
     if differences:
         advice = f"give the same image and arguments as before, or {advice}"
+        if "fingerprint_version" in differences:
+            advice += "; a release of msi_lazy began it that stores other samples or another layout"
         if ".source." in differences:
-            advice += "; an image that is the same, but cannot be told, needs source_id='...' from the first write on"
+            advice += "; the same image, where it cannot be identified, needs source_id='...' from the first write on"
         raise ResumeError(f"{refused} its source, method or layout differs: {differences}; {advice}")

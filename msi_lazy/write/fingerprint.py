@@ -29,7 +29,7 @@ It stands for the code of the library, whose own version changes with releases t
 is resumed by any release with the same number.
 """
 _SHOWN = 4
-"""Differences that are told, at most."""
+"""Differences that a message names, at most."""
 
 
 def fingerprint_write(jobs: Iterable[ImageJob], levels: Iterable[LevelArrays], source_id: str | None) -> Any:
@@ -96,7 +96,7 @@ def _hash(content: bytes) -> str:
 
 
 def describe_differences(stored: Any, given: Any) -> str:
-    """What differs between two fingerprints, in words; empty if nothing does.
+    """Describe the differences between two fingerprints; empty if there are none.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What ends a write, when all samples are stored: measured windows, attributes, lists of labels and images."""
+"""The end of a write, when all samples are stored: measured windows, attributes, lists of labels and images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MEASURED_SAMPLES = 2**22
 
 
 def completions_of(jobs: Sequence[ImageJob], target: Target, specification: Specification) -> list[Callable[[], None]]:
-    """What finishes a write once all samples are stored, in order: label images, their list, and then the image.
+    """Calls that finish a write once all samples are stored, in order: label images, their list, and then the image.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class _Completion:
     target: Target
     """The group."""
     attributes: Mapping[str, Any]
-    """What makes it an image."""
+    """Attributes that make it an image."""
     coarsest: str = ""
     """Path of the array whose quantiles become the channels' windows; empty where these are given."""
     channel_dim: int = 0

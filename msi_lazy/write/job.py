@@ -1,4 +1,4 @@
-"""What one write is of, and how it is done: images to write, and options."""
+"""Images to write, and the options of a write."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ImageJob:
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """How a write is done; see :func:`msi_lazy.to_zarr`."""
+    """Options of a write; see :func:`msi_lazy.to_zarr`."""
 
     specification: Specification
     mode: Mode = "w-"

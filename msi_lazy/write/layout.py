@@ -1,4 +1,4 @@
-"""How the array of a level lies in the store: chunks, shards, codecs."""
+"""Layouts of levels in the store: chunks, shards, codecs, resolved from all that was asked for."""
 
 from __future__ import annotations
 

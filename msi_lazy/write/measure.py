@@ -39,7 +39,7 @@ __all__ = ["measure_block"]
 Array = np.ndarray[Any, Any]
 Index = tuple[int, ...]
 _METADATA_SECONDS = 0.05
-"""What a write takes for each level beside its samples: groups, coordinates, attributes (measured, local files)."""
+"""Time of each level without its samples: groups, coordinates, attributes (measured, local files)."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,20 @@ class _Sample:
     """A block of level 0, held in memory, and how the levels are made of it."""
 
     index: Index
-    """Which block it is."""
+    """Index of the block."""
     make: Callable[[], Sequence[Array]]
     """Makes the block's part of each level that is stored with it."""
     seconds: float
-    """What reading it took, of wall time."""
+    """Wall time that reading it took."""
     cpu_seconds: float
-    """What reading it took of all processors together: some codecs decode on several."""
+    """Time that reading it took of all processors together: some codecs decode on several."""
     windows: float
-    """How many windows such as this one are read in all."""
+    """Number of windows such as this one that are read in all."""
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """What one thread took to make and store a block."""
+    """Time that one thread took to compute and store a block."""
 
     reduce: float
     encode: float
@@ -120,7 +120,7 @@ def _threads() -> int:
 
 
 def _tasks(plan: PyramidPlan) -> float:
-    """How many tasks of the first stage can be at work together, at most; one may be but a sliver of a block."""
+    """Number of tasks of the first stage that can run together, at most; one may be but a sliver of a block."""
     level = plan.levels[0]
     whole = [n / block for n, block in zip(level.shape, level.blocks, strict=True)]
     return min(prod(whole), plan.blocks)

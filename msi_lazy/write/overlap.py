@@ -2,7 +2,7 @@
 
 A ledger has just been laid in the target, under a key that nothing else has: a source that shows that key, as seen from
 any level above its array, lies in the target.  A source whose store begins inside of the target cannot see it; so the
-same key is laid beside every node of the target, too, for as long as it takes to look.
+same key is laid next to every node of the target, too, for as long as it takes to look.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _node_paths(target: Place) -> list[str]:
 
 
 def _sees(source: Source, key: str) -> bool:
-    """Whether a source shows ``key`` at its place, or at any above it."""
+    """Tell whether a source shows ``key`` at its place, or at any above it."""
     path = Path(source.location.path)
     if source.location.scheme == "file" and any((above / key).exists() for above in (path, *path.parents)):
         return True

@@ -1,4 +1,4 @@
-"""What is refused before anything is created or deleted: places that must not be written."""
+"""Refusal of places that must not be written, before anything is created or deleted."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bo
             raise ValueError(overlap_text(place, source))
         if overlaps is None:
             doubtful.append(source)
-    unfinished = stored_ledger(place) is not None
-    if (unfinished and (resume or mode == "w")) or not _is_taken(place):
+    incomplete = stored_ledger(place) is not None
+    if (incomplete and (resume or mode == "w")) or not _is_taken(place):
         return doubtful
     if resume and _is_blank(place):  # what a kill left before anything was stored
         return doubtful
     if mode == "w-":
-        if unfinished:
-            fault = "holds an unfinished image; resume=True goes on with it, mode='w' starts over"
+        if incomplete:
+            fault = "holds an incomplete image; resume=True resumes it, mode='w' starts over"
         elif resume:
-            fault = "exists already, and no unfinished image is there to resume; pass mode='w' to overwrite it"
+            fault = "exists already, and holds no incomplete image to resume; pass mode='w' to overwrite it"
         else:
             fault = "exists already; pass mode='w' to overwrite it"
         raise StoreExistsError(f"{place} {fault}, or choose another path")
@@ -82,7 +82,7 @@ def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bo
 
 
 def _is_taken(place: Place) -> bool:
-    """Whether there is anything at a place; of a remote one, anything of Zarr's."""
+    """Tell whether there is anything at a place; of a remote one, anything of Zarr's."""
     directory = place.directory
     if directory is None:
         return place.open_node() is not None
@@ -90,7 +90,7 @@ def _is_taken(place: Place) -> bool:
 
 
 def _is_blank(place: Place) -> bool:
-    """Whether there is no more than an empty group, or the file that one was being made of."""
+    """Tell whether there is no more than an empty group, or the unfinished file of one."""
     directory = place.directory
     names = None
     if directory is not None and directory.is_dir():
