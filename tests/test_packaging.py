@@ -14,7 +14,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-HEAVY = ["distributed", "itk", "matplotlib", "neuroglancer", "numba", "scipy.optimize"]
+HEAVY = ["distributed", "itk", "matplotlib", "neuroglancer", "numba", "scipy.optimize", "tornado"]
 
 
 @pytest.fixture(scope="module")

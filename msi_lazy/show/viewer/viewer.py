@@ -19,7 +19,6 @@ from msi_lazy.ngff.label_attributes import holds_labels, label_colors
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.show.viewer.contents import Contents
 from msi_lazy.show.viewer.scene import MOST_LAYERS, LabelLayer, Scene, check_showable, client_unit
-from msi_lazy.show.viewer.server import ViewerServer
 from msi_lazy.show.viewer.stored_display import stored_display
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from msi_lazy.ngff.channel_display import ChannelDisplay
     from msi_lazy.ngff.stored_image import StoredImage
+    from msi_lazy.show.viewer.server import ViewerServer
 
 __all__ = ["Viewer", "view", "view_tree"]
 
@@ -155,7 +155,7 @@ def view(
     count = images[0].shape[image.kinds.index("channel")] if "channel" in image.kinds else 1
     is_labels = holds_labels(block, images[0].dtype, image.method, count)
     display = () if is_labels else stored_display(opened, image, block)
-    server = ViewerServer(Contents(opened.store), _client(), port)
+    server = _serve(Contents(opened.store), _client(), port)
     try:
         source = _source(server, opened.path, opened)
         layers = _label_layers(opened, server, image)
@@ -246,6 +246,13 @@ def _client() -> Contents:
         if (client / "index.html").is_file():
             return Contents(LocalStore(client, read_only=True))
     raise ImportError("the viewer is Neuroglancer, which is not installed: pip install 'msi-lazy[view]'")
+
+
+def _serve(contents: Contents, client: Contents, port: int) -> ViewerServer:
+    """Start a server; tornado is imported for it, and not with the package."""
+    from msi_lazy.show.viewer.server import ViewerServer
+
+    return ViewerServer(contents, client, port)
 
 
 def _source(server: ViewerServer, path: str, group: zarr.Group) -> str:
