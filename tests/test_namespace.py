@@ -34,9 +34,12 @@ BY_PLACE = {
 @pytest.mark.parametrize("name", CALLED)
 def test_arguments_are_given_by_keyword_after_the_second(name):
     parameters = list(inspect.signature(CALLED[name]).parameters.values())
-    by_place = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    of_its_own = [parameter for parameter in by_place if parameter != "self"]
-    assert len(of_its_own) <= 2 if name not in BY_PLACE else len(of_its_own) == BY_PLACE[name]
+    by_place = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name != "self"]
+    if name in BY_PLACE:
+        assert len(by_place) == BY_PLACE[name]
+    else:
+        assert len(by_place) <= 2
+        assert not [p.name for p in by_place if isinstance(p.default, bool)]  # what would f(image, True) be?
 
 
 def test_the_package_lists_its_public_names_alone():
