@@ -112,6 +112,14 @@ def test_only_one_room_reaches_inside_zarr_and_xarray():
         assert room_of(path) == "compat" or not used & inside, path
 
 
+def test_one_room_opens_and_creates_zarr_nodes():
+    for path in FILES:
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        named = {ast.unparse(call) for call in calls if isinstance(call, ast.Attribute)}
+        opening = {name for name in named if name.startswith(("zarr.open", "zarr.create", "zarr.group"))}
+        assert room_of(path) == "storage" or not opening, path
+
+
 def test_a_file_name_stands_for_one_thing():
     """Files are named alike only where they are: a command of ``cli`` is the function it runs."""
     names = [path.name for path in FILES if path.name != "__init__.py" and room_of(path) != "cli"]

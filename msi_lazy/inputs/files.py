@@ -17,6 +17,7 @@ from msi_lazy.axes import axis_coordinate, read_axes
 from msi_lazy.inputs.spatial_image import to_spatial_image
 from msi_lazy.inputs.tiff import open_tiff
 from msi_lazy.ngff.units import ngff_unit
+from msi_lazy.storage.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,12 +139,13 @@ def _has_suffix(*suffixes: str) -> Callable[[str], bool]:
 
 def _read_zarr(source: str, dims: Dims) -> xr.DataArray:
     try:
-        node = zarr.open(source, mode="r")
-    except FileNotFoundError:
-        hint = f"; for a directory of planes give a quoted glob, '{source}/*.tif'" if Path(source).is_dir() else ""
-        raise FileNotFoundError(f"there is no Zarr array or group at {source!r}{hint}") from None
+        place = Place.parse(source)
+        node = place.open_node()
     except Exception as error:  # each file system behind a URL has exceptions of its own
         raise ValueError(f"{source!r} cannot be opened as Zarr: {error}") from error
+    if node is None:
+        hint = f"; for a directory of planes give a quoted glob, '{source}/*.tif'" if Path(source).is_dir() else ""
+        raise FileNotFoundError(f"there is no Zarr array or group at {source!r}{hint}")
     if isinstance(node, zarr.Array):
         named: Any = getattr(node.metadata, "dimension_names", None) or node.attrs.get("_ARRAY_DIMENSIONS")
         complete = named is not None and all(named)

@@ -8,10 +8,10 @@ from weakref import finalize
 from xml.etree import ElementTree
 
 import tifffile
-import zarr
 
 from msi_lazy.inputs.spatial_image import to_spatial_image
 from msi_lazy.ngff.units import ngff_unit
+from msi_lazy.storage.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ class TiffPixels:
             raise ValueError(f"{path.name} cannot be read as TIFF: {error}") from None
         store = self.series.aszarr(level=0)
         finalize(self, store.close)
-        self._array = zarr.open_array(store, mode="r")
+        self._array = Place.parse(store).open_array()
         self.shape: tuple[int, ...] = self._array.shape
         self.dtype: np.dtype[Any] = self._array.dtype
         self.chunks: tuple[int, ...] = self._array.chunks

@@ -187,6 +187,10 @@ class Place:
         except (FileNotFoundError, KeyError):
             return None
 
+    def create_array(self, path: str, **settings: Any) -> zarr.Array[Any]:
+        """Create an array at ``path`` below this place, with settings as ``zarr.create_array`` takes them."""
+        return zarr.create_array(self.store, name=self.below(path), **settings)
+
     def delete(self, path: str) -> None:
         """Delete every key at ``path`` and below it; of local files also the directories that are empty then."""
         delete_directory(self.store, self.below(path))

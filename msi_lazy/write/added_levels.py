@@ -146,7 +146,7 @@ def _create(target: Target, job: ImageJob, dtype: np.dtype[Any]) -> list[zarr.Ar
     for level, layout in zip(job.plan.levels[job.kept :], job.layouts, strict=True):
         path = layout.path
         try:
-            zarr.create_array(target.store, name=target.below(path), shape=level.shape, **settings, **layout.encoding)
+            target.create_array(path, shape=level.shape, **settings, **layout.encoding)
             if "/" in path:
                 write_coordinates(target, path.rpartition("/")[0], job.tree.children[level.name])
         except Exception as error:  # whatever a codec, or a setting, may raise

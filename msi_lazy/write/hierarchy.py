@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import xarray as xr
-import zarr
 from xarray.backends import ZarrStore
 from zarr.storage import MemoryStore
 
@@ -68,7 +67,7 @@ def compose_hierarchy(job: ImageJob, zarr_format: ZarrFormat) -> ImageJob:
     tree = _loaded_coordinates(job.tree)
     others = dict(_others(tree, job.plan))
     try:
-        zarr.open_group(target.store, mode="w-", zarr_format=zarr_format)
+        target.open_group("w-", zarr_format)
         root = tree.to_dataset(inherit=False)
         root.attrs = foreign_attributes(tree.attrs)
         _write_dataset(target, "", root, {})
@@ -104,7 +103,7 @@ def _others(tree: xr.DataTree, plan: PyramidPlan) -> Iterator[tuple[str, xr.Data
 def _try_others(others: Mapping[str, xr.Dataset], zarr_format: ZarrFormat) -> None:
     """Write the metadata of other nodes into memory; their arrays are not computed."""
     target = Target(MemoryStore(), zarr_format=zarr_format)
-    zarr.open_group(target.store, mode="w-", zarr_format=zarr_format)
+    target.open_group("w-", zarr_format)
     for name, dataset in others.items():
         _write_dataset(target, name, dataset.chunk(), {}, compute=False)
 

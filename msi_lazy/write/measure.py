@@ -13,7 +13,6 @@ from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 from dask.system import CPU_COUNT
 from zarr.storage import LocalStore
 
@@ -23,12 +22,14 @@ from msi_lazy.graph.write_graph import align_blocks, store_block
 from msi_lazy.plan.measured import MeasuredBlock
 from msi_lazy.run.scheduler import active_client, worker_threads
 from msi_lazy.storage.arrays import open_array, runs_in_rust
+from msi_lazy.storage.place import Place
 from msi_lazy.write.layout import resolve_layouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import dask.array as da
+    import zarr
 
     from msi_lazy.graph.block_tasks import StageRecipe
     from msi_lazy.plan.pyramid import PyramidPlan
@@ -177,7 +178,7 @@ def _make_and_store(sample: _Sample, arrays: Sequence[da.Array], layouts: Sequen
 
 def _create_level(store: LocalStore, layout: LevelLayout, array: da.Array) -> zarr.Array[Any]:
     """Array of a level as a write creates it, empty."""
-    zarr.create_array(store, name=layout.path, shape=array.shape, dtype=array.dtype, **layout.encoding)
+    Place(store).create_array(layout.path, shape=array.shape, dtype=array.dtype, **layout.encoding)
     return open_array(store, layout.path)
 
 
