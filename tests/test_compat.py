@@ -16,7 +16,7 @@ from zarr.storage import FsspecStore, LoggingStore, MemoryStore
 
 from msi_lazy.compat import dask_graphs, dask_tasks
 from msi_lazy.compat.dask_graphs import array_reads, block_calls, block_crops, build_calls, held_values, layers_of
-from msi_lazy.compat.xarray_backends import backend_array, is_adapter, is_in_memory, unwrap_adapters
+from msi_lazy.compat.xarray_backends import PlainZarrStore, backend_array, is_adapter, is_in_memory, unwrap_adapters
 from msi_lazy.compat.zarr_stores import (
     delete_directory,
     delete_key,
@@ -191,6 +191,17 @@ def test_a_lazily_opened_variable_says_how_it_is_indexed(lazily_opened):
     one, other = (list(unwrap_adapters(backend_array(part.variable))) for part in (lazily_opened[1:], lazily_opened))
     keys = [[getattr(getattr(layer, "key", None), "tuple", None) for layer in layers] for layers in (one, other)]
     assert keys[0] != keys[1], "an indexed lazy variable holds its key elsewhere than in .key.tuple of an adapter"
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_xarray_stores_booleans_as_such_where_it_is_told_to(zarr_format):
+    store = MemoryStore()
+    dataset = xr.Dataset({"image": (("y", "x"), PIXELS > 20)})
+    dataset.dump_to_store(PlainZarrStore.open_group(store, mode="a", zarr_format=zarr_format))
+    stored = zarr.open_array(store, path="image")
+    assert stored.dtype == bool, "dump_to_store encodes variables elsewhere than in encode_variable"
+    assert "dtype" not in stored.attrs
+    assert xr.open_zarr(store, consolidated=False).image.dtype == bool
 
 
 def test_a_wrapper_store_holds_what_it_wraps():

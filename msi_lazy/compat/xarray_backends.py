@@ -1,15 +1,30 @@
-"""What xarray keeps of a lazily opened file: whether it is loaded, and the array behind its adapters."""
+"""What xarray keeps of a lazily opened file, and how it encodes what it writes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from xarray.backends import ZarrStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import xarray as xr
 
-__all__ = ["backend_array", "is_adapter", "is_in_memory", "unwrap_adapters"]
+__all__ = ["PlainZarrStore", "backend_array", "is_adapter", "is_in_memory", "unwrap_adapters"]
+
+
+class PlainZarrStore(ZarrStore):
+    """Zarr group in which booleans are stored as such.
+
+    xarray before 2026.9 stores them as int8 with an attribute, which no other reader knows: assumes that
+    ``dump_to_store`` calls ``encode_variable`` for each variable.
+    """
+
+    def encode_variable(self, variable: xr.Variable, name: Any = None) -> xr.Variable:
+        """Encode a variable, unless it is boolean."""
+        encoded: xr.Variable = variable if variable.dtype == bool else ZarrStore.encode_variable(self, variable, name)
+        return encoded
 
 
 def is_in_memory(variable: xr.Variable) -> bool:

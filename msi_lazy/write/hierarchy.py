@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import xarray as xr
-from xarray.backends import ZarrStore
 from zarr.storage import MemoryStore
 
 from msi_lazy.axes import storable_coordinate
 from msi_lazy.compat.dask_arrays import classic_array
-from msi_lazy.compat.xarray_backends import is_in_memory
+from msi_lazy.compat.xarray_backends import PlainZarrStore, is_in_memory
 from msi_lazy.ngff.specifications import foreign_attributes
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.target import Target, store_contents, write_attributes
@@ -116,7 +115,8 @@ def _write_level(target: Target, group: str, node: xr.DataTree, name: str, layou
     dataset = dataset.assign({name: xr.Variable(image.dims, blank, image.attrs)}).drop_encoding()
     options: dict[str, Any] = {"group": target.below(group), "zarr_format": target.zarr_format}
     # as to_zarr(compute=False) does, which also makes a graph of what is not to be stored
-    dataset.dump_to_store(ZarrStore.open_group(target.store, mode="a", **options), encoding={name: layout.encoding})
+    group_store = PlainZarrStore.open_group(target.store, mode="a", **options)
+    dataset.dump_to_store(group_store, encoding={name: layout.encoding})
 
 
 def write_coordinates(target: Target, name: str, node: xr.DataTree) -> None:
