@@ -64,7 +64,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
-    """Look up ``__version__``, that of the installed package, when it is asked for: it takes a file to be read."""
+    """Look up ``__version__`` only on demand: the metadata of the installed package are a file to read."""
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib.metadata import version

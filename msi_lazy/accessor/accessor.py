@@ -13,10 +13,10 @@ __all__ = ["PyramidAccessor", "register_accessors"]
 
 
 class PyramidAccessor:
-    """What a tree can do as a pyramid: ``tree.pyramid``.
+    """Methods of a tree as a pyramid: ``tree.pyramid``.
 
-    Under the name of ``multiscale-spatial-image``, ``tree.msi``, the same class is registered only
-    where that name is free: that library registers its own, whose default overwrites.
+    The same class is registered as ``tree.msi``, the name of ``multiscale-spatial-image``, only where that is free:
+    that library registers its own, whose default overwrites.
     """
 
     def __init__(self, tree: xr.DataTree) -> None:

@@ -24,7 +24,7 @@ _TREE_ENTRY = re.compile(r"^tree\n(?: +.*\n)+", re.MULTILINE)
 def tree_method(
     function: Callable[Concatenate[xr.DataTree, P], Result], name: str
 ) -> Callable[Concatenate[Any, P], Result]:
-    """Make a method that gives ``function`` the accessor's tree: with its parameters and documentation, less the tree.
+    """Turn a function of a tree into a method, with its parameters and documentation, less the tree.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import click
 
 import msi_lazy as msi
 from msi_lazy.cli.dask_client import dask_client
-from msi_lazy.cli.one_line_errors import one_line_errors, telling_interrupts
+from msi_lazy.cli.one_line_errors import one_line_errors, report_interrupts
 from msi_lazy.cli.option_values import FactorsCommand, parse_dims, parse_factors, parse_lengths, parse_numbers
 from msi_lazy.inputs.files import apply_geometry, identify_input, read_input
 from msi_lazy.ngff.specifications import DEFAULT_VERSION
@@ -27,29 +27,29 @@ __all__ = ["convert"]
 @click.argument("input")
 @click.argument("output")
 @click.option("--factors", help="One factor per level, separated by spaces: 2 2 4, or z=1,y=2,x=2 z=2,y=2,x=2.")
-@click.option("--levels", help="'auto' (default: until the image fits one chunk), or how many beside the full one.")
+@click.option("--levels", help="'auto' (default: halve until the image fits one chunk), or how many besides level 0.")
 @click.option("--method", default="mean", show_default=True, help="Downsampling method, such as mean, max or mode.")
 @click.option("--chunks", help="Chunk shape on disk: 64, or z=32,y=64,x=64.")
 @click.option("--boundary", default="trim", show_default=True, help="trim, pad or exact.")
-@click.option("--scale", help="Pixel spacing, e.g. z=2,y=.5,x=.5; overrides what the input says.")
+@click.option("--scale", help="Pixel spacing, e.g. z=2,y=.5,x=.5; overrides that of the input.")
 @click.option("--units", help="Unit of the spatial axes: micrometer, nm, um, ...")
-@click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides what the input says.")
+@click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides those of the input.")
 @click.option("--version", default=DEFAULT_VERSION, show_default=True, help="OME-Zarr version: 0.5 or 0.4.")
 @click.option("--shards", help="Shape of the shards, files of many chunks: auto, 256, or z=128,y=256,x=256 (0.5 only).")
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
-@click.option("--memory-limit", help="Most memory a process may take for the write, e.g. 4GiB; checked beforehand.")
+@click.option("--memory-limit", help="Memory limit of a process for the write, e.g. 4GiB; checked beforehand.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing OUTPUT, if it is a Zarr hierarchy.")
 @click.option("--resume", is_flag=True, help="Resume an OUTPUT that the same command left incomplete.")
-@click.option("--retries", type=int, default=0, show_default=True, help="How often a block that fails is tried again.")
+@click.option("--retries", type=int, default=0, show_default=True, help="Number of retries of a block that fails.")
 @click.option("--plan-only", is_flag=True, help="Print the plan and stop; no pixel is read.")
-@click.option("--measure", is_flag=True, help="Read and convert one block first, to project how long the write takes.")
+@click.option("--measure", is_flag=True, help="Read and convert one block first, to project the time of the write.")
 def convert(input: str, output: str, **options: Any) -> None:
     """Convert INPUT to a pyramid at OUTPUT.
 
     INPUT is a Zarr array, an OME-Zarr image, a .npy file, a TIFF or OME-TIFF, a quoted glob of planes, or any
     picture that imageio reads.
     """
-    with one_line_errors(), telling_interrupts():
+    with one_line_errors(), report_interrupts():
         image = read_input(input, parse_dims(options["dims"]))
         image = apply_geometry(image, parse_numbers("--scale", options["scale"], float), options["units"])
         tree = msi.to_multiscale(

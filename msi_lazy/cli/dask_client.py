@@ -1,4 +1,4 @@
-"""A client of the Dask scheduler that a command is given."""
+"""Client of a command's Dask scheduler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["dask_client"]
 
 @contextmanager
 def dask_client(address: str | None) -> Iterator[None]:
-    """Compute on a Dask scheduler within, or on local threads where no address is given."""
+    """Compute on the Dask scheduler at ``address`` within the context, or on local threads if it is ``None``."""
     if address is None:
         yield
         return
@@ -24,7 +24,7 @@ def dask_client(address: str | None) -> Iterator[None]:
     connect: Any = distributed.Client
     try:
         resolve(address)  # a client of a faulty address would hang when the process ends
-        client = connect(address, timeout=10, set_as_default=False)  # a default one would stay it, connected or not
+        client = connect(address, timeout=10, set_as_default=False)  # a default one would remain so, connected or not
     except (ValueError, OSError) as error:
         raise ValueError(f"there is no Dask scheduler at {address!r}: {error}") from error
     with client, client.as_current():

@@ -25,7 +25,7 @@ def demo(out: Path, sheet: Path) -> None:
         try:
             msi.to_zarr(tree, out, mode="w" if _is_earlier_demo(out) else "w-", progress=True)
         except msi.StoreExistsError:
-            raise click.ClickException(f"{out} exists already, and is no earlier demo; give another --out") from None
+            raise click.ClickException(f"{out} exists and is not from the demo; give another --out") from None
         files = [path for path in out.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
         click.echo(f"\nwrote {out}: {len(files)} files, {size / 2**20:.1f} MiB")
@@ -34,7 +34,7 @@ def demo(out: Path, sheet: Path) -> None:
 
 
 def _load_retina() -> Any:
-    """Photograph of a retina, which scikit-image brings.
+    """Photograph of a retina, from scikit-image.
 
     Raises
     ------
@@ -44,13 +44,12 @@ def _load_retina() -> Any:
     try:
         from skimage import data
     except ImportError:
-        raise click.ClickException("the demo's picture is in scikit-image: pip install 'msi-lazy[demo]'") from None
+        raise click.ClickException("the demo needs a picture from scikit-image: pip install 'msi-lazy[demo]'") from None
     load: Any = data.retina  # untyped
     return msi.to_spatial_image(load(), ("y", "x", "c"), name="retina", c_coords=["r", "g", "b"])
 
 
 def _is_earlier_demo(out: Path) -> bool:
-    """Whether ``out`` is what the demo wrote before, and nobody's data."""
     try:
         return "retina" in msi.open_multiscale(out)["scale0"].data_vars
     except (ValueError, OSError):

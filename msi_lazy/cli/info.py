@@ -13,7 +13,7 @@ __all__ = ["info"]
 
 @click.command(short_help="Print the levels of a stored image.")
 @click.argument("store")
-@click.option("--group", default="", help="Path of the image in the store, where it is one of several.")
+@click.option("--group", default="", help="Path of the image in the store, if it is one of several.")
 def info(store: str, group: str) -> None:
     """Print the levels of the OME-Zarr image at STORE."""
     with one_line_errors():

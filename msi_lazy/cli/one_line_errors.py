@@ -1,4 +1,4 @@
-"""What the command line says where something is wrong: one line, and an exit code."""
+"""Errors on the command line: one line, and an exit code."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["one_line_errors", "telling_interrupts"]
+__all__ = ["one_line_errors", "report_interrupts"]
 
 _FAULTS = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError, zlib.error)
-"""What a wrong argument, a file system, a missing package, a small machine or a damaged chunk raises."""
+"""Errors of wrong arguments, file systems, missing packages, small machines and damaged chunks."""
 
 
 class _Interrupted(click.ClickException):
-    """A Ctrl-C, with the exit code that shells have for it."""
+    """A Ctrl-C, with its usual exit code."""
 
     exit_code = 130
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what can be wrong with an input, an option or a store into one line and exit code 1."""
+    """Turn errors about an input, an option or a store into one line and exit code 1."""
     try:
         yield
     except _FAULTS as error:
@@ -38,8 +38,8 @@ def one_line_errors() -> Iterator[None]:
 
 
 @contextmanager
-def telling_interrupts() -> Iterator[None]:
-    """Say after a Ctrl-C what becomes of what was being written."""
+def report_interrupts() -> Iterator[None]:
+    """Report the state of the interrupted write after a Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -47,8 +47,8 @@ def telling_interrupts() -> Iterator[None]:
 
 
 def _one_line(error: BaseException, text: str = "") -> str:
-    """Message and notes of an error, in the words of the command line."""
-    told = " ".join((text or str(error)).split()) or type(error).__name__
+    """Message and notes of an error, with the options of the command line in place of arguments."""
+    message = " ".join((text or str(error)).split()) or type(error).__name__
     notes = [note.replace("to_zarr(..., resume=True)", "--resume") for note in getattr(error, "__notes__", ())]
-    line = "; ".join([told, *notes]).replace("resume=True", "--resume").replace("mode='w'", "--overwrite")
+    line = "; ".join([message, *notes]).replace("resume=True", "--resume").replace("mode='w'", "--overwrite")
     return re.sub(r"\bgroup='([^']*)'", r"--group \1", line)

@@ -1,4 +1,4 @@
-"""Values of options, as they are written on a command line."""
+"""Values of options, as written on a command line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FactorsCommand(click.Command):
             if word == "--factors":
                 joined.append("--factors=")
             elif before == "--factors=" and not word.startswith("--"):
-                joined[-1] += word  # whatever it is: a wrong one is refused by name
+                joined[-1] += word  # parsed later, where a wrong one is refused by name
             elif before.startswith("--factors=") and _FACTOR_LIKE.fullmatch(word):
                 joined[-1] += f" {word}"
             else:
@@ -38,12 +38,12 @@ class FactorsCommand(click.Command):
         except click.UsageError as error:
             if "unexpected extra argument" not in error.message:
                 raise
-            hint = "; a glob of planes is given in quotes: 'planes/*.tif'"  # the shell has opened it up
+            hint = "; a glob of planes is given in quotes: 'planes/*.tif'"  # the shell expanded it
             raise click.UsageError(error.message + hint, ctx) from None
 
 
 def parse_dims(text: str | None) -> tuple[str, ...] | None:
-    """Names of dimensions from ``zyx``, or ``t,c,y,x``."""
+    """Parse ``zyx``, or ``t,c,y,x``."""
     if text is None:
         return None
     return tuple(part.strip() for part in (text.split(",") if "," in text else text))

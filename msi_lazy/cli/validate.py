@@ -22,12 +22,12 @@ __all__ = ["validate"]
     type=click.Choice(["sample", "all", "none"]),
     default="sample",
     show_default=True,
-    help="Which chunks to read: a few of each level, all of them, or none.",
+    help="Chunks to decode: a few of each level, all of them, or none.",
 )
 def validate(store: str, decode: Decode) -> None:
     """Check the OME-Zarr image at STORE and its labels; or every image of a collection, a plate or a well.
 
-    Ends with exit code 1 if a MUST of the specification is broken.  What breaks a SHOULD is shown, and is no failure.
+    Exits with code 1 if a MUST of the specification is broken.  Broken SHOULDs are listed, and are no failure.
     """
     with one_line_errors():
         report = msi.validate(store, decode=decode)

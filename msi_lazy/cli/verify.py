@@ -12,18 +12,18 @@ from msi_lazy.cli.one_line_errors import one_line_errors
 __all__ = ["verify"]
 
 
-@click.command(short_help="Check that the levels are what level 0 gives; repair them.")
+@click.command(short_help="Check the stored levels against level 0; repair them.")
 @click.argument("store")
 @click.option("--sample", default=1.0, show_default=True, help="Fraction of each level to check, as in 0.01.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the choice of blocks in a spot check.")
-@click.option("--method", help="Method of the levels, where the image names none: mean, max, mode, ...")
-@click.option("--repair", is_flag=True, help="Recompute faulty blocks, and write nothing else.")
-@click.option("--labels/--no-labels", default=True, show_default=True, help="Whether to verify labels below the image.")
-@click.option("--group", default="", help="Path of the image in the store, where it is one of several.")
+@click.option("--method", help="Downsampling method, if the image names none: mean, max, mode, ...")
+@click.option("--repair", is_flag=True, help="Recompute and write faulty blocks, nothing else.")
+@click.option("--labels/--no-labels", default=True, show_default=True, help="Verify the labels of the image, too.")
+@click.option("--group", default="", help="Path of the image in the store, if it is one of several.")
 def verify(store: str, sample: float, seed: int, method: str | None, repair: bool, labels: bool, group: str) -> None:
     """Recompute each level of the OME-Zarr image at STORE from the finer one, and compare bit for bit.
 
-    Every block that differs, is missing or cannot be decoded is listed.  Ends with exit code 1 if any remains.
+    Lists every block that differs, is missing or cannot be decoded.  Exits with code 1 if any remains.
     """
     progress = sys.stdout.isatty()
     with one_line_errors():
