@@ -261,7 +261,7 @@ def test_nothing_is_unpickled(case, tmp_path):
 @pytest.mark.parametrize("case", LEFT_OUT)
 def test_what_zarr_itself_takes_for_pickles_is_left_out(case, tmp_path):
     contents = spike("0.4", *LEFT_OUT[case], tmp_path / "fired")
-    with pytest.warns(UserWarning, match="beside level .* is left out, coordinates too: .*pickle"):
+    with pytest.warns(UserWarning, match="the group of level .* is ignored, with its coordinates: .*pickle"):
         tree = open_bytes(contents)
     np.testing.assert_array_equal(tree["scale0"].y, np.arange(8) * 0.5)
     tree.compute()

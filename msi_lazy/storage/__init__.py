@@ -1,1 +1,1 @@
-"""Places, arrays, ledgers.  Alone in opening Zarr."""
+"""Places, arrays, ledgers: the only room that opens Zarr nodes."""

@@ -21,22 +21,21 @@ _RUST_PIPELINE = "zarrs.ZarrsCodecPipeline"
 _RUST_KINDS = "biuf"
 _LOGGER = logging.getLogger(__name__)
 _CONFIGURING = Lock()
-"""Held while zarr is configured for one opening: threads that did it together would leave it so."""
+"""Held while zarr is configured to open one array: two threads at once would leave it so."""
 
 
 def open_array(store: Store, path: str, mode: Any = "r+", write_empty_chunks: bool = False) -> zarr.Array[Any]:
-    """Open an array, with the Rust pipeline if the array is on its list.
+    """Open an array, with the Rust pipeline if that can run its codecs.
 
-    The pipeline is chosen for this one array: it is configured around the opening only, and an array
-    keeps it through pickling.  With ``write_empty_chunks``, chunks of nothing but the fill value are stored
-    too: by zarr-python, as ``zarrs`` leaves them out whatever it is told.
+    The pipeline is configured for this one array, which keeps it through pickling.  With ``write_empty_chunks``, chunks
+    of nothing but the fill value are stored too: by zarr-python, as ``zarrs`` never stores them.
     """
     array = zarr.open_array(store, path=path, mode=mode)
     return array.with_config({"write_empty_chunks": True}) if write_empty_chunks else reopen_array(array)
 
 
 def reopen_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
-    """The same array with the pipeline that suits it; its own if none suits better."""
+    """Open an array again with the Rust pipeline if that can run its codecs; else return it as it is."""
     store = _local_store(array.store)
     in_rust = store is not None and runs_in_rust(array)
     _LOGGER.debug("%s has its codecs run by %s", array.store_path, "zarrs" if in_rust else "zarr-python")
@@ -48,7 +47,7 @@ def reopen_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
 
 
 def runs_in_rust(array: zarr.Array[Any]) -> bool:
-    """Whether store, dtype and codecs of an array are on the list of the ``zarrs`` pipeline."""
+    """Tell whether ``zarrs`` can run the codecs of an array: by its store, dtype and codecs."""
     metadata = array.metadata
     if _local_store(array.store) is None:
         return False
@@ -60,13 +59,13 @@ def runs_in_rust(array: zarr.Array[Any]) -> bool:
 
 
 def is_lossless(codecs: Any) -> bool:
-    """Whether ``codecs``, one or several, or none, are known to give back what they were given."""
+    """Tell whether ``codecs``, one or several, or none, are known to be lossless."""
     several = codecs if isinstance(codecs, (list, tuple)) else [codecs]
     return all(codec is None or type(codec).__name__ in RUST_CODECS for codec in several)
 
 
 def _local_store(store: Store) -> LocalStore | None:
-    """The store as one of local files, if it is one; Dask's ``from_zarr`` opens a path through fsspec."""
+    """Return a store of local files as zarr's own; Dask's ``from_zarr`` opens a path through fsspec."""
     if isinstance(store, LocalStore):
         return store
     directory = locate_store(store).directory if isinstance(store, FsspecStore) else None

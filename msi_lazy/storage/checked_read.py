@@ -1,4 +1,4 @@
-"""Reading samples so that every fault of what is stored shows: as the error itself, which is returned."""
+"""Reading samples so that every fault of the store shows; the error is returned."""
 
 from __future__ import annotations
 
@@ -25,24 +25,15 @@ Array = np.ndarray[Any, Any]
 
 
 def read_window(array: zarr.Array[Any], window: Window) -> Array:
-    """Samples of ``window``, in native byte order."""
+    """Read ``window``, in native byte order."""
     return as_native(array[slices(window)])
 
 
 def try_read(array: zarr.Array[Any], window: Window, units: Grid) -> Array | Exception:
-    """Samples of a window, or the error that reading it raised.
+    """Read a window, whose ``units`` (chunks or shards) are decoded as a whole; return the error if that fails.
 
-    Of a chunk that the array's end cuts, the Rust codecs decode the part that is asked for, and ignore the rest,
+    Of a chunk that the array's end cuts, the Rust codecs decode only the samples asked for, and ignore the rest,
     checksums included; zarr's own codecs decode it whole, so such chunks are read by those too.
-
-    Parameters
-    ----------
-    array
-        What is read.
-    window
-        Its samples.
-    units
-        The array in what is decoded as a whole: chunks, or shards.
     """
     try:
         samples = read_window(array, window)
@@ -57,7 +48,7 @@ def try_read(array: zarr.Array[Any], window: Window, units: Grid) -> Array | Exc
 
 
 def find_unreadable(array: zarr.Array[Any], window: Window, units: Grid) -> Iterator[tuple[Index, Exception]]:
-    """Units that ``window`` touches and that cannot be read, each with its error; arguments as of :func:`try_read`."""
+    """Units in ``window`` that cannot be read, each with its error; arguments as for :func:`try_read`."""
     for unit in units.touching(window):
         error = try_read(array, units.window(unit), units)
         if isinstance(error, Exception):

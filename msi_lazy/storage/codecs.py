@@ -1,4 +1,4 @@
-"""What a stored array may be decoded with: nothing that could run code of whoever wrote the store."""
+"""Codecs that stored arrays may have: none that could run code of whoever wrote the store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["refuse_pickles"]
 
 
 def refuse_pickles(array: zarr.Array[Any]) -> None:
-    """Refuse an array whose chunks would be unpickled: a pickle can run anything.
+    """Refuse an array whose chunks would be unpickled: a pickle can run any code.
 
     Raises
     ------
@@ -26,13 +26,13 @@ def refuse_pickles(array: zarr.Array[Any]) -> None:
     codecs = [facts.codec_settings(codec) for codec in facts.codecs_of(array.metadata)]
     if any("pickle" in name for name in _names(codecs)):
         raise ValueError(
-            f"the array {array.path!r} is stored as pickles, which can run any code when they are read, so it is not "
-            f"read; write it again with another codec"
+            f"the array {array.path!r} is stored as pickles, which can run any code when they are read, so it is "
+            f"refused; write it again with another codec"
         )
 
 
 def _names(codecs: Any) -> Iterator[str]:
-    """Names of codecs, those inside of others too (a shard has its own)."""
+    """Names of codecs, also of those inside others, as in shards."""
     if isinstance(codecs, dict):
         yield from (str(codecs[key]) for key in ("id", "name") if key in codecs)
         codecs = list(codecs.values())

@@ -1,9 +1,8 @@
 """The ledger of a write: the blocks that are stored, kept with the data until the image is complete.
 
-The marks are those of a Zarr array of one byte per block in chunks of one, so that each is a key of its own: nothing
-is shared, and nothing locked.  The attributes of another array hold the fingerprint of the write.  Both go when the
-image's attributes have been written, as the last act; while they are there, and the attributes are not, the image is
-incomplete.
+The marks are those of a Zarr array of one byte per block in chunks of one, so that each has a key of its own, and
+nothing is locked.  The attributes of another array hold the fingerprint of the write.  Both are removed last of all,
+after the image's attributes have been written: an image with a ledger is incomplete.
 """
 
 from __future__ import annotations
@@ -50,15 +49,15 @@ LEDGER = ".msi_lazy-unfinished"
 LEDGER_ARRAY = f"{LEDGER}/blocks"
 """Path of the array that stands for it: its attributes say what is written; the marks lie next to it."""
 _PARTIAL = ".partial"
-"""How zarr-python ends the names of local files that are being written."""
+"""Suffix of local files that zarr-python is writing."""
 _PARTIAL_NAME = re.compile(rf".+\.[0-9a-f]{{32}}\{_PARTIAL}")
 _MARK = b"\1"
 State = Literal["clearing", "storing"]
-"""What the write was at: emptying the group, or storing the image."""
+"""State of a write: emptying the group, or storing the image."""
 
 
 LEDGER_FORMAT = 1
-"""Number of the document's format, raised when an older release could no longer resume by it; 0.1.0 wrote none."""
+"""Number of the document's format, raised when older releases cannot resume from it any more; 0.1.0 wrote none."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class LedgerDocument:
     run: str = ""
     """Name of the marks."""
     nested: tuple[str, ...] = ()
-    """Groups below the image's that are to be emptied, while the group is."""
+    """Groups below the image's that are emptied with it."""
     fingerprint: Any = None
     """Fingerprint of the write, as plain JSON values."""
     format: Any = LEDGER_FORMAT
@@ -82,10 +81,7 @@ class LedgerDocument:
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> LedgerDocument:
-        """Parse the attributes of a stored ledger.
-
-        Its paths are deleted, so one that leads out of the image is not ours.
-        """
+        """Parse the attributes of a stored ledger; its paths are deleted, so one that leaves the image breaks it."""
         if attributes.get("format", LEDGER_FORMAT) != LEDGER_FORMAT:
             return cls(format=attributes["format"])
         run, nested = attributes.get("run"), attributes.get("nested")
@@ -98,14 +94,14 @@ class LedgerDocument:
 
 @dataclass(frozen=True)
 class StoredLedger:
-    """The ledger of one write."""
+    """Ledger of one write."""
 
     target: Target
     """Group of the image."""
     run: str
-    """What tells the marks of this write, resumed or not, from those of any other at the same place."""
+    """Identity of this write, resumed or not, among those at the same place."""
     resumed: bool = False
-    """Whether an earlier run may have stored some of it."""
+    """Whether an earlier run may have stored blocks."""
 
     @property
     def marks(self) -> str:
@@ -114,65 +110,51 @@ class StoredLedger:
 
     @property
     def witness(self) -> str:
-        """Key below the group that this write's ledger holds from its beginning, and nothing else ever did."""
+        """Key below the group that exists from the beginning of this write, and in no other place."""
         return f"{LEDGER}/{self.run}/zarr.json"
 
-    def lay_witness(self, path: str = "") -> None:
-        """Store that key below ``path`` in the group, too."""
+    def store_witness(self, path: str = "") -> None:
+        """Store the witness below ``path`` in the group too."""
         self._store("/".join(filter(None, (self.target.below(path), LEDGER, self.run))), _array_document(1, {}))
 
     def begin(self, fingerprint: Mapping[str, Any], blocks: int, state: State, nested: Sequence[str] = ()) -> None:
-        """Store the fingerprint, and say that the write is at ``state``; no block is marked then.
-
-        Parameters
-        ----------
-        fingerprint
-            What the write is bound to.
-        blocks
-            How many there are to mark.
-        state
-            What it is at.
-        nested
-            Groups below the image's that are to be emptied.
-        """
+        """Store a ledger in which none of ``blocks`` is marked; arguments as in :class:`LedgerDocument`."""
         attributes = LedgerDocument(state, self.run, tuple(nested), dict(fingerprint)).to_attributes()
         if state == "storing":
             for name in child_names(self.target, LEDGER):
                 if f"{LEDGER}/{name}" != LEDGER_ARRAY:
                     delete_directory(self.target.store, self.target.below(f"{LEDGER}/{name}"))
         self._store(self.target.below(LEDGER_ARRAY), _array_document(blocks, attributes))
-        self.hold_marks(blocks)
+        self.create_marks(blocks)
 
-    def hold_marks(self, blocks: int) -> None:
-        """Store the metadata of the array that the marks belong to, for stores that hold nothing else."""
+    def create_marks(self, blocks: int) -> None:
+        """Store the metadata of the array of the marks: some stores take no chunks without."""
         if isinstance(self.target.store, LocalStore):
             (self.target.store.root / self.marks / "c").mkdir(parents=True, exist_ok=True)
         self._store(self.marks, _array_document(blocks, {}))
 
     def _store(self, path: str, document: Any) -> None:
-        """Store the metadata document of an array."""
         store_buffers(self.target.store, {f"{path}/zarr.json": document}, len)
 
     def mark(self, number: int) -> None:
-        """Note that all chunks of block ``number`` are stored."""
+        """Mark a block as stored."""
         store, key = self.target.store, f"{self.marks}/c/{number}"
-        if isinstance(store, LocalStore):  # at once, where zarr would wait for its own thread among busy ones
+        if isinstance(store, LocalStore):  # zarr would wait for its own thread among busy ones
             (store.root / key).write_bytes(_MARK)
         else:
             store_bytes(store, key, _MARK)
 
     def marked(self) -> frozenset[int]:
-        """Numbers of the blocks that an earlier run has marked."""
+        """Numbers of the blocks that an earlier run marked."""
         if not self.resumed:
             return frozenset()
         names = child_names(self.target, f"{LEDGER}/{self.run}/c")
-        return frozenset(int(name) for name in names if name.isdigit())  # not what a kill left half written
+        return frozenset(int(name) for name in names if name.isdigit())  # no partial file of a killed run
 
     def remove(self) -> None:
-        """Remove the ledger: its marks first, so that what is left of it says that all is to be stored again.
+        """Remove the ledger: its marks first, so that a remaining part of it means that all blocks are stored again.
 
-        What a killed run left of local files goes before it, and not before all is stored: another process may still
-        be writing, against all advice.
+        Partial local files of a killed run are removed only now: another process might still have been writing.
         """
         if self.resumed and self.target.directory is not None:
             remove_partial_files(self.target.directory)
@@ -183,9 +165,9 @@ class StoredLedger:
 
 def _array_document(blocks: int, attributes: dict[str, Any]) -> Any:
     """Metadata of an array with a byte for each block."""
-    made: dict[str, Any] = {}
+    documents: dict[str, Any] = {}
     zarr.create_array(
-        MemoryStore(made),
+        MemoryStore(documents),
         shape=(blocks,),
         chunks=(1,),
         dtype="uint8",
@@ -193,29 +175,28 @@ def _array_document(blocks: int, attributes: dict[str, Any]) -> Any:
         fill_value=0,
         attributes=attributes,
     )
-    return made["zarr.json"]
+    return documents["zarr.json"]
 
 
 def child_names(place: Place, path: str = "") -> list[str]:
-    """Names of what is directly below ``path`` in a place."""
+    """Names directly below ``path`` in a place."""
     return list_names(place.store, place.below(path))
 
 
 def nested_groups(target: Target) -> list[str]:
-    """Paths of all groups below a target's, which may be images of their own."""
+    """Paths of all groups below a target, which may be images of their own."""
     try:
         with quietly():
             members = target.open_group().members(max_depth=None)
             return [path for path, node in members if isinstance(node, zarr.Group)]
-    except Exception:  # what is half deleted, or broken, is no image any more
+    except Exception:  # half deleted, or broken: no image any more
         return []
 
 
 def empty_group(target: Target, nested: Sequence[str] = ()) -> None:
-    """Delete all in a group but the ledger.
+    """Delete everything in a group except the ledger.
 
-    The metadata of the group itself, and of those ``nested`` in it, go first, so that nothing that is half deleted
-    opens as an image.
+    The metadata of the group and of those ``nested`` in it go first, so that nothing half deleted opens as an image.
     """
     for path in ("", *nested):
         for document in ZARR_DOCUMENTS:
@@ -226,7 +207,7 @@ def empty_group(target: Target, nested: Sequence[str] = ()) -> None:
 
 
 def _delete(target: Target, name: str) -> None:
-    """Delete ``name`` in a group, and all below it; of a link the link, and not what it leads to."""
+    """Delete ``name`` in a group, and everything below it; of a symbolic link only the link."""
     path = None if target.directory is None else target.directory / name
     if path is not None and path.is_symlink():
         path.unlink()
@@ -238,12 +219,12 @@ def _delete(target: Target, name: str) -> None:
 
 
 def remove_partial_files(directory: Path) -> None:
-    """Remove what a kill left of local files that zarr-python was writing."""
+    """Remove files that zarr-python was writing when it was killed."""
     for path in directory.rglob(f"*{_PARTIAL}"):
         if is_partial(path):
             path.unlink(missing_ok=True)
 
 
 def is_partial(path: Path) -> bool:
-    """Whether a path is that of a file that zarr-python was writing, by its name."""
+    """Tell by the name of a file whether zarr-python was writing it."""
     return _PARTIAL_NAME.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()

@@ -1,4 +1,4 @@
-"""Where a store is, seen through whatever it is wrapped in; what cannot be seen through is unknown."""
+"""Locations of stores, whatever they are wrapped in; unknown where that cannot be told."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from msi_lazy.compat.zarr_stores import wrapped_store
 __all__ = ["Location", "local_location", "locate_store"]
 
 _BUCKETS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az", "adl": "az"}
-"""Protocols of object stores, whose paths begin with a bucket: one name for each service."""
+"""Service by protocol, of object stores whose paths begin with a bucket."""
 _OBSTORE_BUCKETS = {"S3Store": ("s3", "bucket"), "GCSStore": ("gs", "bucket"), "AzureStore": ("az", "container_name")}
-"""Classes of obstore: the service, and what its configuration calls the bucket."""
+"""Service, and key of the bucket in the configuration, by class of obstore."""
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where something is stored, as far as it can be told."""
+    """Location of something stored, as far as it is known."""
 
     scheme: str
-    """``file``, ``memory``, a service; empty where nothing is known."""
+    """``file``, ``memory`` or a service; empty if unknown."""
     path: str
     """Path there; for files absolute, links resolved."""
     holder: Any = None
-    """What tells one such scheme from another: an endpoint, or the object that holds what is in memory or unknown."""
+    """Identity of the scheme: an endpoint, or the object that holds contents in memory or unknown ones."""
     certain: bool = True
-    """Whether two locations that differ are two places.  A server, or a wrapper, may show what lies elsewhere, too."""
+    """Whether another location is another place.  A server, or a wrapper, may show contents of other places too."""
     packed: bool = False
-    """Whether it is inside of the file at ``path``, such as a zip file."""
+    """Whether it is inside the file at ``path``, such as a zip file."""
 
     def overlaps(self, other: Location) -> bool | None:
-        """Whether one of the two holds the other; ``None`` where nobody can tell.
+        """Tell whether one of the two holds the other; ``None`` if that is not known.
 
         Examples
         --------
@@ -55,12 +55,12 @@ class Location:
 
     @property
     def directory(self) -> Path | None:
-        """The path, if it is surely that of a local directory."""
+        """Path, if it is certainly that of a local directory."""
         return Path(self.path) if self.scheme == "file" and self.certain and not self.packed else None
 
     @property
     def in_memory(self) -> bool:
-        """Whether other processes cannot see it."""
+        """True if other processes cannot see it."""
         return self.scheme == "memory"
 
     def __str__(self) -> str:
@@ -93,16 +93,16 @@ def locate_store(store: Any, path: str = "") -> Location:
         return _locate_objects(store.store, path)
     if isinstance(store, WrapperStore):
         inner = locate_store(wrapped_store(store), path)
-        plain = type(store) in (WrapperStore, LoggingStore)  # one of another class may change keys
+        plain = type(store) in (WrapperStore, LoggingStore)  # other classes may change keys
         return inner if plain else replace(inner, certain=False)
-    if type(store).__module__.startswith("icechunk"):  # a session sees no other one's changes
+    if type(store).__module__.startswith("icechunk"):  # no session sees the changes of another
         return Location("icechunk", path, holder=_Identity(store))
     return Location("", path, holder=_Identity(store), certain=False)
 
 
 def _locate_files(files: Any, path: str) -> Location:
-    """Location of a path in a file system of fsspec's."""
-    if hasattr(files, "sync_fs"):  # a synchronous one, made asynchronous for zarr
+    """Location of a path in a file system of fsspec."""
+    if hasattr(files, "sync_fs"):  # a synchronous one, wrapped for zarr
         return _locate_files(files.sync_fs, path)
     if isinstance(files, DirFileSystem):
         return _locate_files(files.fs, f"{str(files.path or '').rstrip('/')}/{path.lstrip('/')}".rstrip("/"))
@@ -126,7 +126,7 @@ def _locate_files(files: Any, path: str) -> Location:
 
 
 def _locate_objects(objects: Any, path: str) -> Location:
-    """Location of a path in a store of obstore's."""
+    """Location of a path in a store of obstore."""
     kind = type(objects).__name__
     prefix = getattr(objects, "prefix", None)
     if kind == "LocalStore":
@@ -146,7 +146,7 @@ def _endpoint(url: Any) -> str | None:
 
 
 class _Identity:
-    """An object that is equal to itself alone, and to what says that it is equal; hashable whatever it is."""
+    """Hashable stand-in for any object, equal to that of the same or an equal object."""
 
     def __init__(self, value: Any) -> None:
         self.value = value

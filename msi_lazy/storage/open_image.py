@@ -33,13 +33,13 @@ __all__ = ["open_image"]
 _BLOCK_BYTES = 64 * 2**20
 _XARRAYS_OWN = ("_ARRAY_DIMENSIONS", "_FillValue", "coordinates")
 _PIXELS = "biufc"
-"""Dtype kinds (NumPy's letters) of an image."""
+"""Dtype kinds of an image, as NumPy's letters."""
 _LONGEST_AXIS = 2**24
-"""Samples along an axis, at most: its coordinate is held in memory, and looked through."""
+"""Most samples along an axis: its coordinate is held in memory, and searched."""
 _MOST_BYTES = 2**60
-"""Bytes of a level, at most."""
+"""Most bytes of a level."""
 _MOST_BLOCKS = 2**22
-"""Blocks along an axis, at most: Dask lists the length of each."""
+"""Most blocks along an axis: Dask lists the length of each."""
 
 
 def open_image(place: Place) -> tuple[list[xr.DataArray], dict[str, Any]]:
@@ -50,7 +50,7 @@ def open_image(place: Place) -> tuple[list[xr.DataArray], dict[str, Any]]:
     FileNotFoundError
         There is no Zarr group.
     UnfinishedImageError
-        A write of the image died, or is still running.
+        A write of the image was interrupted, or is still running.
     ValueError
         The group holds no OME-Zarr image, or one that contradicts itself, or cannot be read.
     """
@@ -68,10 +68,10 @@ def open_image(place: Place) -> tuple[list[xr.DataArray], dict[str, Any]]:
 
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
-    """Make one error of whatever zarr, xarray and NumPy raise on a document that is broken."""
+    """Turn whatever zarr, xarray and NumPy raise on a broken document into one error."""
     try:
         yield
-    except OSError:  # the file or the network is at fault, not what is written
+    except OSError:  # the file or the network is at fault, not the document
         raise
     except Exception as error:
         raise ValueError(f"{what} cannot be read: {error!r}; repair it, or write the image again") from error
@@ -96,7 +96,7 @@ def _open_group(place: Place) -> zarr.Group:
 
 
 def _tree_dims(stored: StoredImage) -> tuple[str, ...]:
-    """Names of the dimensions in a tree: those stored, but where the name would hide the axis's type."""
+    """Names of the dimensions in a tree: those stored, except where one would hide the axis's type."""
     dims = list(stored.dims)
     for position, kind in enumerate(stored.kinds):
         if kind is None or axis_kind(dims[position], dims) == kind:
@@ -131,7 +131,7 @@ def _open_level(
 
 
 def _check_array(array: zarr.Array[Any], stored: StoredImage, level: StoredLevel) -> None:
-    """Refuse an array that is no level of the image, or that metadata blow up beyond what can be handled."""
+    """Refuse an array that is no level of the image, or whose metadata claim more than can be handled."""
     refuse_pickles(array)
     if array.ndim != len(stored.dims):
         raise ValueError(
@@ -145,33 +145,33 @@ def _check_array(array: zarr.Array[Any], stored: StoredImage, level: StoredLevel
         )
     nbytes = prod(array.shape) * array.dtype.itemsize
     if nbytes > _MOST_BYTES or min(max(array.shape), nbytes // _BLOCK_BYTES) > _MOST_BLOCKS:
-        raise ValueError(f"level {level.path!r} has the shape {array.shape}, which is more than can be cut into blocks")
+        raise ValueError(f"level {level.path!r} has the shape {array.shape}, too large to be cut into blocks")
 
 
 def _coordinates(
     group: zarr.Group, stored: StoredImage, level: StoredLevel, dims: tuple[str, ...], array: zarr.Array[Any]
 ) -> dict[Hashable, xr.Variable]:
-    """Coordinates of a level: what xarray stored beside its array, and grids where there is none."""
+    """Coordinates of a level: those that xarray stored next to its array, and grids where there are none."""
     lengths = dict(zip(dims, array.shape, strict=True))
-    beside: dict[Hashable, xr.Variable] = {}  # names, dates and attributes that OME-Zarr cannot hold
+    stored_coords: dict[Hashable, xr.Variable] = {}  # names, dates and attributes that OME-Zarr cannot hold
     if dims == stored.dims:
-        beside = _coordinates_beside(group, level.path, lengths)
+        stored_coords = _stored_coordinates(group, level.path, lengths)
     coords: dict[Hashable, xr.Variable] = {}
     for position, dim in enumerate(dims):
         unit = stored.units[position]
         kind = axis_kind(dim, dims)
         axis = Axis(dim, kind, lengths[dim], level.scale[position], level.translation[position])
         grid = axis_coordinate(axis, {"units": unit} if unit else {})
-        if axis.kind == "channel" and dim not in beside and len(stored.channels) == axis.length:
+        if axis.kind == "channel" and dim not in stored_coords and len(stored.channels) == axis.length:
             coords[dim] = xr.Variable((dim,), np.array(stored.channels, dtype=object))
             continue
-        coords[dim] = beside.pop(dim, grid)
+        coords[dim] = stored_coords.pop(dim, grid)
         _warn_of_contradiction(coords[dim], grid, axis, level.path)
-    return coords | {name: beside[name] for name in sorted(beside, key=str)}
+    return coords | {name: stored_coords[name] for name in sorted(stored_coords, key=str)}
 
 
 def _warn_of_contradiction(coordinate: xr.Variable, grid: xr.Variable, axis: Axis, path: str) -> None:
-    """Warn where a level's coordinate is not where the OME-Zarr attributes say: other readers go by those."""
+    """Warn where a coordinate contradicts the OME-Zarr attributes, which other readers use."""
     if axis.kind != "space" or coordinate is grid or coordinate.dtype.kind not in "iuf":
         return
     if abs(float(coordinate.values[0]) - float(grid.values[0])) > axis.scale / 100:
@@ -182,18 +182,15 @@ def _warn_of_contradiction(coordinate: xr.Variable, grid: xr.Variable, axis: Axi
         )
 
 
-def _coordinates_beside(group: zarr.Group, path: str, lengths: Mapping[str, int]) -> dict[Hashable, xr.Variable]:
-    """Coordinates that xarray stored in the group of the level's array, if it has a group of its own.
-
-    Those that have not the ``lengths`` of the level are left out before they are read.
-    """
+def _stored_coordinates(group: zarr.Group, path: str, lengths: Mapping[str, int]) -> dict[Hashable, xr.Variable]:
+    """Coordinates in the group of the level's array, if it has one of its own; read only if they fit ``lengths``."""
     parent = path.rpartition("/")[0]
     if not parent:
         return {}
     where = "/".join(filter(None, (group.path, parent)))
     fault: Exception | None = None
     arrays: dict[str, zarr.Array[Any]] = {}
-    with _reading(f"what lies beside level {path!r}"), quietly():
+    with _reading(f"the group of level {path!r}"), quietly():
         try:
             opened = ZarrStore.open_group(group.store, mode="r", group=where, consolidated=False)
             arrays = {key: node for key, node in opened.members.items() if isinstance(node, zarr.Array)}
@@ -202,15 +199,15 @@ def _coordinates_beside(group: zarr.Group, path: str, lengths: Mapping[str, int]
         except (KeyError, ValueError) as error:
             fault = error
     if fault is not None:
-        warnings.warn(f"what lies beside level {path!r} is left out, coordinates too: {fault}", stacklevel=6)
+        warnings.warn(f"the group of level {path!r} is ignored, with its coordinates: {fault}", stacklevel=6)
         return {}
     for array in arrays.values():
         refuse_pickles(array)
     others = [key for key, array in arrays.items() if not set(array.shape) <= set(lengths.values())]
-    with _reading(f"the coordinates beside level {path!r}"), quietly():
+    with _reading(f"the coordinates of level {path!r}"), quietly():
         try:
             dataset = xr.open_dataset(opened, chunks=None, drop_variables=others)
-        except (KeyError, ValueError):  # another tool's group, which is no xarray dataset
+        except (KeyError, ValueError):  # a group of another tool, not an xarray dataset
             return {}
         fitting = {
             name: coordinate.variable

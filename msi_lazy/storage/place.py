@@ -44,19 +44,19 @@ class Place:
     """
 
     store: Store
-    """What zarr opens nodes in; of local files with an absolute path, so that workers find it, too."""
+    """Store, as zarr opens it; of local files with an absolute path, so that workers find it too."""
     path: str = ""
     """Path of the node in the store; empty for its root."""
     given: str = field(default="", compare=False)
     """Name of the store as the user gave it, for messages."""
     base: str = field(default="", compare=False)
-    """Path in the store of what the user gave: of a group, say; what lies above it is none of ours."""
+    """Path in the store of what the user gave, such as a group; nothing above it is touched."""
 
     @classmethod
     def parse(
         cls, store: Any, group: Any = "", storage_options: Mapping[str, Any] | None = None, *, new: bool = False
     ) -> Self:
-        """Parse what users say of a place: nothing is opened, and nothing created.
+        """Parse a place as users give it: nothing is opened, and nothing created.
 
         Parameters
         ----------
@@ -72,7 +72,7 @@ class Place:
         Raises
         ------
         TypeError
-            No store; options that are no dict by name, or are not for a URL.
+            Not a store; options that are not a dict by name, or that do not belong to a URL.
         ValueError
             A path that no file can have, a URL of an unknown protocol, or an impossible path in the store.
         ImportError
@@ -102,7 +102,7 @@ class Place:
             raise TypeError(f"store must be a path, a URL or a zarr store, not {store!r}")
         name = os.fspath(store)
         if "\0" in name:
-            raise ValueError(f"store {store!r} is no path: it has a null character")
+            raise ValueError(f"store {store!r} cannot be a path: it has a null character")
         if not _is_url(store):
             return cls(LocalStore(Path(name).absolute()), path, str(name))
         if name.startswith(_LOCAL):
@@ -117,17 +117,17 @@ class Place:
 
     @cached_property
     def location(self) -> Location:
-        """Where it is, as far as that can be told."""
+        """Location, as far as it is known."""
         return locate_store(self.store, self.path)
 
     @property
     def directory(self) -> Path | None:
-        """Its directory, if it is one of this machine."""
+        """Directory, if it is one of this machine."""
         return self.location.directory
 
     @property
     def in_memory(self) -> bool:
-        """Whether other processes cannot see it."""
+        """True if other processes cannot see it."""
         return self.location.in_memory
 
     def __str__(self) -> str:
@@ -149,7 +149,7 @@ class Place:
         return self.path.removeprefix(self.base).strip("/")
 
     def parents(self) -> Iterator[Place]:
-        """Places of the groups above it, from what the user gave down."""
+        """Places of the groups above it, from that which the user gave down."""
         parts = self.group.split("/") if self.group else []
         for depth in range(len(parts)):
             yield Place(self.store, "/".join(filter(None, (self.base, *parts[:depth]))), self.given, self.base)
@@ -157,7 +157,7 @@ class Place:
     def open_group(
         self, mode: Any = "r", zarr_format: ZarrFormat | None = None, *, consolidated: bool = False
     ) -> zarr.Group:
-        """Open the group that is there, with what is stored of its metadata or their consolidated copy.
+        """Open the group, with its own metadata or, if ``consolidated``, their consolidated copy.
 
         Raises
         ------
@@ -169,7 +169,7 @@ class Place:
         return zarr.open_group(self.store, path=self.path or None, mode=mode, zarr_format=zarr_format, **options)
 
     def open_array(self, mode: Any = "r", zarr_format: ZarrFormat | None = None) -> zarr.Array[Any]:
-        """Open the array that is there, with zarr's own codecs; see :func:`msi_lazy.storage.arrays.open_array`.
+        """Open the array with zarr's own codecs; see :func:`msi_lazy.storage.arrays.open_array`.
 
         Raises
         ------
@@ -180,7 +180,7 @@ class Place:
         return zarr.open_array(self.store, path=self.path, mode=mode, zarr_format=zarr_format)
 
     def open_node(self, zarr_format: ZarrFormat | None = None) -> zarr.Group | zarr.Array[Any] | None:
-        """Open the group or array that is there, for reading; ``None`` if there is neither."""
+        """Open the group or array for reading; ``None`` if there is neither."""
         try:
             self._check_there("r")
             return zarr.open(self.store, path=self.path or None, mode="r", zarr_format=zarr_format)
@@ -192,7 +192,7 @@ class Place:
         return zarr.create_array(self.store, name=self.below(path), **settings)
 
     def delete(self, path: str) -> None:
-        """Delete every key at ``path`` and below it; of local files also the directories that are empty then."""
+        """Delete every key at ``path`` and below it, and of local files the directories left empty."""
         delete_directory(self.store, self.below(path))
         if self.directory is None:
             return
@@ -203,7 +203,7 @@ class Place:
                     empty.rmdir()
 
     def _check_there(self, mode: str) -> None:
-        """Refuse a directory that is not there: opening it for writing would create it."""
+        """Refuse a missing directory: opening it for writing would create it."""
         if mode == "r+" and isinstance(self.store, LocalStore) and not self.store.root.exists():
             raise FileNotFoundError(f"there is no directory {self.store.root}")
 
@@ -238,7 +238,7 @@ def _check_options(store: Any, options: Any) -> None:
 
 
 def _check_protocols(url: str) -> None:
-    """Refuse a URL, or a chain of them, that no file system is known for."""
+    """Refuse a URL, or a chain of them, for which no file system is known."""
     for part in url.split("::"):
         protocol = part.partition("://")[0]
         try:

@@ -1,4 +1,4 @@
-"""The target of a write: its groups and arrays, its attributes."""
+"""Target of a write: its groups, arrays and attributes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
 
 ZARR_DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
 _SILENCING = Lock()
-"""Held while a warning is silenced: threads that did it together would leave it so."""
+"""Held while a warning is silenced: two threads at once would leave it so."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Target(Place):
     """Place that an image is written to: a group of a store, in a Zarr format."""
 
     zarr_format: ZarrFormat = 3
-    """Zarr version, which the OME-Zarr version decides."""
+    """Zarr version, by the OME-Zarr version."""
 
     @classmethod
     def of(cls, node: zarr.Group | zarr.Array[Any]) -> Self:
@@ -60,31 +60,31 @@ class Target(Place):
 
 
 def open_target(place: Place, zarr_format: ZarrFormat, *, exists: bool) -> Target:
-    """Open the image's group, to be written in; it is created, and so are those above it, where they are missing.
+    """Open the image's group for writing; it, and the groups above it, are created where they are missing.
 
     Parameters
     ----------
     place
-        Where it is.
+        Place of the group.
     zarr_format
         Zarr version.
     exists
-        Whether something of ours or of Zarr's is known to be there; else whatever is there is refused.
+        Whether a Zarr node or a ledger is known to be there; otherwise anything there is refused.
     """
     try:
         for above in place.parents():
             above.open_group("a", zarr_format)
-        made = place.open_group("a" if exists else "w-", zarr_format)
+        group = place.open_group("a" if exists else "w-", zarr_format)
     except FileExistsError:
-        raise StoreExistsError(f"{place} holds something that is no Zarr hierarchy; choose another place") from None
+        raise StoreExistsError(f"{place} holds something other than a Zarr hierarchy; choose another place") from None
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         fault = f"{place} cannot be created ({error.strerror or error})"
-        raise type(error)(error.errno, f"{fault}; choose a place that can be written") from error
-    return Target(made.store, made.path, place.given, place.base, zarr_format)
+        raise type(error)(error.errno, f"{fault}; choose a writable place") from error
+    return Target(group.store, group.path, place.given, place.base, zarr_format)
 
 
 def find_target(place: Place) -> Target:
-    """Find the group of an image that exists, to be written in.
+    """Open the group of an image that exists, for writing.
 
     Raises
     ------
@@ -95,12 +95,12 @@ def find_target(place: Place) -> Target:
 
 
 def image_block(group: zarr.Group) -> Block:
-    """OME-Zarr block of a group, of any version."""
+    """OME-Zarr block of a group, whatever the version."""
     return ome_block(group.attrs.asdict())
 
 
 def label_paths(target: Target) -> list[str]:
-    """Paths of the label images that are listed below an image."""
+    """Paths of the label images listed below an image."""
     try:
         labels = target.child("labels").open_group()
     except FileNotFoundError:
@@ -110,9 +110,9 @@ def label_paths(target: Target) -> list[str]:
 
 
 def store_contents(target: Target, contents: Mapping[str, Buffer]) -> None:
-    """Store ``contents`` below the target's group; zarr has no public way to do so from plain code.
+    """Store ``contents`` below the target's group: groups before their members, arrays before their chunks.
 
-    All of a kind at once, but groups before what is in them, and arrays before their chunks: Icechunk wants it so.
+    Icechunk wants it so.  Keys of one rank are stored at once.
     """
     store_buffers(target.store, {target.below(key): content for key, content in contents.items()}, _rank)
 
@@ -124,7 +124,7 @@ def _rank(key: str) -> tuple[bool, int]:
 
 
 def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
-    """Write the image's attributes: with this the store is a complete image."""
+    """Write the image's attributes, which complete the image."""
     group = target.open_group("r+", target.zarr_format, consolidated=True)
     group.attrs.update(dict(attributes))
     consolidate(target)
@@ -132,26 +132,25 @@ def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Without zarr's warnings, of what it takes for strange in a store."""
+    """Silence zarr's warnings about unusual contents of a store."""
     with _SILENCING, warnings.catch_warnings():
         warnings.simplefilter("ignore", ZarrUserWarning)
         yield
 
 
 def consolidate(target: Target) -> None:
-    """Consolidate the metadata of all nodes, as xarray does.
+    """Consolidate the metadata of all nodes: xarray then opens a store without a warning, and a remote one faster.
 
-    It opens such a store without a warning, and a remote one much faster.  Some stores, such as Icechunk's, know
-    their nodes without.
+    Some stores, such as Icechunk's, need none.
     """
     if not target.store.supports_consolidated_metadata:
         return
-    with quietly():  # not in Zarr v3's specification, but xarray asks for it
+    with quietly():  # not in the specification of Zarr v3, but xarray asks for it
         zarr.consolidate_metadata(target.store, path=target.path or None, zarr_format=target.zarr_format)
 
 
 def consolidate_above(target: Target) -> None:
-    """Renew the consolidated metadata of the groups above, of those that have some."""
+    """Renew the consolidated metadata of those groups above that have some."""
     for above in Place(target.store, target.path).parents():
         try:
             group = above.open_group("r", target.zarr_format, consolidated=True)

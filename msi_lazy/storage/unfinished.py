@@ -22,14 +22,14 @@ def stored_ledger(place: Place) -> LedgerDocument | None:
         found = place.child(LEDGER_ARRAY).open_array()
     except (FileNotFoundError, KeyError):
         return None
-    except (ValueError, TypeError):  # half written, where a store does not write keys as a whole
+    except (ValueError, TypeError):  # half written, in a store that does not write keys atomically
         return LedgerDocument()
     return LedgerDocument.from_attributes(found.attrs.asdict())
 
 
 @contextmanager
 def naming_unfinished(place: Place) -> Iterator[None]:
-    """Name an incomplete image in the error, where none can be opened at a place.
+    """Turn the error of a place that cannot be opened into one that says that an image is incomplete, if one is.
 
     Raises
     ------
@@ -52,5 +52,5 @@ def naming_unfinished(place: Place) -> Iterator[None]:
 def _is_unfinished(place: Place) -> bool:
     try:
         return stored_ledger(place) is not None
-    except Exception:  # the error at hand tells more than one of a store that cannot be read at all
+    except Exception:  # the caller has the better error
         return False

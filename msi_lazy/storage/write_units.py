@@ -1,4 +1,4 @@
-"""Write units, which are written as a whole: shards, or chunks where there are none."""
+"""Write units: the shards of an array, or its chunks if it has none, each written as a whole."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ Array = np.ndarray[Any, Any]
 
 
 def write_window(array: zarr.Array[Any], window: Window, samples: Array) -> None:
-    """Write whole write units, whatever is in the store in their place.
+    """Write whole write units, also over damaged ones.
 
-    Those that the array's end cuts are read before they are written, by both pipelines: where that fails, as they are
-    damaged, they are removed first.
+    Both pipelines read a unit that the array's end cuts before they write it: where that fails, it is removed first.
     """
     samples = samples.astype(array.dtype, copy=False)
     try:
@@ -39,7 +38,7 @@ def write_window(array: zarr.Array[Any], window: Window, samples: Array) -> None
 
 
 def unit_grid(array: zarr.Array[Any]) -> Grid:
-    """Write units of an array: shards, or chunks where there are none."""
+    """Grid of the write units of an array."""
     return Grid(array.shape, tuple(max(n, 1) for n in array.shards or array.chunks))
 
 
@@ -49,5 +48,5 @@ def chunk_key(array: zarr.Array[Any], unit: Index) -> str:
 
 
 def is_stored(array: zarr.Array[Any], unit: Index) -> bool:
-    """Whether a write unit is in the store; one that is not is the fill value."""
+    """Tell whether a write unit is stored; one that is not is the fill value."""
     return key_exists(array.store, f"{array.path}/{chunk_key(array, unit)}")

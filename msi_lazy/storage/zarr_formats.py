@@ -1,4 +1,4 @@
-"""The table of Zarr versions: how arrays are described, named and packed in each."""
+"""Table of Zarr versions: description, keys and packing of arrays in each."""
 
 from __future__ import annotations
 
@@ -27,30 +27,29 @@ RUST_CODECS = frozenset(
 
 @dataclass(frozen=True)
 class StoreFormat:
-    """One version of Zarr."""
+    """Row of the table: one version of Zarr."""
 
     array_document: str
     """Name of the document that describes an array."""
     has_shards: bool
     """Whether chunks can be packed into shards."""
     key_encoding: Mapping[str, Any]
-    """Settings for keys of chunks that are separated by ``/``, as ``zarr.create_array`` takes them; empty where they
-    are so anyway."""
+    """Settings of ``zarr.create_array`` for ``/`` as separator in the keys of chunks; empty if it is the default."""
     image_codecs: tuple[Any, ...]
-    """Codecs of images by default: bits of neighbouring samples together, then zstd, which is twice as fast as after
-    a byte shuffle and packs as well."""
+    """Default codecs of images: a bit shuffle, then zstd, which is twice as fast as after a byte shuffle, and packs as
+    well."""
     label_codecs: tuple[Any, ...]
-    """Codecs of labels by default: zstd alone, as labels are runs of one value, which a shuffle would tear apart."""
+    """Default codecs of labels: zstd alone, as labels are runs of one value, which a shuffle would tear apart."""
     codecs_of: Callable[[Any], tuple[Any, ...]]
-    """Every codec in the metadata of an array."""
+    """All codecs in the metadata of an array."""
     codec_settings: Callable[[Any], dict[str, Any]]
     """Name and settings of a codec, as they are stored."""
     is_plain: Callable[[Any], bool]
     """Whether the metadata of an array have nothing, besides codecs, that ``zarrs`` does not read."""
     separator_of: Callable[[Any], str]
-    """What separates the indices in keys of chunks, by the metadata of an array."""
+    """Separator of the indices in keys of chunks, by the metadata of an array."""
     like: Callable[[zarr.Array[Any], tuple[str, ...]], dict[str, Any]]
-    """Settings of ``zarr.create_array`` that a further level has from an array of the image, and from its axes."""
+    """Settings of ``zarr.create_array`` for a further level, from an array of the image and its axes."""
 
 
 def store_format(zarr_format: ZarrFormat) -> StoreFormat:

@@ -72,7 +72,7 @@ def begin_write(
     target = open_target(place, options.specification.zarr_format, exists=exists)
     if options.resume and found is not None and found.state == "storing":
         ledger = StoredLedger(target, found.run, resumed=True)
-        ledger.hold_marks(blocks)
+        ledger.create_marks(blocks)
         refuse_overlap(ledger, doubtful)
         return ledger
     ledger = StoredLedger(target, uuid4().hex)
@@ -101,7 +101,7 @@ def clear_target(target: Target, doubtful: Sequence[Source]) -> None:
     if doubtful:
         ledger = StoredLedger(target, uuid4().hex)
         try:
-            ledger.lay_witness()
+            ledger.store_witness()
             refuse_overlap(ledger, doubtful)
         finally:
             target.delete(LEDGER)

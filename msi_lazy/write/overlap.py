@@ -52,7 +52,7 @@ def refuse_overlap(ledger: StoredLedger, sources: Sequence[Source]) -> None:
     nodes = _node_paths(ledger.target)
     try:
         for path in nodes:
-            ledger.lay_witness(path)
+            ledger.store_witness(path)
         for source in sources:
             if _sees(source, ledger.witness):
                 raise ValueError(overlap_text(ledger.target, source))
