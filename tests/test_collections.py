@@ -44,7 +44,7 @@ def test_a_path_that_is_taken_is_refused_and_its_siblings_are_not(tmp_path):
 def test_nothing_is_put_into_a_directory_of_other_files_nor_into_the_image_being_read(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/cat.jpg").write_bytes(b"cat")
-    with pytest.raises(ValueError, match="not a Zarr hierarchy, so nothing is put into it"):
+    with pytest.raises(ValueError, match="not a Zarr hierarchy, so nothing is written into it"):
         make_tree(1).pyramid.to_zarr(tmp_path / "photos", group="0")
     assert [file.name for file in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
     make_tree(1).pyramid.to_zarr(tmp_path / "a.zarr", group="0")
@@ -79,7 +79,7 @@ def test_versions_are_not_mixed_in_one_store(tmp_path):
         ("a/labels/c", "is an image itself"),
         ("a/scale0", "is an image itself"),
         ("array/b", "is a Zarr array"),
-        ("OME", "where a store lists its images"),
+        ("OME", "reserved for the list of images"),
     ],
 )
 def test_nothing_is_put_into_images_arrays_and_the_list_of_images(group, words, tmp_path):

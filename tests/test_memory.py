@@ -135,7 +135,7 @@ def test_the_peak_of_a_process_stays_below_the_projection(shape, method):
 def test_an_edited_tree_is_not_held_against_a_limit(tmp_path):
     tree = make_tree()
     tree["scale1/image"] = tree["scale1"].image + 1
-    with pytest.raises(msi.MemoryLimitError, match="cannot be held against a tree that was edited"):
+    with pytest.raises(msi.MemoryLimitError, match="cannot be checked for an edited tree"):
         tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit="8 GiB")
     assert not (tmp_path / "out.zarr").exists()
 

@@ -36,7 +36,7 @@ __all__ = ["write_levels"]
 
 @dataclass(frozen=True)
 class _ListLevels:
-    """The last act: the image's attributes, as they are then, list the new levels."""
+    """Task that lists the new levels in the image's attributes, last of all."""
 
     target: Target
     plan: PyramidPlan
@@ -58,11 +58,11 @@ def write_levels(
     Parameters
     ----------
     job
-        The image from its last level on, which is kept, with its attributes as they will be.
+        The image from its last level on, which is kept, with its new attributes.
     place, options
-        Where the image is, and how it is written.
+        Place of the image, and options of the write.
     shards, compressors
-        Of the new levels, as :func:`msi_lazy.add_levels` takes them.
+        As for :func:`msi_lazy.add_levels`.
     """
     # 1. Check
     if options.mode not in ("w-", "w"):
@@ -83,7 +83,7 @@ def write_levels(
     _create(
         Target(MemoryStore(), zarr_format=target.zarr_format), job, existing.dtype
     )  # what cannot be stored fails here
-    # 4. Create: there is nothing to begin, as the image stays what it is until the levels are listed.
+    # 4. Create: nothing is begun, as the image does not change until the levels are listed.
     created = _create(target, job, existing.dtype)
     levels = replace(levels, targets=[existing, *created], first=len(listed) - job.kept)
     # 5. to 7.
@@ -93,7 +93,7 @@ def write_levels(
 def _resolve_layouts(
     job: ImageJob, existing: zarr.Array[Any], paths: Sequence[str], dims: tuple[str, ...], shards: Any, compressors: Any
 ) -> list[LevelLayout]:
-    """Layouts of the new levels: what is not asked for is as the image's last level has it."""
+    """Resolve the layouts of the new levels; defaults are those of the image's last level."""
     if isinstance(compressors, str) and compressors == "auto":
         compressors = existing.compressors
     zarr_format = existing.metadata.zarr_format
@@ -105,7 +105,7 @@ def _resolve_layouts(
 
 
 def _check_labels(target: Target, levels: int) -> None:
-    """Refuse to leave label images behind with fewer levels than the image."""
+    """Refuse label images that would have fewer levels than the image."""
     for path in label_paths(target):
         has = _count_levels(dict(target.child(path).open_group().attrs))
         if has < levels:
@@ -124,7 +124,7 @@ def _count_levels(attributes: Mapping[str, Any]) -> int:
 
 
 def _check_free(target: Target, path: str, listed: Sequence[str], mode: str) -> None:
-    """Refuse a path that a level of the image has, or that holds a group; or, unless it may go, an array."""
+    """Refuse a path at a level of the image, or at a group or array that may not be overwritten."""
     one = PurePosixPath(path)
     for other in map(PurePosixPath, listed):
         if one == other or one in other.parents or other in one.parents:
@@ -141,7 +141,7 @@ def _check_free(target: Target, path: str, listed: Sequence[str], mode: str) -> 
 
 
 def _create(target: Target, job: ImageJob, dtype: np.dtype[Any]) -> list[zarr.Array[Any]]:
-    """Create the arrays of the new levels, and their coordinates where they have a group for them."""
+    """Create the arrays of the new levels, and coordinates where a level has a group."""
     settings: dict[str, Any] = {"zarr_format": target.zarr_format, "overwrite": True, "dtype": dtype}
     for level, layout in zip(job.plan.levels[job.kept :], job.layouts, strict=True):
         path = layout.path
@@ -150,5 +150,5 @@ def _create(target: Target, job: ImageJob, dtype: np.dtype[Any]) -> list[zarr.Ar
             if "/" in path:
                 write_coordinates(target, path.rpartition("/")[0], job.tree.children[level.name])
         except Exception as error:  # whatever a codec, or a setting, may raise
-            raise ValueError(f"the level {path!r} cannot be stored like this: {error!r}") from error
+            raise ValueError(f"the level {path!r} cannot be stored: {error!r}") from error
     return [open_array(target.store, target.below(layout.path)) for layout in job.layouts]

@@ -1,4 +1,4 @@
-"""Beginning a write, or resuming one: the group is opened, emptied if it is overwritten, and the ledger laid."""
+"""Beginning or resuming a write: the ledger is stored, and a group that is overwritten is emptied."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ def begin_write(
     blocks: int,
     doubtful: Sequence[Source] = (),
 ) -> StoredLedger:
-    """Open the image's group for a write that is bound to ``fingerprint``, and find what is left to be done.
+    """Open the image's group for a write, and begin its ledger, or find the one to resume.
 
-    The ledger is laid before anything that was there is deleted, and says so: a write that is killed while it
-    empties the group resumes with that.
+    The ledger is stored before an old image is deleted, and says so: a write that is killed meanwhile resumes with
+    the deletion.
 
     Parameters
     ----------
     place
         Group of the image.
     options
-        How it is written.
+        Options of the write.
     fingerprint
-        What the write is bound to.
+        Fingerprint of the write.
     blocks
-        How many there are to mark.
+        Number of its blocks.
     doubtful
-        Sources that the target may hold: they are asked whether they see its ledger.
+        Sources that may overlap the target: see :func:`msi_lazy.write.overlap.refuse_overlap`.
 
     Raises
     ------
     ResumeError
-        The write that died cannot be resumed by this one.
+        The interrupted write differs from this one.
     ValueError
         The target holds a source.
     """
@@ -91,13 +91,7 @@ def begin_write(
 
 
 def clear_target(target: Target, doubtful: Sequence[Source]) -> None:
-    """Empty a group for a write that keeps no ledger; one is laid for a moment, to ask ``doubtful`` sources for it.
-
-    Raises
-    ------
-    ValueError
-        The group holds a source.
-    """
+    """Empty a group for a write without a ledger, once no ``doubtful`` source overlaps it."""
     if doubtful:
         ledger = StoredLedger(target, uuid4().hex)
         try:
@@ -109,7 +103,7 @@ def clear_target(target: Target, doubtful: Sequence[Source]) -> None:
 
 
 def _check_same(found: LedgerDocument, fingerprint: Mapping[str, Any], where: str) -> None:
-    """Refuse to resume a write of something else, or one whose ledger a newer release laid."""
+    """Refuse to resume a different write, or one whose ledger has an unknown format."""
     refused, advice = f"the incomplete image at {where} cannot be resumed:", "start over with mode='w', without resume"
     if found.format != LEDGER_FORMAT:
         raise ResumeError(

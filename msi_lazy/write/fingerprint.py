@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["describe_differences", "fingerprint_write"]
 
 FINGERPRINT_VERSION = 1
-"""Raised when a release stores other samples, or lays them out otherwise, than the one before from the same arguments.
+"""Raised when a release stores other samples, or another layout, from the same arguments.
 
-It stands for the code of the library, whose own version changes with releases that do neither: an interrupted write
-is resumed by any release with the same number.
+Any release with the same number resumes an interrupted write.
 """
 _SHOWN = 4
-"""Differences that a message names, at most."""
+"""Most differences that a message names."""
 
 
 def fingerprint_write(jobs: Iterable[ImageJob], levels: Iterable[LevelArrays], source_id: str | None) -> Any:
@@ -40,7 +39,7 @@ def fingerprint_write(jobs: Iterable[ImageJob], levels: Iterable[LevelArrays], s
     jobs, levels
         The images, composed, and their levels as they are stored.
     source_id
-        What the user says the source is, in place of what can be found out.
+        Name that the user gives the source, used in place of its own fingerprint.
     """
     pairs = zip(jobs, levels, strict=True)
     images = {job.path: _fingerprint_image(job, stored.levels, source_id) for job, stored in pairs}
@@ -68,7 +67,7 @@ def _fingerprint_image(job: ImageJob, levels: LevelGraph, source_id: str | None)
 
 
 def _other_nodes(job: ImageJob) -> dict[str, Any]:
-    """Variables of the tree's nodes that are no scales, by node and name."""
+    """Variables of nodes besides the scales, by node and name."""
     scales = {f"/{level.name}" for level in job.plan.levels}
     return {
         node.path: {
@@ -80,7 +79,7 @@ def _other_nodes(job: ImageJob) -> dict[str, Any]:
 
 
 def _sort_contents(contents: Mapping[str, Buffer]) -> tuple[dict[str, Any], bytes]:
-    """The metadata of nodes by path, and the bytes of the rest."""
+    """Separate the metadata of nodes, by path, from the bytes of the rest."""
     nodes, rest = {}, b""
     for key in sorted(contents):
         content = contents[key].to_bytes()

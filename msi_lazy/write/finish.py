@@ -1,4 +1,4 @@
-"""The end of a write, when all samples are stored: measured windows, attributes, lists of labels and images."""
+"""Last steps of a write, when all samples are stored: measured windows, attributes, lists of labels and images."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["completions_of", "measure_windows"]
 
 _MEASURED_CHUNKS = 64
-"""Chunks of the coarsest level that are looked at for each channel, at most."""
+"""Most chunks of the coarsest level that are read for each channel."""
 _MEASURED_SAMPLES = 2**22
-"""Samples in these, if a chunk has no more."""
+"""Most samples in these, unless a single chunk has more."""
 
 
 def completions_of(jobs: Sequence[ImageJob], target: Target, specification: Specification) -> list[Callable[[], None]]:
-    """Calls that finish a write once all samples are stored, in order: label images, their list, and then the image.
+    """List the calls that finish a write, in order: label images, their list, and then the image.
 
     Parameters
     ----------
@@ -63,16 +63,16 @@ def _complete(job: ImageJob, target: Target) -> _Completion:
 
 @dataclass(frozen=True)
 class _Completion:
-    """The attributes of an image's group."""
+    """Task that writes the attributes of an image's group."""
 
     target: Target
-    """The group."""
+    """Group of the image."""
     attributes: Mapping[str, Any]
-    """Attributes that make it an image."""
+    """Attributes of an OME-Zarr image."""
     coarsest: str = ""
-    """Path of the array whose quantiles become the channels' windows; empty where these are given."""
+    """Path of the array whose quantiles become the channels' windows; empty if those are given."""
     channel_dim: int = 0
-    """Dimension of the channels in it."""
+    """Its dimension of channels."""
 
     def __call__(self) -> None:
         """Write the attributes."""
@@ -88,17 +88,17 @@ class _Completion:
 
 @dataclass(frozen=True)
 class _ListLabels:
-    """The list in an image's ``labels`` group."""
+    """Task that lists label images in an image's ``labels`` group."""
 
     image: Target
-    """The image's group."""
+    """Group of the image."""
     names: tuple[str, ...]
-    """Label images to add to it."""
+    """Names of the label images."""
     specification: Specification
     """OME-Zarr version of the image."""
 
     def __call__(self) -> None:
-        """Add the names to the list, which is made if there is none."""
+        """Add the names to the list, which is created if missing."""
         group = self.image.child("labels").open_group("a", self.image.zarr_format)
         group.attrs.update(labels_attributes(dict(group.attrs), self.names, self.specification))
         consolidate(self.image)
@@ -107,12 +107,12 @@ class _ListLabels:
 
 @dataclass(frozen=True)
 class _ListImage:
-    """The list of images in a store that holds several; one process should add to it at a time."""
+    """Task that lists an image in a store of several; only one process should do so at a time."""
 
     root: Target
     """Root of the store."""
     path: str
-    """Path of the image to add to it."""
+    """Path of the image in it."""
     specification: Specification
     """OME-Zarr version of the image."""
 
@@ -127,7 +127,7 @@ class _ListImage:
 
 
 def measure_windows(array: zarr.Array[Any], channel_dim: int, colors: Sequence[str]) -> tuple[tuple[float, float], ...]:
-    """First and last value to show of each channel: quantiles of up to 64 chunks, evenly spread over it."""
+    """Display range of each channel: quantiles of up to 64 chunks, evenly spread over it."""
     extents = (*array.shape[:channel_dim], 1, *array.shape[channel_dim + 1 :])
     chunks = Grid(extents, array.chunks)  # of one channel
     most = min(chunks.count, _MEASURED_CHUNKS, max(1, _MEASURED_SAMPLES // prod(array.chunks)))

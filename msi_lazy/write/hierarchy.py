@@ -1,4 +1,4 @@
-"""Creating what a pyramid is stored in: groups, coordinates, empty arrays."""
+"""Creating the groups, coordinates and empty arrays of a pyramid."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["compose_hierarchy", "create_hierarchy", "write_coordinates"]
 
 
 def _loaded_coordinates(tree: xr.DataTree) -> xr.DataTree:
-    """Tree whose coordinates, and variables of a single value, are in memory: they are small, and written at once."""
+    """Load the coordinates of a tree, and variables of a single value: they are small, and written at once."""
     nodes = {}
     for node in tree.subtree:
         dataset = node.to_dataset(inherit=False)
@@ -42,14 +42,13 @@ def _loaded_coordinates(tree: xr.DataTree) -> xr.DataTree:
 
 
 def _loaded(coordinate: xr.Variable) -> xr.Variable:
-    """``coordinate`` in memory, as it can be stored."""
     return storable_coordinate(coordinate if is_in_memory(coordinate) else coordinate.compute())
 
 
 def compose_hierarchy(job: ImageJob, zarr_format: ZarrFormat) -> ImageJob:
-    """Compose groups, coordinates and empty arrays in memory: what cannot be stored fails before anything is touched.
+    """Compose groups, coordinates and empty arrays in memory, so that a failure leaves the store untouched.
 
-    The image's own attributes are tried too, but left out of the contents: they come last of all.
+    The image's own attributes are tried too, but left out of the contents: they are written last of all.
 
     Returns
     -------
@@ -91,7 +90,7 @@ def create_hierarchy(target: Target, job: ImageJob) -> None:
 
 
 def _others(tree: xr.DataTree, plan: PyramidPlan) -> Iterator[tuple[str, xr.Dataset]]:
-    """The nodes of a tree that are no scales."""
+    """Nodes of a tree besides its scales."""
     levels = {level.name for level in plan.levels}
     for node in tree.subtree:
         name = node.path.strip("/")
@@ -100,7 +99,7 @@ def _others(tree: xr.DataTree, plan: PyramidPlan) -> Iterator[tuple[str, xr.Data
 
 
 def _try_others(others: Mapping[str, xr.Dataset], zarr_format: ZarrFormat) -> None:
-    """Write the metadata of other nodes into memory; their arrays are not computed."""
+    """Write the metadata of other nodes into memory, without computing their arrays."""
     target = Target(MemoryStore(), zarr_format=zarr_format)
     target.open_group("w-", zarr_format)
     for name, dataset in others.items():
@@ -114,7 +113,7 @@ def _write_level(target: Target, group: str, node: xr.DataTree, name: str, layou
     blank = classic_array(da.zeros(image.shape, dtype=image.dtype, chunks=image.shape))
     dataset = dataset.assign({name: xr.Variable(image.dims, blank, image.attrs)}).drop_encoding()
     options: dict[str, Any] = {"group": target.below(group), "zarr_format": target.zarr_format}
-    # as to_zarr(compute=False) does, which also makes a graph of what is not to be stored
+    # as to_zarr(compute=False) does, which also builds a graph that would store the samples
     group_store = PlainZarrStore.open_group(target.store, mode="a", **options)
     dataset.dump_to_store(group_store, encoding={name: layout.encoding})
 

@@ -27,31 +27,31 @@ class ImageJob:
     """One multiscale image to write, its dimensions in the order of the specification."""
 
     tree: xr.DataTree
-    """The pyramid."""
+    """Pyramid of the image."""
     levels: LevelGraph
-    """Samples of every level, lazy."""
+    """Lazy samples of every level."""
     plan: PyramidPlan
     """Plan of the pyramid."""
     attributes: Mapping[str, Any]
-    """Attributes of the image's group, which are written last of all."""
+    """Attributes of the image's group, written last of all."""
     layouts: Sequence[LevelLayout] = ()
     """Layout of every level that is written."""
     path: str = ""
     """Path of the image's group below that of the write; empty for the image itself."""
     origin: LevelGraph | None = None
-    """The levels before their dimensions were put in order, if they were."""
+    """Levels before their dimensions were reordered, if they were."""
     measured: int | None = None
-    """Dimension of the channels whose windows are measured when all is stored; ``None`` if none are."""
+    """Dimension of the channels whose windows are measured at the end; ``None`` if none are."""
     kept: int = 0
-    """Levels from the finest that are in the store already, and are not written."""
+    """Number of levels, from the finest, that are stored already, and not written."""
     contents: Mapping[str, Buffer] = field(default_factory=dict)
-    """Groups, coordinates and empty arrays as they are stored, by key, once they have been composed."""
+    """Groups, coordinates and empty arrays as they are stored, by key, once composed."""
     others: Mapping[str, xr.Dataset] = field(default_factory=dict)
-    """Nodes of the tree that are no scales, by path, coordinates in memory; composed like ``contents``."""
+    """Nodes of the tree besides its scales, by path, coordinates in memory; composed like ``contents``."""
 
     @property
     def lossless(self) -> bool:
-        """Whether all levels are known to be read back as they were written."""
+        """True if all levels are known to be read back as they were written."""
         return all(layout.lossless for layout in self.layouts)
 
 

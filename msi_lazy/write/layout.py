@@ -1,4 +1,4 @@
-"""Layouts of levels in the store: chunks, shards, codecs, resolved from all that was asked for."""
+"""Layouts of levels in the store: chunks, shards, codecs."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ _SETTINGS = (*_SHAPES, "compressors", "filters", "serializer", "fill_value", _EM
 
 @dataclass(frozen=True)
 class LevelLayout:
-    """The layout of one level's array in the store, resolved from all that was asked for."""
+    """Layout of one level's array in the store, resolved from all arguments."""
 
     path: str
     """Path of the array below the image's group."""
     chunks: Shape
     """Shape of a chunk."""
     shards: Shape | None
-    """Shape of a shard; ``None`` for none."""
+    """Shape of a shard; ``None`` without shards."""
     write_unit: Shape
-    """Shape of what is written as a whole: a shard, or a chunk where there are none, cut to the level."""
+    """Shape of a write unit: a shard, or a chunk without shards, cut to the level."""
     settings: Mapping[str, Any]
-    """Further settings, as ``zarr.create_array`` takes them: compressors, and what else was asked for."""
+    """Further settings, as ``zarr.create_array`` takes them: compressors, and others given by ``encoding``."""
     write_empty_chunks: bool = False
     """Whether chunks of nothing but the fill value are stored."""
     lossless: bool = False
-    """Whether the codecs are known to give back what they are given."""
+    """Whether the codecs are known to be lossless."""
 
     @property
     def encoding(self) -> dict[str, Any]:
-        """All settings of the array that is created."""
+        """All settings of the array."""
         shards = {} if self.shards is None else {"shards": self.shards}
         return {"chunks": self.chunks, **shards, **self.settings}
 
@@ -60,7 +60,7 @@ def resolve_layouts(
     encoding: Any = None,
     kept: int = 0,
 ) -> tuple[LevelLayout, ...]:
-    """Resolve the layout of every level that is written, once for all that a write does with it.
+    """Resolve the layout of every level that is written.
 
     Parameters
     ----------
@@ -69,19 +69,19 @@ def resolve_layouts(
     zarr_format
         Zarr version.
     shards, compressors
-        Of all levels, as :func:`msi_lazy.to_zarr` takes them.
+        Settings of all levels, as for :func:`msi_lazy.to_zarr`.
     encoding
-        Settings per level, in the form of xarray's ``DataTree.to_zarr``, which go before those of all levels.
+        Settings per level, in the form of xarray's ``DataTree.to_zarr``, which override those of all levels.
     kept
-        Levels from the finest that are not written.
+        Number of levels, from the finest, that are not written.
 
     Raises
     ------
     TypeError
         Shards that are no shape, or an encoding that is no mapping of nodes to variables to settings.
     ValueError
-        Settings of what is not in the tree, or unknown ones; chunks of another rank than the image; shards that are
-        no whole number of chunks, or for Zarr v2, which has none.
+        Settings of nodes that are not in the tree, or unknown ones; chunks of another rank than the image; shards
+        that are no whole number of chunks, or for Zarr v2, which has none.
     """
     checked = _check_encoding(encoding, plan)
     if isinstance(compressors, str) and compressors == "auto":
@@ -125,15 +125,7 @@ def _resolve(
 
 
 def _check_encoding(encoding: Any, plan: PyramidPlan) -> Mapping[str, Any]:
-    """Refuse an ``encoding`` that names what is not in the tree, or settings that change values.
-
-    Raises
-    ------
-    TypeError
-        Not a mapping of nodes to mappings of variables to mappings of settings.
-    ValueError
-        An unknown node, variable or setting, or chunks of another rank than the image.
-    """
+    """Refuse an ``encoding`` of the wrong form, of unknown nodes or variables, or with settings that change values."""
     if encoding is None:
         return {}
     form = "encoding has the form {'/scale0': {'image': {'chunks': (64, 64)}}}"
@@ -150,8 +142,8 @@ def _check_encoding(encoding: Any, plan: PyramidPlan) -> Mapping[str, Any]:
             unknown = [setting for setting in settings if setting not in _SETTINGS]
             if unknown:
                 raise ValueError(
-                    f"encoding of {node!r} has the setting {unknown[0]!r}; those that leave the values as they are can "
-                    f"be set: {', '.join(_SETTINGS)}"
+                    f"encoding of {node!r} has the setting {unknown[0]!r}; only those "
+                    f"that keep the values can be set: {', '.join(_SETTINGS)}"
                 )
             for setting in _SHAPES:
                 _check_lengths(settings.get(setting), setting, node, len(plan.dims))
@@ -172,14 +164,9 @@ def _level_shards(shards: Any, plan: PyramidPlan, level: LevelPlan, chunks: Shap
     Parameters
     ----------
     shards
-        ``None`` for none; ``"auto"`` for the blocks that the level is made in, so that a task writes whole
+        ``None`` for none; ``"auto"`` for the blocks that a level is computed in, so that a task writes whole
         shards; a shape as a tuple, a dict or one integer for the spatial dimensions, the same on all levels.
-        No shard is larger than it takes to hold the level.
-
-    Raises
-    ------
-    TypeError, ValueError
-        None of these.
+        No shard is larger than needed to hold the level.
     """
     if shards is None:
         return None
@@ -192,13 +179,12 @@ def _level_shards(shards: Any, plan: PyramidPlan, level: LevelPlan, chunks: Shap
     for length in wanted.values():
         if not is_integer(length) or length < 1:
             raise TypeError(f"shards must be positive integers, not {shards!r}")
-    # a level smaller than a shard gets one that just holds it
     pairs = zip((wanted.get(dim) for dim in plan.dims), chunks, level.shape, strict=True)
     return tuple(c if length is None else min(int(length), _round_up(n, c)) for length, c, n in pairs)
 
 
 def _explicit(shards: Any, plan: PyramidPlan) -> Mapping[str, Any]:
-    """Length of a shard along each dimension that has one; along the others it is that of a chunk."""
+    """Length of a shard by dimension; along those left out it is that of a chunk."""
     if isinstance(shards, Mapping):
         unknown = [dim for dim in shards if dim not in plan.dims]
         if unknown:

@@ -1,4 +1,4 @@
-"""Measuring one block of level 0, as the write makes it, to project how long the whole write takes."""
+"""Measuring one block of level 0, as a write computes it, to project the time of the whole write."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ __all__ = ["measure_block"]
 Array = np.ndarray[Any, Any]
 Index = tuple[int, ...]
 _METADATA_SECONDS = 0.05
-"""Time of each level without its samples: groups, coordinates, attributes (measured, local files)."""
+"""Time of each level besides its samples: groups, coordinates, attributes (measured on local files)."""
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """A block of level 0, held in memory, and how the levels are made of it."""
+    """Block of level 0 in memory, and the computation of its levels."""
 
     index: Index
     """Index of the block."""
-    make: Callable[[], Sequence[Array]]
-    """Makes the block's part of each level that is stored with it."""
+    compute: Callable[[], Sequence[Array]]
+    """Computation of the block of each level that is stored with it."""
     seconds: float
-    """Wall time that reading it took."""
+    """Wall time of reading it."""
     cpu_seconds: float
-    """Time that reading it took of all processors together: some codecs decode on several."""
+    """Processor time of reading it: some codecs decode on several."""
     windows: float
-    """Number of windows such as this one that are read in all."""
+    """Number of such windows that are read in all."""
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """Time that one thread took to compute and store a block."""
+    """Times and sizes of one block, computed and stored by one thread."""
 
     reduce: float
     encode: float
@@ -70,19 +70,12 @@ class _Stored:
 
 
 def measure_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> MeasuredBlock:
-    """Read the block in the middle of level 0, make its levels, store them, and project what the whole write takes.
+    """Read the block in the middle of level 0, compute and store its levels, and project the whole write.
 
     It is stored in a temporary directory, as most stores are local files, and those have a codec pipeline of their own.
-    As many threads as will be at work make and store the same block at the same time, so that what they have to share
-    (processors, memory, Python's lock) is measured, too.  All is done twice, and the second time counts: the first one
-    compiles kernels and loads codecs.  Reading is done once.
-
-    Parameters
-    ----------
-    arrays
-        The levels.
-    plan
-        Their plan.
+    As many threads as a write would use compute and store the same block at the same time, so that their competition
+    for processors, memory and Python's lock is measured too.  That is done twice, and the second time counts: the first
+    one compiles kernels and loads codecs.  Reading is done once.
     """
     layouts = resolve_layouts(plan, 3)
     levels = align_blocks(LevelGraph.of(arrays), [layout.write_unit for layout in layouts])
@@ -93,7 +86,7 @@ def measure_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> MeasuredBloc
     together = max(min(threads, CPU_COUNT, round(blocks)), 1)
     for _ in range(2):
         with ThreadPoolExecutor(together) as pool:
-            stored = list(pool.map(lambda _: _make_and_store(sample, arrays, layouts), range(together)))
+            stored = list(pool.map(lambda _: _compute_and_store(sample, arrays, layouts), range(together)))
     reduce, encode = (sum(getattr(one, step) for one in stored) / together for step in ("reduce", "encode"))
     read = max(sample.seconds, sample.cpu_seconds * together / CPU_COUNT)
     block_bytes = _length(arrays[0], sample.index) * plan.dtype.itemsize
@@ -113,7 +106,7 @@ def measure_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> MeasuredBloc
 
 
 def _threads() -> int:
-    """Threads that the write would use: those of all workers, on a cluster."""
+    """Count the threads of a write: those of all workers, on a cluster."""
     client = active_client()
     if client is None:
         return worker_threads()
@@ -121,14 +114,14 @@ def _threads() -> int:
 
 
 def _tasks(plan: PyramidPlan) -> float:
-    """Number of tasks of the first stage that can run together, at most; one may be but a sliver of a block."""
+    """Most tasks of the first stage that can run together, counted in whole blocks: the last may be a sliver."""
     level = plan.levels[0]
     whole = [n / block for n, block in zip(level.shape, level.blocks, strict=True)]
     return min(prod(whole), plan.blocks)
 
 
 def _read_window(levels: LevelGraph, plan: PyramidPlan) -> _Sample:
-    """Read what a block in the middle needs from the source, as a task of the first stage does."""
+    """Read the samples that the block in the middle needs, as a task of the first stage does."""
     source, recipe = levels.stages[0].source, levels.stages[0].recipe
     index = _middle(recipe.stage.counts)
     window = recipe.stage.needed(index)[0]
@@ -140,14 +133,14 @@ def _read_window(levels: LevelGraph, plan: PyramidPlan) -> _Sample:
 
 
 def _written(samples: Array, index: Index, recipe: StageRecipe) -> Sequence[Array]:
-    """The levels of a block that are stored; what is handed on to the next stage is not."""
+    """Compute the levels of a block that are stored, without the carry to the next stage."""
     return reduce_block(samples, index, recipe=recipe)[: len(recipe.stage.written)]
 
 
 def _compute_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> _Sample:
     """Compute a block of level 0 with Dask, on one thread: of an edited tree, or one that is rechunked first.
 
-    Where the levels are our own stages, making them is part of it.  Else each is taken to cost as much for its size.
+    Without planned stages, each level is assumed to cost as much for its size.
     """
     array = arrays[0]
     index = _middle(array.numblocks)
@@ -159,34 +152,33 @@ def _compute_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> _Sample:
     return _Sample(index, lambda: [samples], seconds, cpu, total / samples.nbytes)
 
 
-def _make_and_store(sample: _Sample, arrays: Sequence[da.Array], layouts: Sequence[LevelLayout]) -> _Stored:
-    """Make the levels of a block, and store them in a directory that is removed again."""
+def _compute_and_store(sample: _Sample, arrays: Sequence[da.Array], layouts: Sequence[LevelLayout]) -> _Stored:
+    """Compute the levels of a block, and store them in a directory that is removed again."""
     with TemporaryDirectory(prefix="msi-lazy-measure-") as directory:
         pairs = zip(layouts, arrays, strict=True)
         targets = [_create_level(LocalStore(directory), layout, array) for layout, array in pairs]
         start = perf_counter()
-        levels = sample.make()
-        made = perf_counter()
+        levels = sample.compute()
+        computed = perf_counter()
         for block, target, array in zip(levels, targets, arrays, strict=False):
             starts = tuple(tuple(accumulate(lengths[:-1], initial=0)) for lengths in array.chunks)
             store_block(block, target, sample.index, starts=starts, probe=not runs_in_rust(target))
         stored = perf_counter()
         files = [path for path in Path(directory).rglob("*") if path.is_file() and path.name != "zarr.json"]
         size = sum(path.stat().st_size for path in files)
-    return _Stored(made - start, stored - made, sum(level.nbytes for level in levels), size)
+    return _Stored(computed - start, stored - computed, sum(level.nbytes for level in levels), size)
 
 
 def _create_level(store: LocalStore, layout: LevelLayout, array: da.Array) -> zarr.Array[Any]:
-    """Array of a level as a write creates it, empty."""
+    """Create the empty array of a level, as a write does."""
     Place(store).create_array(layout.path, shape=array.shape, dtype=array.dtype, **layout.encoding)
     return open_array(store, layout.path)
 
 
 def _middle(counts: Index) -> Index:
-    """The block in the middle, and not the last one, which may be a sliver."""
+    """Index of the block in the middle, never the last of several, which may be a sliver."""
     return tuple((count - 1) // 2 for count in counts)
 
 
 def _length(array: da.Array, index: Index) -> int:
-    """Samples of a block."""
     return prod(lengths[position] for lengths, position in zip(array.chunks, index, strict=True))

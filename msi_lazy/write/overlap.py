@@ -1,8 +1,8 @@
-"""Observing whether a target holds what is read from, where the places alone do not tell.
+"""Observing whether a target holds a source, where their places alone do not tell.
 
-A ledger has just been laid in the target, under a key that nothing else has: a source that shows that key, as seen from
-any level above its array, lies in the target.  A source whose store begins inside of the target cannot see it; so the
-same key is laid next to every node of the target, too, for as long as it takes to look.
+The ledger of the write has a key that exists in no other place, the witness: a source in whose store it appears, at the
+source or above it, lies in the target.  As the store of a source may begin inside the target, the witness is also
+stored next to every node of the target during the check.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from msi_lazy.storage.ledger import StoredLedger
     from msi_lazy.storage.place import Place
 
-__all__ = ["overlap_text", "refuse_overlap"]
+__all__ = ["overlap_message", "refuse_overlap"]
 
 
-def overlap_text(target: Place, source: Source) -> str:
+def overlap_message(target: Place, source: Source) -> str:
     """Message that refuses to write to ``target``."""
     return (
         f"the target {target} and the image being read, {source}, overlap: writing would destroy the source; "
@@ -33,14 +33,14 @@ def overlap_text(target: Place, source: Source) -> str:
 
 
 def refuse_overlap(ledger: StoredLedger, sources: Sequence[Source]) -> None:
-    """Refuse a target that shows through one of ``sources``; nothing of it has been deleted yet.
+    """Refuse a target that overlaps one of ``sources``; nothing in it has been deleted yet.
 
     Parameters
     ----------
     ledger
-        Ledger of the write, laid in its target.
+        Ledger of the write, stored in its target.
     sources
-        What is read from, as far as its place does not tell.
+        Sources whose places do not tell.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def refuse_overlap(ledger: StoredLedger, sources: Sequence[Source]) -> None:
             ledger.store_witness(path)
         for source in sources:
             if _sees(source, ledger.witness):
-                raise ValueError(overlap_text(ledger.target, source))
+                raise ValueError(overlap_message(ledger.target, source))
     finally:
         for path in nodes:
             ledger.target.delete(f"{path}/{LEDGER}")
@@ -66,12 +66,12 @@ def _node_paths(target: Place) -> list[str]:
     try:
         with quietly():
             return [path for path, _ in target.open_group().members(max_depth=None)]
-    except Exception:  # what is half deleted, or broken, has no nodes any more
+    except Exception:  # half deleted, or broken: no nodes any more
         return []
 
 
 def _sees(source: Source, key: str) -> bool:
-    """Tell whether a source shows ``key`` at its place, or at any above it."""
+    """Tell whether ``key`` is stored at the place of a source, or at any above it."""
     path = Path(source.location.path)
     if source.location.scheme == "file" and any((above / key).exists() for above in (path, *path.parents)):
         return True
@@ -82,7 +82,7 @@ def _sees(source: Source, key: str) -> bool:
 
 
 def _upwards(path: str) -> Iterator[str]:
-    """``path``, and all above it, up to the root, which is empty."""
+    """Paths from ``path`` up to the root, which is empty."""
     parts = path.split("/") if path else []
     for depth in range(len(parts), -1, -1):
         yield "/".join(parts[:depth])

@@ -1,4 +1,4 @@
-"""The memory that a write takes in each process, held against a limit before anything is created."""
+"""Memory of a write in each process, compared with a limit before anything is created."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None) -> list[Sequence[bool]]:
-    """Project the memory of a write: stages of each image that read back what was stored, as far as it asks for it.
+    """Project the memory of a write: return which stages of each image read back stored samples to save memory.
 
     Raises
     ------
     MemoryLimitError
-        The images together take more than ``memory_limit``, or nobody can say.
+        The images together need more than ``memory_limit``, or an unknown amount.
     """
     threads = worker_threads()
     limit = process_memory() if memory_limit is None else parse_bytes_of("memory_limit", memory_limit)
@@ -64,13 +64,13 @@ def _check_known(job: ImageJob) -> None:
         planned or job.plan.untransposed is not None or all(find_view(array) is not None for array in job.levels.arrays)
     ):
         raise MemoryLimitError(
-            "memory_limit cannot be held against a tree that was edited: what its arrays need is not known; leave "
+            "memory_limit cannot be checked for an edited tree: the memory that its arrays need is unknown; leave "
             "memory_limit out, or write the pyramid as to_multiscale built it"
         )
 
 
 def _check_limit(uses: Sequence[MemoryUse], threads: int, limit: int, block_bytes: int) -> None:
-    """Images are written together: any thread may hold the largest block of any of them."""
+    """Refuse images that, written together, exceed the limit: any thread may hold the largest block of all."""
     per_thread = max(use.per_thread for use in uses)
     besides = PROCESS_RESERVE + sum(use.graph + use.rechunking + use.carries for use in uses)
     total = besides + threads * per_thread
@@ -89,7 +89,7 @@ def _check_limit(uses: Sequence[MemoryUse], threads: int, limit: int, block_byte
 
 
 def _merged_bytes(job: ImageJob) -> tuple[int, int]:
-    """Bytes of the largest block that is merged to fit the chunks or shards, and held meanwhile."""
+    """Bytes of the largest block merged to fit the chunks or shards, and of those held meanwhile."""
     merged = held = 0
     for layout, array in zip(job.layouts, job.levels.arrays[job.kept :], strict=True):
         blocks = aligned_blocks(array.chunks, layout.write_unit)

@@ -1,4 +1,4 @@
-"""Refusal of places that must not be written, before anything is created or deleted."""
+"""Checks of the target of a write, before anything is created or deleted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msi_lazy.ngff.specifications import holds_image, specification_in
 from msi_lazy.storage.ledger import LEDGER, child_names, is_partial
 from msi_lazy.storage.target import ZARR_DOCUMENTS
 from msi_lazy.storage.unfinished import stored_ledger
-from msi_lazy.write.overlap import overlap_text
+from msi_lazy.write.overlap import overlap_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,20 +34,20 @@ def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bo
     mode
         As for :func:`msi_lazy.to_zarr`.
     sources
-        What is read from.
+        Sources that are read.
     resume
-        Whether a write that died may be resumed.
+        Whether an interrupted write may be resumed.
 
     Returns
     -------
     list
-        Sources of which nobody can tell yet whether the target holds them: they are to be observed.
+        Sources that may overlap the target, as far as their places tell.
 
     Raises
     ------
     ValueError
-        The mode is unknown, or the target holds the image being read, or is part of it, or is a
-        directory that no Zarr library made.
+        The mode is unknown, the target and the image being read overlap, or the target is a directory without Zarr
+        nodes.
     StoreExistsError
         The target exists and ``mode`` is ``"w-"``.
     """
@@ -59,13 +59,13 @@ def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bo
     for source in sources:
         overlaps = source.location.overlaps(place.location)
         if overlaps:
-            raise ValueError(overlap_text(place, source))
+            raise ValueError(overlap_message(place, source))
         if overlaps is None:
             doubtful.append(source)
     incomplete = stored_ledger(place) is not None
     if (incomplete and (resume or mode == "w")) or not _is_taken(place):
         return doubtful
-    if resume and _is_blank(place):  # what a kill left before anything was stored
+    if resume and _is_blank(place):  # as a run leaves it that is killed at once
         return doubtful
     if mode == "w-":
         if incomplete:
@@ -82,7 +82,7 @@ def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bo
 
 
 def _is_taken(place: Place) -> bool:
-    """Tell whether there is anything at a place; of a remote one, anything of Zarr's."""
+    """Tell whether there is anything at a place; at a remote one, any Zarr node."""
     directory = place.directory
     if directory is None:
         return place.open_node() is not None
@@ -90,7 +90,7 @@ def _is_taken(place: Place) -> bool:
 
 
 def _is_blank(place: Place) -> bool:
-    """Tell whether there is no more than an empty group, or the unfinished file of one."""
+    """Tell whether there is no more than an empty group, or a partial file of one."""
     directory = place.directory
     names = None
     if directory is not None and directory.is_dir():
@@ -106,34 +106,34 @@ def _is_blank(place: Place) -> bool:
 
 
 def check_parents(place: Place, specification: Specification) -> None:
-    """Refuse to put an image below what is no group for it.
+    """Refuse a place below anything but suitable groups.
 
     Raises
     ------
     ValueError
-        A directory of other files, an array, a group of another Zarr version, or an image.
+        There is a directory of other files, an array, a group of another Zarr version, or an image above.
     """
     if place.group.split("/")[0] == "OME":
-        raise ValueError("group 'OME' is where a store lists its images; give another one")
+        raise ValueError("group 'OME' is reserved for the list of images in a store; give another one")
     for above in place.parents():
         found = above.open_node()
         if found is None:
             directory = above.directory
             if directory is not None and directory.exists() and any(directory.iterdir()):
                 raise ValueError(
-                    f"{directory} is not a Zarr hierarchy, so nothing is put into it; choose another place"
+                    f"{directory} is not a Zarr hierarchy, so nothing is written into it; choose another place"
                 )
             continue
         if isinstance(found, zarr.Array):
-            raise ValueError(f"{above} is a Zarr array, so no image can be put into it; choose another place")
+            raise ValueError(f"{above} is a Zarr array, so no image can be written into it; choose another place")
         if not specification.fits(found.metadata.zarr_format):
             other = specification_in(found.metadata.zarr_format)
             raise ValueError(
-                f"{above} is Zarr v{found.metadata.zarr_format}, which OME-Zarr {specification.version} cannot be put "
-                f"into; write version={other.version!r}, or choose another place"
+                f"{above} is Zarr v{found.metadata.zarr_format}, and OME-Zarr {specification.version} needs another "
+                f"version of Zarr; write version={other.version!r}, or choose another place"
             )
         if holds_image(found.attrs.asdict()) or stored_ledger(above) is not None:
             raise ValueError(
-                f"{above} is an image itself, and others do not belong into it; write labels with write_labels, or "
-                f"choose another place"
+                f"{above} is an image itself, and cannot contain others; write labels with write_labels, or choose "
+                f"another place"
             )

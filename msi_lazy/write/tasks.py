@@ -1,4 +1,4 @@
-"""The steps that all writes have in common: check, prepare, create, and the graph that stores and finishes."""
+"""Steps that all writes have in common: check, prepare, create, and the graph that stores and finishes."""
 
 from __future__ import annotations
 
@@ -33,22 +33,14 @@ __all__ = ["check_jobs", "create_levels", "prepare_levels", "prepare_write", "st
 
 
 def check_jobs(jobs: Sequence[ImageJob], place: Place, options: WriteOptions) -> list[Source]:
-    """Refuse images that cannot be stored, and a place for them that must not be written.
+    """Refuse images that cannot be stored, and a target that must not be written.
 
-    Returns
-    -------
-    list
-        Sources of which nobody can tell yet whether the target holds them: they are to be observed.
-
-    Raises
-    ------
-    ValueError, StoreExistsError
-        Nothing has been created or deleted then.
+    Returns and raises as :func:`msi_lazy.write.target_checks.check_target`.
     """
     for job in jobs:
         first, *others = (array.dtype for array in job.levels.arrays)
         for number, dtype in enumerate(others, start=1):
-            if dtype != first:  # which OME-Zarr's readers do not expect
+            if dtype != first:  # readers of OME-Zarr expect one dtype
                 raise ValueError(
                     f"scale{number} has dtype {dtype}, scale0 {first}; convert them alike, "
                     f"e.g. with tree.map_over_datasets"
@@ -60,7 +52,7 @@ def check_jobs(jobs: Sequence[ImageJob], place: Place, options: WriteOptions) ->
 
 
 def _lazy_variables(job: ImageJob) -> list[da.Array]:
-    """Everything in the tree that is still to be read, but the images of its scales."""
+    """Variables of the tree that are not in memory, besides the images of its scales."""
     levels = {f"/{level.name}" for level in job.plan.levels}
     found: list[da.Array] = []
     for node in job.tree.subtree:
@@ -71,25 +63,13 @@ def _lazy_variables(job: ImageJob) -> list[da.Array]:
 
 
 def prepare_write(jobs: Sequence[ImageJob], options: WriteOptions) -> tuple[list[ImageJob], list[LevelArrays]]:
-    """Prepare images to be stored: all that can go wrong before a sample is read is tried.
-
-    Raises
-    ------
-    MemoryLimitError, ValueError
-        The write takes too much memory; or zarr or xarray refuse a setting or an attribute.
-    """
+    """Prepare images to be stored; raises as :func:`prepare_levels` and :func:`compose_hierarchy`."""
     levels = prepare_levels(jobs, options)
     return [compose_hierarchy(job, options.specification.zarr_format) for job in jobs], levels
 
 
 def prepare_levels(jobs: Sequence[ImageJob], options: WriteOptions) -> list[LevelArrays]:
-    """Levels of each image in blocks of whole write units, with the stages that read back what was stored.
-
-    Raises
-    ------
-    MemoryLimitError
-        The images together take more than the limit, or nobody can say.
-    """
+    """Align the levels of each image to whole write units; raises as ``project_write``."""
     levels = []
     for job, read_back in zip(jobs, project_write(jobs, options.memory_limit), strict=True):
         kept = [(1,) * len(job.plan.dims)] * job.kept  # any blocks will do, as they are only read
@@ -99,7 +79,7 @@ def prepare_levels(jobs: Sequence[ImageJob], options: WriteOptions) -> list[Leve
 
 
 def create_levels(job: ImageJob, levels: LevelArrays, target: Target) -> LevelArrays:
-    """Create what is composed below ``target``, the group of the write, and open the arrays of the levels."""
+    """Store the composed hierarchy below ``target``, the group of the write, and open the arrays of the levels."""
     below = target.child(job.path)
     create_hierarchy(below, job)
     targets = [open_array(below.store, below.below(at.path), "r+", at.write_empty_chunks) for at in job.layouts]
@@ -112,9 +92,9 @@ def store_levels(
     options: WriteOptions,
     ledger: StoredLedger | None = None,
 ) -> Delayed | None:
-    """Build the graph that stores ``levels`` and then runs ``completions``, and compute it, unless that is put off.
+    """Build the graph that stores ``levels`` and then runs ``completions``, and compute it unless ``compute=False``.
 
-    With a ledger, blocks that it has marked are left out, and it is removed last of all.
+    With a ledger, blocks that it has marked are skipped, and it is removed last of all.
     """
     if ledger is None:
         done, advice = frozenset[int](), "mode='w' starts over"

@@ -33,13 +33,13 @@ def write_image(jobs: Sequence[ImageJob], place: Place, options: WriteOptions) -
     # 2. Prepare: memory, and the hierarchy in memory. Blocks are numbered in the order of the jobs.
     ordered = [jobs[0], *sorted(jobs[1:], key=lambda job: job.path)]
     composed, levels = prepare_write(ordered, options)
-    # 3. Begin: the ledger is laid, and then what is overwritten is deleted; or a write is resumed.
+    # 3. Begin: the ledger is stored before an old image is deleted; or a write is resumed.
     fingerprint = fingerprint_write(composed, levels, options.source_id)
     blocks = sum(prod(grid.counts) for image in levels for grid in block_geometry(image.levels))
     ledger = begin_write(place, options, fingerprint, blocks, doubtful)
     # 4. Create: groups, coordinates and empty arrays.
     created = [create_levels(job, image, ledger.target) for job, image in zip(composed, levels, strict=True)]
-    # 5. The graph, 6. its computation, and 7. what finishes the write, in tasks that wait for all others.
+    # 5. The graph, 6. its computation, and 7. the tasks that finish the write, after all others.
     return store_levels(created, completions_of(jobs, ledger.target, options.specification), options, ledger)
 
 
@@ -52,7 +52,7 @@ def write_labels_into(job: ImageJob, place: Place, options: WriteOptions) -> Del
     image = find_target(place)
     if not options.specification.fits(image.zarr_format):
         raise ValueError(
-            f"the image says that it is OME-Zarr {options.specification.version}, but it is stored as Zarr "
+            f"the image states OME-Zarr {options.specification.version}, but is stored as Zarr "
             f"v{image.zarr_format}; write it again, and labels with it"
         )
     where = image.child(job.path)
