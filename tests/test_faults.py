@@ -65,7 +65,7 @@ def test_a_chunk_of_the_source_that_cannot_be_decoded(tmp_path, whole, chunks):
     assert "reading the source, samples [" in notes
     assert RESUME in notes
     if chunks[0] == 32:
-        assert "while making block (1, " in notes
+        assert "while computing block (1, " in notes
         assert "of scale0 to scale1" in notes
     assert_unfinished(tmp_path / "o.zarr")
     chunk.write_bytes(sound)

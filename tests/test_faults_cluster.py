@@ -59,7 +59,7 @@ def test_a_block_that_every_worker_dies_of_is_named_and_the_write_resumed(client
         tree.pyramid.to_zarr(tmp_path / "o.zarr", source_id="faulty")
     notes = "\n".join(caught.value.__notes__)
     # Dask blames all that the dead workers had, and raises for one of them
-    assert re.search(r"died while making block \(\d, \d, \d\) of scale0 to scale1, .*, or another block", notes)
+    assert re.search(r"died while computing block \(\d, \d, \d\) of scale0 to scale1, .*, or another block", notes)
     assert "resume=True" in notes
     with pytest.raises(msi.UnfinishedImageError):
         msi.open_multiscale(tmp_path / "o.zarr")
@@ -72,7 +72,7 @@ def test_retries_are_the_scheduler_s(client, tmp_path, whole):
     tree = make_tree(tmp_path, "error", times=2)
     with pytest.raises(OSError, match="the disk is gone") as caught:
         tree.pyramid.to_zarr(tmp_path / "o.zarr", source_id="faulty", retries=1)
-    assert any("while making block (0, 0, 0) of scale0 to scale1" in note for note in caught.value.__notes__)
+    assert any("while computing block (0, 0, 0) of scale0 to scale1" in note for note in caught.value.__notes__)
     for flag in (tmp_path / "flags").iterdir():
         flag.unlink()
     tree.pyramid.to_zarr(tmp_path / "o.zarr", source_id="faulty", retries=2, resume=True)

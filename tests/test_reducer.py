@@ -210,7 +210,7 @@ def test_a_kernel_that_gives_another_dtype_or_shape_is_caught():
 
     for nodata in (None, 1):
         tree = msi.to_multiscale(image_of(np.ones((8, 8), "u1")), [2], method=msi.Method("k", kernel), nodata=nodata)
-        with pytest.raises(TypeError, match=r"it must give uint8 of shape \(4, 4\)"):
+        with pytest.raises(TypeError, match=r"it must return uint8 of shape \(4, 4\)"):
             tree["scale1"].image.compute()
     with pytest.raises(TypeError, match="radius is a function of the factor"):
         msi.Method.from_function(largest, radius=1)

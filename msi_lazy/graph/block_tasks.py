@@ -1,4 +1,4 @@
-"""What runs inside one task: read a window or merge carries, then make the levels of a stage.
+"""Work inside one task: read a window or merge carries, then compute the levels of a stage.
 
 Module-level functions of picklable arguments, so that they run in any worker.
 """
@@ -50,28 +50,28 @@ class StageRecipe:
     stage: StagePlan
     """Geometry."""
     method: Method
-    """What reduces a window."""
+    """Method that reduces a window."""
     nodata: Any
     """Value left out of every reduction, or ``None``."""
     boundary: str
-    """Carried for the record: the geometry follows it already."""
+    """Kept for the record: the geometry already follows it."""
     block_bytes: int
-    """Carried for the record: the limit the blocks were planned for."""
+    """Kept for the record: the limit that the blocks were planned for."""
     reading: Reading
-    """Carried for the record: what reading the source costs."""
+    """Kept for the record: the cost of reading the source."""
     notes: tuple[str, ...] = ()
-    """Carried for the record: the plan's remarks."""
+    """Kept for the record: the plan's remarks."""
 
 
 def read_block(source: WindowSource, index: Index, *, recipe: StageRecipe) -> tuple[Array, ...]:
-    """Read the window of block ``index`` from the source and make the stage's levels."""
+    """Read the window of block ``index`` from the source and compute the stage's levels."""
     with naming_block(recipe.stage, index):
         window = source.read(recipe.stage.needed(index)[0])
     return reduce_block(window, index, recipe=recipe)
 
 
 def merge_block(carries: Sequence[Array], index: Index, *, recipe: StageRecipe, before: StagePlan) -> tuple[Array, ...]:
-    """Put together the carries that touch the window of block ``index``, and make the stage's levels.
+    """Merge the carries that touch the window of block ``index``, and compute the stage's levels.
 
     ``carries`` are those of the blocks of stage ``before`` that touch the window, in C order.
     """
@@ -90,9 +90,9 @@ def merge_block(carries: Sequence[Array], index: Index, *, recipe: StageRecipe, 
 def read_back_block(
     stored: zarr.Array[Any], _done: Sequence[None], index: Index, *, recipe: StageRecipe, before: StagePlan
 ) -> tuple[Array, ...]:
-    """Read what the blocks of stage ``before`` stored, and make the stage's levels of block ``index`` from it.
+    """Read what the blocks of stage ``before`` stored, and compute the stage's levels of block ``index`` from it.
 
-    The same bits as from carries, as a level is always computed from the stored values of the one before.
+    The result has the same bits as from carries: a level is always computed from the finer level's stored values.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def read_back_block(
 
 
 def restore_carry(stored: zarr.Array[Any], index: Index, *, recipe: StageRecipe, stage: StagePlan) -> Array:
-    """Carry of a block that is stored already, from what is stored.
+    """Restore the carry of a block that is stored already.
 
     Parameters
     ----------
@@ -116,9 +116,9 @@ def restore_carry(stored: zarr.Array[Any], index: Index, *, recipe: StageRecipe,
     index
         The block.
     recipe
-        How levels are made.
+        How levels are computed.
     stage
-        The stage in the blocks that its tasks make.
+        The stage in the blocks that its tasks compute.
     """
     assert stage.carry is not None
     with naming_block(stage, index):
@@ -126,7 +126,7 @@ def restore_carry(stored: zarr.Array[Any], index: Index, *, recipe: StageRecipe,
 
 
 def _read_stored(stored: zarr.Array[Any], stage: StagePlan, level: int, window: Window, recipe: StageRecipe) -> Array:
-    """Samples ``window`` of a stage's carry, ``level``, made from those stored of the last level that it writes."""
+    """Compute ``window`` of a stage's carry, ``level``, from the stored samples of the last level that it writes."""
     finer = finer_window(stage, level, window)
     array = read_window(stored, finer)
     if stage.written[-1] == level:
@@ -136,26 +136,26 @@ def _read_stored(stored: zarr.Array[Any], stage: StagePlan, level: int, window: 
 
 
 def reduce_block(array: Array, index: Index, *, recipe: StageRecipe) -> tuple[Array, ...]:
-    """Make the levels of a stage from the samples of its input level that block ``index`` needs.
+    """Compute the levels of a stage from the samples of its input level that block ``index`` needs.
 
     Returns
     -------
     tuple of ndarray
-        What the block owns of each level of ``recipe.stage.outputs``.  A level is computed from the
-        values of the one before it as they are stored: rounded, and cast to the image's dtype.
+        Samples that the block owns of each level of ``recipe.stage.outputs``.  A level is computed from the
+        finer level's values as they are stored: rounded, and cast to the image's dtype.
     """
     with naming_block(recipe.stage, index):
-        return _make_levels(as_native(array), index, recipe)
+        return _compute_levels(as_native(array), index, recipe)
 
 
-def _make_levels(array: Array, index: Index, recipe: StageRecipe) -> tuple[Array, ...]:
+def _compute_levels(array: Array, index: Index, recipe: StageRecipe) -> tuple[Array, ...]:
     """As :func:`reduce_block`, from samples in native byte order."""
     stage = recipe.stage
     windows = stage.needed(index)
     if array.shape != tuple(interval.length for interval in windows[0]):
         raise ValueError(
-            f"block {index} of level {stage.first} has shape {array.shape}, but the image's metadata promises "
-            f"{tuple(interval.length for interval in windows[0])}; the source gives other blocks than it declares"
+            f"block {index} of level {stage.first} has shape {array.shape}, but the image's metadata says "
+            f"{tuple(interval.length for interval in windows[0])}; the source returns other blocks than it declares"
         )
     values = {stage.first: array}
     for step, factors in enumerate(stage.factors):
@@ -169,14 +169,14 @@ def _make_levels(array: Array, index: Index, recipe: StageRecipe) -> tuple[Array
 
 
 def reduce_overlapped(array: Array, index: Index, *, recipe: StageRecipe) -> tuple[Array, ...]:
-    """Make the stage's levels from a block with a whole halo around it, as Dask's ``overlap`` gives it."""
+    """Compute the stage's levels from a block with a whole halo around it, as Dask's ``overlap`` returns it."""
     return reduce_block(
         array[relative_slices(recipe.stage.needed(index)[0], recipe.stage.reach(index))], index, recipe=recipe
     )
 
 
 def pick_level(levels: tuple[Array, ...], *, position: int) -> Array:
-    """One level of a stage's tuple."""
+    """Pick one level of a stage's tuple."""
     return levels[position]
 
 
@@ -189,7 +189,7 @@ def reduce_window(
     method: Method,
     nodata: Any,
 ) -> Array:
-    """Samples ``output`` of the next level, from ``array``, which holds ``window`` of a level of shape ``extents``."""
+    """Compute ``output`` of the next level from ``array``, which holds ``window`` of a level of shape ``extents``."""
     radii = tuple(method.radius(factor) if factor > 1 else 0 for factor in factors)
     out_shape = tuple(interval.length for interval in output)
     array = _cut_out(array, window, output, factors, radii, extents)
@@ -198,13 +198,13 @@ def reduce_window(
     if array.dtype == np.float16 and method.float16_through != "float16":
         wide = method.kernel(array.astype(method.float16_through), factors, out_shape, nodata)
         return wide.astype(np.float16)
-    made = method.kernel(array, factors, out_shape, nodata)
-    if made.shape != out_shape or made.dtype != array.dtype:
+    reduced = method.kernel(array, factors, out_shape, nodata)
+    if reduced.shape != out_shape or reduced.dtype != array.dtype:
         raise TypeError(
-            f"the kernel of method {method.name!r} gave {made.dtype} of shape {made.shape} for a block of "
-            f"{array.dtype} and factors {factors}; it must give {array.dtype} of shape {out_shape}"
+            f"the kernel of method {method.name!r} returned {reduced.dtype} of shape {reduced.shape} for a block of "
+            f"{array.dtype} and factors {factors}; it must return {array.dtype} of shape {out_shape}"
         )
-    return made
+    return reduced
 
 
 def _cut_out(
@@ -229,7 +229,7 @@ def _extend(
     extents: tuple[int, ...],
     edge: str,
 ) -> Array:
-    """What a kernel with a radius is given where it reaches beyond the level: samples by the rule of ``edge``.
+    """Extend ``array`` by the rule of ``edge`` where a kernel with a radius reaches beyond the level.
 
     A last, partial window is filled with the level's last sample first.  Only then does every window's reflection
     lie within its own reach, so that blocks cannot matter.

@@ -1,6 +1,6 @@
-"""The fused tasks of an unedited tree, straight from its plan.
+"""Fused tasks of an unedited tree, straight from its plan.
 
-:func:`msi_lazy.graph.fuse.fuse_blocks` gives the same graph, but first needs every task of the
+:func:`msi_lazy.graph.fuse.fuse_blocks` returns the same graph, but first needs every task of the
 unfused one: eight times as many, which at a terabyte takes half a minute and more than a GiB.
 """
 
@@ -37,24 +37,24 @@ class BlockGeometry:
     counts: tuple[int, ...]
     """Blocks along each dimension."""
     levels: tuple[int, ...]
-    """Levels that a block stores its part of."""
+    """Levels that a block stores samples of."""
     lengths: tuple[tuple[int, ...], ...]
-    """Of the blocks along each dimension, on the first of these."""
+    """Lengths of the blocks along each dimension, on the first of these levels."""
     stage: StagePlan | None = None
-    """The stage that they are blocks of, if they are."""
+    """Stage that they are blocks of, if they are."""
 
     def samples(self, level: int, index: tuple[int, ...]) -> int:
-        """How many samples of ``level`` the block at ``index`` stores."""
+        """Count the samples of ``level`` that the block at ``index`` stores."""
         if self.stage is not None:
             return prod(interval.length for interval in self.stage.owned(level, index))
         return prod(lengths[position] for lengths, position in zip(self.lengths, index, strict=True))
 
 
 def block_geometry(levels: LevelGraph) -> list[BlockGeometry]:
-    """What is marked when levels are stored: the blocks of each stage, or of each array."""
+    """List the blocks that are marked when levels are stored: those of each stage, or of each array."""
     if not levels.is_whole:
         return [BlockGeometry(array.numblocks, (level,), array.chunks) for level, array in enumerate(levels.arrays)]
-    stages = [layer.made for layer in levels.stages]
+    stages = [layer.task_stage for layer in levels.stages]
     return [BlockGeometry(stage.counts, stage.written, stage.block_chunks(stage.first), stage) for stage in stages]
 
 
@@ -65,7 +65,7 @@ def emit_blocks(
     read_back: Sequence[bool] = (),
     marks: BlockMarks | None = None,
 ) -> FusedGraph | None:
-    """Tasks that store every level of an unedited tree; ``None`` if the tree is not, or is read otherwise.
+    """Build the tasks that store every level of an unedited tree; ``None`` if it is edited or not read by windows.
 
     Parameters
     ----------
@@ -74,32 +74,32 @@ def emit_blocks(
     stores
         How each of them is stored.
     token
-        Made part of every key.
+        Part of every key.
     read_back
-        Per stage, whether it reads what the stage before stored in place of waiting for its carries.
+        Per stage, whether it reads what the stage before stored instead of waiting for its carries.
     marks
         How blocks are marked, and which are stored already, if they are marked.
     """
     if not levels.is_whole:
         return None
-    # 1. Which stages hand on their carries, and which are read back from the store
+    # 1. Decide which stages return their carries, and which are read back from the store
     layers = levels.stages
-    again = [*read_back, *(False for _ in range(len(layers) + 1 - len(read_back)))]
-    handed_on = [not back for back in again[1 : len(layers) + 1]]
-    recipes, stages = [layer.recipe for layer in layers], [layer.made for layer in layers]
-    # 2. Which blocks are stored already, and so which of each stage remain to be made
+    reads_back = [*read_back, *(False for _ in range(len(layers) + 1 - len(read_back)))]
+    returning = [not back for back in reads_back[1 : len(layers) + 1]]
+    recipes, stages = [layer.recipe for layer in layers], [layer.task_stage for layer in layers]
+    # 2. Find the blocks that are stored already, and so those of each stage that remain to be computed
     grids = marks.grids if marks is not None else (None,) * len(layers)
     done = [grid.among(marks.done) if marks is not None and grid is not None else frozenset() for grid in grids]
-    remaining = remaining_blocks(recipes, stages, done, handed_on, marks is None or marks.lossless)
-    # 3. The tasks of each stage, fed by those of the stage before
+    remaining = remaining_blocks(recipes, stages, done, returning, marks is None or marks.lossless)
+    # 3. Emit the tasks of each stage, fed by those of the stage before
     source = layers[0].below
     tasks: dict[Key, GraphNode] = {source: DataNode(source, layers[0].source)}
     below: EmittedStage | None = None
-    for layer, stage, hand_on, grid, left in zip(layers, stages, handed_on, grids, remaining, strict=True):
+    for layer, stage, returns_carry, grid, left in zip(layers, stages, returning, grids, remaining, strict=True):
         written = tuple(stores[level] for level in stage.written)
         listeners = marks.listeners if marks is not None else None
         name = f"{layer.name}-{token}"
-        emitted = EmittedStage(name, layer.recipe, source, stage, hand_on, written, left, listeners, grid)
+        emitted = EmittedStage(name, layer.recipe, source, stage, returns_carry, written, left, listeners, grid)
         tasks |= emit_stage(emitted, below)
         below = emitted
     # 4. Run what nothing waits for

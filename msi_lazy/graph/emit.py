@@ -1,4 +1,4 @@
-"""The fused tasks of one stage, written down from its plan."""
+"""Fused tasks of one stage, emitted from its plan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msi_lazy.graph.fused_task import BlockPosition, External, Listed, Slot, Tem
 from msi_lazy.graph.marks import BlockGrid, mark_block
 from msi_lazy.graph.merge import touched_blocks
 from msi_lazy.graph.stream import LevelStore, StreamedStage, skip_block, stream_run
-from msi_lazy.plan.block_names import block_text
+from msi_lazy.plan.block_names import describe_block
 from msi_lazy.plan.memory import finer_window
 from msi_lazy.plan.runs import run_stage
 
@@ -25,65 +25,64 @@ if TYPE_CHECKING:
     from msi_lazy.graph.remaining import RemainingBlocks
     from msi_lazy.plan.stages import StagePlan
 
-__all__ = ["EmittedStage", "emit_stage", "task_text"]
+__all__ = ["EmittedStage", "describe_task", "emit_stage"]
 
 Index = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class EmittedStage:
-    """A stage as its tasks make it."""
+    """A stage as its tasks compute it."""
 
     name: str
-    """Of its tasks."""
+    """Name of its tasks."""
     recipe: StageRecipe
-    """The stage, block by block."""
+    """Stage, block by block."""
     source: Key
-    """Task that holds what the first stage reads."""
+    """Task that holds the source, which the first stage reads."""
     stage: StagePlan
-    """What its tasks own: blocks, or runs of them."""
-    hand_on: bool
+    """Stage in the blocks, or runs of blocks, that its tasks own."""
+    returns_carry: bool
     """Whether its tasks return their carry; else the next stage reads back what they stored."""
     stores: tuple[LevelStore, ...]
-    """How each level that it writes is stored."""
+    """Storage of each level that it writes."""
     remaining: RemainingBlocks
-    """Which of its blocks have a task."""
+    """Its blocks that have a task."""
     listeners: Key | None = None
-    """Task that holds who is told of stored blocks, if anybody is."""
+    """Task that holds the listeners to stored blocks, if there are any."""
     grid: BlockGrid | None = None
     """Its blocks as they are marked."""
 
     @property
     def in_runs(self) -> bool:
-        """Whether a task makes several blocks, one after another."""
+        """True if a task computes several blocks, one after another."""
         return self.stage is not self.recipe.stage
 
     def key(self, index: Index) -> Key:
-        """Key of the task of a block."""
+        """Return the key of a block's task."""
         key: Key = (self.name, *index)
         return key
 
-    def made_again(self) -> EmittedStage:
-        """The same, but nothing is stored or marked."""
+    def without_storing(self) -> EmittedStage:
+        """Copy the stage so that its tasks store and mark nothing."""
         skipped = tuple(replace(store, store=skip_block) for store in self.stores)
         return replace(self, stores=skipped, listeners=None, grid=None)
 
 
 def emit_stage(emitted: EmittedStage, below: EmittedStage | None) -> dict[Key, GraphNode]:
-    """One task for each block, or run of blocks, that remains to be made; ``below`` is the stage before."""
+    """Emit one task for each block, or run of blocks, that remains to be computed; ``below`` is the stage before."""
     remaining = emitted.remaining
-    make = _run_tasks if emitted.in_runs else _block_tasks
-    tasks = make(emitted, below, sorted(remaining.stored))
-    tasks |= make(emitted.made_again(), below, sorted(remaining.again))
+    build = _run_tasks if emitted.in_runs else _block_tasks
+    tasks = build(emitted, below, sorted(remaining.stored))
+    tasks |= build(emitted.without_storing(), below, sorted(remaining.recomputed))
     if remaining.restored:
         tasks |= _restoring_tasks(emitted, remaining.restored)
     return tasks
 
 
 def _run_tasks(emitted: EmittedStage, _below: EmittedStage | None, indices: Iterable[Index]) -> dict[Key, GraphNode]:
-    """One task per run of blocks of the first stage."""
     recipe = emitted.recipe
-    streamed = StreamedStage(recipe, recipe.reading.run, emitted.stores, emitted.hand_on, emitted.grid)
+    streamed = StreamedStage(recipe, recipe.reading.run, emitted.stores, emitted.returns_carry, emitted.grid)
     listeners = None if emitted.listeners is None else TaskRef(emitted.listeners)
     inputs = [TaskRef(emitted.source), listeners, *(TaskRef(store.target) for store in emitted.stores)]
     keyed = ((emitted.key(index), index) for index in indices)
@@ -91,7 +90,7 @@ def _run_tasks(emitted: EmittedStage, _below: EmittedStage | None, indices: Iter
 
 
 def _block_tasks(emitted: EmittedStage, below: EmittedStage | None, indices: Iterable[Index]) -> dict[Key, GraphNode]:
-    """One task per block of a stage; blocks that wait for as many others have one template."""
+    """Emit one task per block; blocks that wait for as many others have one template."""
     targets = [TaskRef(store.target) for store in emitted.stores]
     if emitted.listeners is not None:
         targets.append(TaskRef(emitted.listeners))
@@ -107,7 +106,7 @@ def _block_tasks(emitted: EmittedStage, below: EmittedStage | None, indices: Ite
 
 
 def _restoring_tasks(emitted: EmittedStage, indices: Set[Index]) -> dict[Key, GraphNode]:
-    """One task for each block whose carry is made from what is stored."""
+    """Emit one task for each block whose carry is restored from the store."""
     options = (("recipe", emitted.recipe), ("stage", emitted.stage))
     template = make_template([(restore_carry, (External(0), BlockPosition.INDEX), options)], (0,))
     stored = TaskRef(emitted.stores[-1].target)
@@ -116,27 +115,27 @@ def _restoring_tasks(emitted: EmittedStage, indices: Set[Index]) -> dict[Key, Gr
 
 
 def _inputs(recipe: StageRecipe, below: EmittedStage, index: Index) -> list[TaskRef]:
-    """What block ``index`` of a later stage waits for: carries, or what is stored and the tasks that store it."""
-    if below.hand_on:
+    """List what block ``index`` of a later stage waits for: carries, or a stored array and the tasks that store it."""
+    if below.returns_carry:
         return [TaskRef(below.key(at)) for at in touched_blocks(recipe, below.stage, index)]
     level = below.stage.written[-1]
     finer = finer_window(below.stage, recipe.stage.first, recipe.stage.needed(index)[0])
     touched = product(*below.stage.touching(level, finer))
-    waited = (TaskRef(below.key(at)) for at in touched if at in below.remaining.made)
+    waited = (TaskRef(below.key(at)) for at in touched if at in below.remaining.computed)
     return [TaskRef(below.stores[-1].target), *waited]
 
 
 def _template(emitted: EmittedStage, below: EmittedStage | None, inputs: int) -> Template:
-    """Steps of one block: read or merge, then pick and store each level, mark the block, then pick the carry."""
+    """Build the template of one block: compute, store each level, mark the block, return the carry."""
     calls: list[tuple[Any, tuple[Any, ...], tuple[tuple[str, Any], ...]]]
     stage = emitted.recipe.stage
-    # 1. Make the levels: from the source, from carries, or from what the stage before stored
+    # 1. Compute the levels: from the source, from carries, or from what the stage before stored
     if below is None:
         calls = [(read_block, (External(0), BlockPosition.INDEX), (("recipe", emitted.recipe),))]
     else:
         options = (("recipe", emitted.recipe), ("before", below.stage))
         externals = tuple(map(External, range(inputs)))
-        if below.hand_on:
+        if below.returns_carry:
             calls = [(merge_block, (Listed(externals), BlockPosition.INDEX), options)]
         else:
             calls = [(read_back_block, (externals[0], Listed(externals[1:]), BlockPosition.INDEX), options)]
@@ -150,21 +149,21 @@ def _template(emitted: EmittedStage, below: EmittedStage | None, inputs: int) ->
         listeners = External(inputs + len(emitted.stores))
         calls.append((mark_block, (listeners, BlockPosition.INDEX), (("grid", emitted.grid),)))
     # 4. Return the carry, if the next stage needs it
-    if stage.carry is None or not emitted.hand_on:
+    if stage.carry is None or not emitted.returns_carry:
         return make_template(calls, ())
     calls.append((pick_level, (Slot(0),), (("position", len(stage.written)),)))
     return make_template(calls, (len(calls) - 1,))
 
 
-def task_text(task: Any) -> str:
-    """Which block a task makes, in words; its key, if it is no block."""
+def describe_task(task: Any) -> str:
+    """Describe the block that a task computes; return the task's key if it computes none."""
     first, *rest = getattr(task, "args", ()) or (None,)
     if isinstance(first, StreamedStage):
         stage = run_stage(first.recipe.stage, first.run)
-        return block_text(stage, rest[0])
+        return describe_block(stage, rest[0])
     if isinstance(first, Template):
         found = (value for step in first.steps for name, value in step.kwargs if name == "recipe")
         recipe = next(found, None)
         if recipe is not None:
-            return block_text(recipe.stage, rest[0])
+            return describe_block(recipe.stage, rest[0])
     return str(getattr(task, "key", task))

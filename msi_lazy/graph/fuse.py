@@ -1,4 +1,4 @@
-"""Folding a graph's tasks into the block reads that they hang on.
+"""Fusion of a graph's tasks with the block reads that they depend on.
 
 Everything that needs one block only (pick, crop, reduce, store) becomes one task with the
 read of that block, so a scheduler sees about one task per block, and a block never leaves the task
@@ -8,7 +8,7 @@ that read it::
           ├─> pick 1 ──> store 1      =>
           └─> pick carry ──> merge           merge+...
 
-What needs a block and a value of many blocks is folded with another reading of the block: see
+A task that needs a block and a value of many blocks is folded into a second reading of the block: see
 :mod:`msi_lazy.graph.owners`.
 """
 
@@ -33,10 +33,10 @@ Graph = Mapping[Key, GraphNode]
 
 @dataclass(frozen=True)
 class FusedGraph:
-    """What :func:`fuse_blocks` returns."""
+    """Graph of fused tasks."""
 
     tasks: dict[Key, GraphNode]
-    """The graph."""
+    """Tasks by key."""
     sinks: tuple[Key, ...]
     """Tasks whose completion means that all wanted keys have run."""
 
@@ -46,13 +46,13 @@ class _Fold:
     """Tasks that become one."""
 
     root: Key
-    """What they hang on."""
+    """Root that they depend on."""
     phase: int
-    """Which reading of the root this is."""
+    """Number of the reading of the root, from 0."""
     members: Sequence[Key]
-    """The tasks, each after those it uses."""
+    """Tasks, each after those it uses."""
     outputs: Sequence[Key]
-    """Those of them whose values other tasks need."""
+    """Members whose values other tasks need."""
 
 
 @collection_paused()
@@ -79,10 +79,10 @@ def fuse_blocks(
     is_root
         Tells the tasks to fold around: block reads and merges.
     token
-        Made part of the key of every task that hangs on a root, as it has effects now: a scheduler that
+        Part of the key of every task that depends on a root, as it has effects now: a scheduler that
         has seen the key, or runs two such graphs together, would otherwise take one for the other.
     barrier
-        With how many roots among its ancestors a value is one for which blocks are read again.
+        Number of roots among its ancestors from which on blocks are read again for a value.
 
     Returns
     -------
@@ -90,18 +90,18 @@ def fuse_blocks(
         A fused task has the value of its one member that others need, a tuple (with a task to pick
         each) if they need several, and ``None`` if they need none.
     """
-    # 1. Find the one root that each task hangs on, and the tasks that are folded into each
+    # 1. Find the one root that each task depends on, and the tasks that are folded into each
     goals = dict.fromkeys(wanted)
     order = topological_order(graph, goals)
     ownership = find_owners(graph, order, is_root, barrier)
     folds = list(_find_folds(graph, order, ownership, goals))
-    # 2. Name what hangs on roots anew; what needs none (sources, targets) keeps its key
+    # 2. Rename what depends on roots; what needs none (sources, targets) keeps its key
     unfolded = [key for key in order if ownership.roots[key] is MANY]
-    handed_on = (key for fold in folds for key in fold.outputs)
-    names: dict[Key, Any] = {key: _with_token(key, token) for key in (*unfolded, *handed_on)}
+    returned = (key for fold in folds for key in fold.outputs)
+    names: dict[Key, Any] = {key: _with_token(key, token) for key in (*unfolded, *returned)}
     tasks: dict[Key, GraphNode] = {key: graph[key] for key in order if ownership.roots[key] is None}
     tasks |= {names[key]: graph[key].substitute(names, key=names[key]) for key in unfolded}
-    # 3. Make each fold one task; blocks alike have one template
+    # 3. Turn each fold into one task; blocks alike have one template
     templates: dict[Any, Template] = {}
     covering: dict[Key, Key] = {}
     for fold in folds:
@@ -110,19 +110,18 @@ def fuse_blocks(
             tasks |= {names[key]: Task(names[key], getitem, TaskRef(fused), n) for n, key in enumerate(fold.outputs)}
         tasks[fused] = fused_task(fused, fold.root, fold.members, fold.outputs, graph, names, templates)
         covering |= {key: fused for key in fold.members if ownership.phases.get(key, 0) == fold.phase}
-    # 4. Run what covers the wanted keys, and is waited for by nothing else
+    # 4. Run what covers the wanted keys and nothing else waits for
     awaited = {dependency for task in tasks.values() for dependency in task.dependencies}
     sinks = dict.fromkeys(covering.get(key, names.get(key, key)) for key in goals)
     return FusedGraph(tasks, tuple(key for key in sinks if key not in awaited))
 
 
 def _with_token(key: Key, token: str) -> Key:
-    """``key`` made unique to one write."""
     return (f"{key[0]}-{token}", *key[1:]) if isinstance(key, tuple) else f"{key}-{token}"
 
 
 def _fold_key(fold: _Fold, names: Mapping[Key, Key], token: str) -> Key:
-    """Key of a fused task: that of its one output, else one of its own."""
+    """Name a fused task by its one output, else by a key of its own."""
     if len(fold.outputs) == 1:
         return names[fold.outputs[0]]
     kind = ("fused-" if fold.outputs else "") + (f"again{fold.phase}-" if fold.phase else "")
@@ -130,7 +129,7 @@ def _fold_key(fold: _Fold, names: Mapping[Key, Key], token: str) -> Key:
 
 
 def _find_folds(graph: Graph, order: Sequence[Key], ownership: Ownership, goals: Collection[Key]) -> Iterator[_Fold]:
-    """The tasks of each root, and of each of its readings."""
+    """Yield the tasks of each root, and of each of its readings."""
     members: dict[Key, list[Key]] = {}
     for key in order:
         root = ownership.roots[key]
@@ -153,10 +152,10 @@ def _find_readings(
     needed: Collection[Key],
     goals: Collection[Key],
 ) -> Iterator[_Fold]:
-    """One fold for each phase among ``keys``, the last one first, with what it has to compute again.
+    """Yield one fold for each phase among ``keys``, the last one first, with what it has to recompute.
 
-    What only later readings need is left to them.  A task with an effect is not run again, whatever needs its value
-    takes it from the reading that it belongs to.
+    What only later readings need is left to them.  A task with an effect runs once, in the reading that it belongs to,
+    whatever else needs its value.
     """
     outputs = {key for key in keys if key in needed}
     mine = set(keys)
@@ -177,7 +176,7 @@ def _find_readings(
 
 
 def _needed_outside(graph: Graph, order: Sequence[Key], roots: Mapping[Key, Any]) -> set[Key]:
-    """Owned tasks whose value a task of another root uses."""
+    """Find the owned tasks whose value a task of another root uses."""
     needed = set()
     for key in order:
         for dependency in graph[key].dependencies:

@@ -1,4 +1,4 @@
-"""The fused tasks that store any arrays as the levels of a pyramid, from their whole graph."""
+"""Fused tasks that store any arrays as the levels of a pyramid, from their whole graph."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fuse_levels(
     token: str,
     marks: BlockMarks | None = None,
 ) -> FusedGraph:
-    """Tasks that store ``levels``.
+    """Build the tasks that store ``levels``.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ def fuse_levels(
     stores
         How each of them is stored.
     opened
-        Tasks that hold what they are stored in, and who is told of them.
+        Tasks that hold the arrays to store in, and the listeners.
     token
-        Made part of every key.
+        Part of every key.
     marks
         How blocks are marked, and which are stored already, if they are marked.
     """
@@ -83,7 +83,6 @@ def _store_marked(
     grid: BlockGrid,
     **options: Any,
 ) -> None:
-    """Store a block, then mark it."""
     store(block, target, index, **options)
     mark_block(listeners, index, grid=grid)
 
@@ -91,9 +90,9 @@ def _store_marked(
 def _restoring_tasks(
     levels: LevelGraph, stores: Sequence[LevelStore], marks: BlockMarks, layers: Mapping[str, Any]
 ) -> dict[Key, GraphNode]:
-    """Tasks that make carries from what is stored, for those that can be made so."""
+    """Build the tasks that restore carries from the store, where that is possible."""
     tasks: dict[Key, GraphNode] = {}
-    for layer, level in _handing_on(levels, layers):
+    for layer, level in _restorable_merges(levels, layers):
         done = marks.grids[level].among(marks.done)
         for index in done:
             if is_restorable(layer.before, index, done):
@@ -103,8 +102,8 @@ def _restoring_tasks(
     return tasks
 
 
-def _handing_on(levels: LevelGraph, layers: Mapping[str, Any]) -> Iterator[tuple[MergeLayer, int]]:
-    """The merges of carries whose stage's last level is stored just as the stage makes it, and that level."""
+def _restorable_merges(levels: LevelGraph, layers: Mapping[str, Any]) -> Iterator[tuple[MergeLayer, int]]:
+    """Yield the merges of carries whose stage's last level is stored unedited, each with that level."""
     for name, layer in layers.items():
         if isinstance(layer, MergeLayer):
             stage, level = find_stage(layers, name), layer.before.written[-1]

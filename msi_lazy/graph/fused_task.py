@@ -1,8 +1,7 @@
-"""One task made of several: the steps, and how they run.
+"""Several tasks fused into one: the steps, and how they run.
 
-Tasks of different blocks differ in their block index and keys only.  The steps are therefore kept
-as a template that all of them share, with slots for what flows between them; this is what
-keeps the pickled graph of a terabyte image to a few MiB.
+Tasks of different blocks differ in their block index and keys only.  So all of them use one template of steps, with
+slots for the values passed between them, which keeps the pickled graph of a terabyte image to a few MiB.
 """
 
 from __future__ import annotations
@@ -75,10 +74,10 @@ class _Step:
 
 @dataclass(frozen=True)
 class Template:
-    """The steps of a fused task, which blocks alike share."""
+    """Steps of a fused task, the same object for blocks alike."""
 
     steps: tuple[_Step, ...]
-    """The folded tasks, each after those it uses."""
+    """Folded tasks, each after those it uses."""
     outputs: tuple[int, ...]
     """Slots whose values the task returns: none, the one, or a tuple."""
 
@@ -92,7 +91,7 @@ def fused_task(
     names: Mapping[Key, Key],
     templates: dict[Any, Template],
 ) -> Task:
-    """One task that runs ``members`` in order and returns the values of ``outputs``.
+    """Build one task that runs ``members`` in order and returns the values of ``outputs``.
 
     ``names`` has the new keys of tasks that have one.
     """
@@ -121,7 +120,7 @@ def fused_task(
 
 
 def _argument(argument: Any, slots: Mapping[Key, int], externals: dict[Key, int], index: Index) -> Any:
-    """A task's argument as a step's: references become slots, the block's index a marker."""
+    """Convert a task's argument to a step's: references become slots, the block's index a marker."""
     if isinstance(argument, TaskRef):
         if argument.key in slots:
             return Slot(slots[argument.key])
@@ -151,7 +150,7 @@ def _signature(call: Call) -> Hashable:
 
 
 def _identity(argument: Any) -> Hashable:
-    """Equal for arguments that may share a template: the same object, slot, or plain value."""
+    """Identify an argument: equal for those that may use one template (the same object, slot, or plain value)."""
     kind = type(argument)
     if kind is Slot or kind is External:
         return (kind, argument.number)
@@ -165,7 +164,7 @@ def _identity(argument: Any) -> Hashable:
 
 
 def make_template(calls: Sequence[Call], outputs: tuple[int, ...]) -> Template:
-    """Template of ``calls``, each a function, its arguments, and its keyword arguments as pairs."""
+    """Build the template of ``calls``, each a function, its arguments, and its keyword arguments as pairs."""
     last_use: dict[int, int] = {}
     for number, (_, args, kwargs) in enumerate(calls):
         last_use[number] = number
@@ -218,10 +217,9 @@ def _resolve(argument: Any, slots: Sequence[Any], externals: Sequence[Any], inde
 
 
 def _itself(value: Any) -> Any:
-    """What an alias does."""
     return value
 
 
 def _evaluate(node: GraphNode, names: Sequence[Key], values: Sequence[Any]) -> Any:
-    """Value of a graph node, given those of its dependencies."""
+    """Evaluate a graph node, given the values of its dependencies."""
     return node(dict(zip(names, values, strict=True)))

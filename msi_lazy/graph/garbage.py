@@ -1,4 +1,4 @@
-"""Building large graphs without Python's cyclic garbage collector looking through them again and again."""
+"""Pause of Python's cyclic garbage collector while large graphs are built."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["collection_paused"]
 def collection_paused() -> Iterator[None]:
     """Pause the cyclic garbage collector, if it runs; also a decorator: ``@collection_paused()``.
 
-    A graph's tasks are objects by the hundred thousand, none of them garbage: looking for some took half the time.
+    A graph has hundreds of thousands of objects, none of them garbage: the collector's search took half the time.
     """
     if not gc.isenabled():
         yield

@@ -1,4 +1,4 @@
-"""Ends of a graph: one task that waits for many, through a small tree."""
+"""Tasks that wait for many others, through a small tree."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["SmallGraph", "TaskRef", "as_delayed", "gather", "gather_lists", "wai
 
 
 class SmallGraph:
-    """A graph that is written down task by task, its keys unique to it.
+    """A graph that is built task by task, its keys unique to it.
 
     Parameters
     ----------
     name
-        What it does; part of every key.
+        Part of every key.
 
     Examples
     --------
@@ -53,11 +53,11 @@ class SmallGraph:
         label
             Part of the key, unique within the graph together with ``index``.
         function
-            What is called.
+            Function to call.
         *arguments
             References to other tasks, lists of such, or values.
         index
-            Which of several tasks of this label it is.
+            Index of the task among several with this label.
         """
         key: Key = self._key(label) if index is None else (self._key(label), index)
         given = (List(*value) if isinstance(value, list) else value for value in arguments)
@@ -65,7 +65,7 @@ class SmallGraph:
         return TaskRef(key)
 
     def gather(self, label: str, tasks: Sequence[TaskRef], *, lists: bool = False) -> TaskRef:
-        """Add a task that runs once ``tasks`` have run; with ``lists`` it puts together the lists that they return."""
+        """Add a task that runs once ``tasks`` have run; with ``lists`` it joins the lists that they return."""
         key, keys = self._key(label), [task.key for task in tasks]
         self.tasks |= gather_lists(key, keys) if lists else gather(key, keys, wait, wait)
         return TaskRef(key)
@@ -81,18 +81,18 @@ class SmallGraph:
 def gather(
     end: str, keys: Sequence[Key], join: Callable[[list[Any]], Any], last: Callable[..., Any], *arguments: Any
 ) -> dict[Key, GraphNode]:
-    """Tasks that wait for the tasks ``keys``, few at a time: a task of thousands is slow to hand to a scheduler.
+    """Build tasks that wait for the tasks ``keys``, few at a time: one that waits for thousands is slow to schedule.
 
     Parameters
     ----------
     end
         Key of the last of them.
     keys
-        What they wait for.
+        Tasks to wait for.
     join
-        Makes one result of a list of them.
+        Function that turns a list of results into one.
     last, arguments
-        The same for ``end``, which is given ``arguments`` too.
+        The same for ``end``, which gets ``arguments`` too.
     """
     tasks: dict[Key, GraphNode] = {}
     waiting = list(keys)
@@ -108,7 +108,7 @@ def gather(
 
 
 def gather_lists(end: str, keys: Sequence[Key]) -> dict[Key, GraphNode]:
-    """Tasks that put the lists together that the tasks ``keys`` return, in order; ``end`` returns them all."""
+    """Build tasks that join the lists that the tasks ``keys`` return, in order; ``end`` returns the whole."""
     return gather(end, keys, _join, _join)
 
 
@@ -121,5 +121,5 @@ def _join(lists: list[list[Any]]) -> list[Any]:
 
 
 def as_delayed(tasks: Mapping[Key, GraphNode], key: str) -> Delayed:
-    """A graph and the key of its last task as a ``Delayed``."""
+    """Wrap a graph and the key of its last task as a ``Delayed``."""
     return Delayed(key, HighLevelGraph.from_collections(key, dict(tasks)))

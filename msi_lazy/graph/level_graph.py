@@ -1,4 +1,4 @@
-"""Recognition of pyramids in Dask's graphs: the one place that knows what :func:`build_levels` left there.
+"""Recognition of pyramids in Dask's graphs: the one place that knows what :func:`build_levels` builds.
 
 ::
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["LevelGraph", "LevelPick", "StageLayer", "find_stage", "is_stage_task"]
 
 _STAGE_FUNCTIONS = (read_block, merge_block, reduce_block, reduce_overlapped)
-"""What makes one block of a stage."""
+"""Functions that compute one block of a stage."""
 
 
 @dataclass(frozen=True)
@@ -40,46 +40,46 @@ class StageLayer:
     """A stage as it stands in a graph."""
 
     name: str
-    """Of its layer."""
+    """Name of its layer."""
     function: Callable[..., Any]
-    """What makes one of its blocks."""
+    """Function that computes one of its blocks."""
     recipe: StageRecipe
     """Its geometry, and how its levels are computed."""
     below: Key
-    """What it is made from: the task that holds the source, the layer of a Dask source, or the stage before."""
+    """Its input: the task that holds the source, the layer of a Dask source, or the stage before."""
     source: Any = None
-    """What its blocks read their windows from, if that is what they do."""
+    """Source that its blocks read windows of, if they do."""
 
     @property
     def is_first(self) -> bool:
-        """Whether it is made from the source, and not from another stage."""
+        """True if its input is the source, not another stage."""
         return self.function is not merge_block
 
     @property
-    def made(self) -> StagePlan:
-        """The stage in the blocks that its tasks make: in runs, where it is read so."""
+    def task_stage(self) -> StagePlan:
+        """Stage in the blocks that its tasks compute: in runs, where it is read so."""
         run = self.recipe.reading.run if self.function is read_block else 1
         return run_stage(self.recipe.stage, run) if run > 1 else self.recipe.stage
 
 
 @dataclass(frozen=True)
 class LevelPick:
-    """A level as a stage gives it, to which nothing was done."""
+    """A level as a stage returns it, unedited."""
 
     stage: StageLayer
-    """The stage."""
+    """Stage that computes it."""
     level: int
-    """Which level it is."""
+    """Number of the level."""
 
 
 @dataclass(frozen=True, eq=False)
 class LevelGraph:
-    """The levels of an image, and what their graphs show of how they are made."""
+    """Levels of an image, and the stages that their graphs show."""
 
     arrays: tuple[da.Array, ...]
-    """The levels."""
+    """Levels."""
     picks: tuple[LevelPick | None, ...]
-    """What each of them is a plain level of a stage of; ``None`` for an array that was edited, or never was one."""
+    """Level of a stage that each of them is; ``None`` for an array that was edited, or never was one."""
 
     @classmethod
     def of(cls, arrays: Sequence[da.Array]) -> LevelGraph:
@@ -88,7 +88,7 @@ class LevelGraph:
 
     @property
     def are_picks(self) -> bool:
-        """Whether each is a level as :func:`build_levels` made it, be it of one pyramid or of several."""
+        """True if each is a level as :func:`build_levels` built it, of one pyramid or of several."""
         return None not in self.picks
 
     @cached_property
@@ -99,12 +99,12 @@ class LevelGraph:
 
     @property
     def recipes(self) -> tuple[StageRecipe, ...]:
-        """Those stages' geometry, and how their levels are computed."""
+        """Recipes of these stages."""
         return tuple(stage.recipe for stage in self.stages)
 
     @cached_property
     def first_stages(self) -> tuple[StageLayer, ...]:
-        """All stages that are made from a source, below edits too."""
+        """All stages whose input is a source, below edits too."""
         found: dict[str, StageLayer] = {}
         for layers in map(layers_of, self.arrays):
             found |= {name: stage for name in layers if (stage := find_stage(layers, name)) and stage.is_first}
@@ -112,9 +112,9 @@ class LevelGraph:
 
     @cached_property
     def is_whole(self) -> bool:
-        """Whether these are all levels of one pyramid, unedited, whose blocks read windows of their source.
+        """True if these are all levels of one pyramid, unedited, whose blocks read windows of their source.
 
-        Its tasks can be written down from its plan.
+        Its tasks can be emitted from its plan.
         """
         stages = self.stages
         if not (stages and self.are_picks and stages[0].function is read_block):
@@ -127,7 +127,7 @@ class LevelGraph:
 
 
 def find_stage(layers: Layers, name: Key) -> StageLayer | None:
-    """Stage that the layer ``name`` computes, if it is the layer of one."""
+    """Find the stage that the layer ``name`` computes, if it computes one."""
     layer = layers.get(str(name))
     if isinstance(layer, MergeLayer):
         carried = block_calls(layers.get(layer.carries))
@@ -141,16 +141,16 @@ def find_stage(layers: Layers, name: Key) -> StageLayer | None:
 
 
 def _find_pick(layers: Layers, name: str) -> LevelPick | None:
-    """Level that the layer ``name`` picks from a stage, if that is what it does."""
+    """Find the level that the layer ``name`` picks from a stage, if it picks one."""
     calls = block_calls(layers.get(name))
     if calls is None or calls.function is not pick_level:
         return None
     stage, position = find_stage(layers, calls.first), calls.options["position"]
-    if stage is None or position >= len(stage.recipe.stage.written):  # what it hands on is no level of a tree
+    if stage is None or position >= len(stage.recipe.stage.written):  # a carry is no level of a tree
         return None
     return LevelPick(stage, stage.recipe.stage.written[position])
 
 
 def is_stage_task(node: GraphNode) -> bool:
-    """Whether a task makes one block of a stage."""
+    """Tell whether a task computes one block of a stage."""
     return getattr(node, "func", None) in _STAGE_FUNCTIONS

@@ -1,4 +1,4 @@
-"""What the levels of a pyramid are made from, as an identity that a resumed write must share."""
+"""Identity of the sources of a pyramid's levels, which must be the same when a write is resumed."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ Identity = dict[str, Any]
 
 
 def identify_levels(levels: LevelGraph) -> list[Identity]:
-    """What the levels of a pyramid are made from: the one source of an unedited pyramid, else one for each level."""
+    """Identify the sources of a pyramid: the one of an unedited pyramid, else one for each level."""
     if levels.are_picks and len(levels.first_stages) == 1:
         return [_identify_input(levels.first_stages[0], levels.arrays[0])]
     return [_identify_dask(array) for array in levels.arrays]
 
 
 def _identify_input(stage: StageLayer, array: da.Array) -> Identity:
-    """What a first stage reads."""
     if stage.source is not None:
         return identify_value(stage.source)
     readers = [value for layer in layers_of(array).values() for value in held_values(layer)]
     reader = next((value for value in readers if isinstance(value, ChunkReader)), None)
-    # what is rechunked for a first stage is what the reader reads, whatever the graph is called
+    # the samples rechunked for a first stage are those that the reader reads, whatever the graph's name
     return _identify_graph(str(stage.below), array) if reader is None else identify_value(reader)
 
 
@@ -46,6 +45,6 @@ def _identify_dask(array: da.Array) -> Identity:
 
 
 def _identify_graph(name: str, array: da.Array) -> Identity:
-    """A graph by the name of its array, and what is stored that it reads."""
+    """Identify a graph by the name of its array, and by the stored arrays that it reads."""
     held = {id(value): value for layer in layers_of(array).values() for value in held_values(layer)}
     return {"graph": name, "reads": [found for found in map(identify_stored, held.values()) if found is not None]}

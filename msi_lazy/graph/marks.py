@@ -1,7 +1,7 @@
-"""Marks of blocks that are stored: an interrupted write is resumed by them.
+"""Marks of blocks that are stored, by which an interrupted write is resumed.
 
-The blocks of an image are numbered through, grid after grid.  A grid is a stage where the tasks come straight from
-the plan, and a level where they do not.
+The blocks of an image are numbered consecutively, grid after grid.  A grid is a stage where the tasks come straight
+from the plan, and a level where they do not.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class BlockGrid:
     """Blocks along each dimension."""
 
     def number(self, index: Index) -> int:
-        """Number of the block at ``index``.
+        """Return the number of the block at ``index``.
 
         Examples
         --------
@@ -44,7 +44,7 @@ class BlockGrid:
         return self.first + int(np.ravel_multi_index(index, self.counts))
 
     def among(self, numbers: frozenset[int]) -> frozenset[Index]:
-        """Indices of the blocks whose number is one of ``numbers``.
+        """Find the indices of the blocks whose number is one of ``numbers``.
 
         Examples
         --------
@@ -59,12 +59,12 @@ class BlockGrid:
 
 @dataclass(frozen=True)
 class BlockMarks:
-    """How the blocks of one image are marked once they are stored, and which of them were before."""
+    """Blocks of one image, how they are marked once they are stored, and those that were stored before."""
 
     listeners: Key
     """Task that holds the listeners, a sequence: a ledger's, and that of a progress display."""
     grids: tuple[BlockGrid, ...]
-    """The blocks, as :func:`msi_lazy.graph.direct.block_geometry` tells them."""
+    """Blocks, as :func:`msi_lazy.graph.direct.block_geometry` lists them."""
     done: frozenset[int] = frozenset()
     """Numbers of the blocks that need not be stored again."""
     lossless: bool = True
@@ -72,17 +72,17 @@ class BlockMarks:
 
 
 def mark_block(listeners: Sequence[Listener], index: Index, *, grid: BlockGrid) -> None:
-    """Mark a block: the last thing that is done to it."""
+    """Mark a block, last of all, once it is stored."""
     try:
-        for tell in listeners:
-            tell(grid.number(index))
+        for listener in listeners:
+            listener(grid.number(index))
     except Exception as error:
         error.add_note(f"while marking block {index} as stored")
         raise
 
 
 def number_blocks(counts: Sequence[Index], first: int = 0) -> tuple[BlockGrid, ...]:
-    """Grids of ``counts`` blocks along each dimension, numbered one after another from ``first``.
+    """Build grids of ``counts`` blocks along each dimension, numbered one after another from ``first``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""From Dask's layers to plain tasks."""
+"""Conversion of Dask's layers to plain tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["materialize"]
 
 @collection_paused()
 def materialize(graph: HighLevelGraph) -> dict[Key, GraphNode]:
-    """All tasks of a graph, tuples of Dask's older notation converted."""
+    """Write out all tasks of a graph, tuples of Dask's older notation converted."""
     written: dict[Key, Any] = {}
     for layer in graph.layers.values():
         written |= write_out(layer) if is_plain(layer) else layer

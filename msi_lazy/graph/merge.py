@@ -1,4 +1,4 @@
-"""The layer of a later stage: tasks that merge carries, written out only when they are asked for."""
+"""Layer of a later stage: tasks that merge carries, written out only when they are asked for."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Index = tuple[int, ...]
 
 
 def touched_blocks(recipe: StageRecipe, before: StagePlan, index: Index) -> Iterator[Index]:
-    """Blocks of stage ``before`` whose carries block ``index`` of ``recipe`` needs, in C order."""
+    """List the blocks of stage ``before`` whose carries block ``index`` of ``recipe`` needs, in C order."""
     return product(*before.touching(recipe.stage.first, recipe.stage.needed(index)[0]))
 
 
 class MergeLayer(DatalessLayer):
     """Tasks of a stage whose blocks are merged from the carries of the stage before.
 
-    A petabyte's pyramid has a great many of them, and planning or plotting it needs none.
+    A petabyte's pyramid has very many of them, and planning or plotting it needs none.
     """
 
     def __init__(self, name: str, carries: str, recipe: StageRecipe, before: StagePlan) -> None:
@@ -51,11 +51,11 @@ class MergeLayer(DatalessLayer):
         return tasks
 
     def is_materialized(self) -> bool:
-        """Whether the tasks have been written out."""
+        """Tell whether the tasks have been written out."""
         return "_tasks" in self.__dict__
 
     def get_output_keys(self) -> Set[Key]:
-        """Keys of all blocks."""
+        """Return the keys of all blocks."""
         return {(self.name, *index) for index in np.ndindex(*self.recipe.stage.counts)}
 
     def __getitem__(self, key: Any) -> GraphNode:

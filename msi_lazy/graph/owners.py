@@ -1,4 +1,4 @@
-"""Which block read each task hangs on, and in which of its readings the task runs.
+"""Owner of each task: the block read that it depends on, and the reading of that block in which it runs.
 
 A value that needs many blocks, such as the maximum of an image, is a barrier: what needs it and a block too can only
 run once all blocks have been read.  Keeping them until then is keeping the image, so the block is read again::
@@ -26,22 +26,22 @@ MANY = object()
 """Owner of a task that needs several blocks and belongs to none."""
 
 BARRIER_ROOTS = 32
-"""A value with so many roots among its ancestors is worth reading a block again for, instead of holding the block
+"""Roots among its ancestors from which on a value is worth reading a block again for, instead of holding the block
 until the value is known.  With fewer blocks, holding them costs little."""
 
 
 @dataclass(frozen=True)
 class Ownership:
-    """Where every task of a graph belongs."""
+    """Root and reading of every task of a graph."""
 
     roots: Mapping[Key, Any]
-    """The one root that each task hangs on, ``None`` if it needs no root, :data:`MANY` if it needs several."""
+    """One root that each task depends on, ``None`` if it needs no root, :data:`MANY` if it needs several."""
     phases: Mapping[Key, int]
-    """In which reading of its root a task runs, for those that cannot run in the first, which is 0."""
+    """Number of the reading of its root in which a task runs, for those that cannot run in the first, which is 0."""
 
 
 def topological_order(graph: Graph, wanted: Iterable[Key]) -> list[Key]:
-    """Keys that ``wanted`` needs, every one after those it depends on."""
+    """Sort the keys that ``wanted`` needs, every one after those it depends on."""
     order: list[Key] = []
     seen: set[Key] = set()
     for goal in wanted:
@@ -65,7 +65,7 @@ def topological_order(graph: Graph, wanted: Iterable[Key]) -> list[Key]:
 def find_owners(
     graph: Graph, order: Sequence[Key], is_root: Callable[[GraphNode], bool], barrier: int = BARRIER_ROOTS
 ) -> Ownership:
-    """Find the root that each task hangs on, first without and then with reading roots again.
+    """Find the root that each task depends on, first without and then with reading roots again.
 
     Parameters
     ----------
@@ -74,9 +74,9 @@ def find_owners(
     order
         Its keys, each after those it depends on.
     is_root
-        Tells the tasks to fold around: block reads and merges.
+        Predicate of the tasks to fold around: block reads and merges.
     barrier
-        From how many roots on a value counts as one of many blocks.
+        Number of roots from which on a value counts as one of many blocks.
     """
     roots: dict[Key, Any] = {}
     starts: list[Key] = []
@@ -96,7 +96,7 @@ def find_owners(
 
 
 def _reads_data_only(graph: Graph, root: Key) -> bool:
-    """Whether nothing has to be computed or held to run ``root`` again: merges, for one, need carries."""
+    """Tell whether ``root`` needs nothing computed to run again; merges, for one, need carries."""
     return all(type(graph.get(key)) in (DataNode, type(None)) for key in graph[root].dependencies)
 
 
@@ -108,10 +108,10 @@ def _assign_phases(
     Every task has a phase: that of a task given to a root is above those of the values of many blocks that it uses, and
     not below those of what it uses of its own root; that of any other task is the highest beneath it.
 
-    Folding then makes no cycle.  Let a fused task have the phase of what it hands on.  Nothing waits for a task of a
+    Folding then creates no cycle.  Let a fused task have the phase of what it returns.  Nothing waits for a task of a
     higher phase, so the tasks of a cycle are all of one.  A later reading waits for tasks of *lower* phases only:
-    values of many blocks, and what earlier readings of its root hand on.  The first reading of a repeatable root waits
-    for data only.  So neither is in a cycle.  What is left are tasks that are not folded and folds around other roots,
+    values of many blocks, and what earlier readings of its root return.  The first reading of a repeatable root waits
+    for data only.  So neither is in a cycle.  There remain tasks that are not folded and folds around other roots,
     which wait for nothing but what the root itself waits for: in ``order``, each comes after all that it waits for.
     (Tasks that need no root wait for their like only.)
     """
@@ -139,7 +139,7 @@ def _assign_phases(
 
 
 def _union(parts: Iterable[Iterable[Key] | None], barrier: int) -> frozenset[Key] | None:
-    """All keys of ``parts``, or ``None`` once there are ``barrier`` of them."""
+    """Join the keys of ``parts``; ``None`` once there are ``barrier`` of them."""
     found: set[Key] = set()
     for part in parts:
         if part is None:

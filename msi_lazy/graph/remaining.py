@@ -1,4 +1,4 @@
-"""What is left of a write: which blocks of each stage are made, and where carries of finished ones come from."""
+"""Blocks that remain in a resumed write, and how the carries of finished ones are obtained."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ class RemainingBlocks:
     """Blocks of one stage that have a task."""
 
     stored: Set[Index]
-    """Those that are made and stored."""
-    again: Set[Index] = frozenset()
-    """Stored before, but made again, for their carry cannot be restored."""
+    """Blocks to compute and store."""
+    recomputed: Set[Index] = frozenset()
+    """Blocks stored before, but recomputed, as their carry cannot be restored."""
     restored: Set[Index] = frozenset()
-    """Stored before; their carry is made from what is stored."""
+    """Blocks stored before, whose carry is restored from the store."""
 
     @property
-    def made(self) -> Set[Index]:
-        """Those that are made, from the source or from carries."""
-        return self.stored | self.again
+    def computed(self) -> Set[Index]:
+        """Blocks computed from the source or from carries."""
+        return self.stored | self.recomputed
 
 
 def remaining_blocks(
     recipes: Sequence[StageRecipe],
     stages: Sequence[StagePlan],
     done: Sequence[Set[Index]],
-    handed_on: Sequence[bool],
+    returns_carry: Sequence[bool],
     lossless: bool,
 ) -> list[RemainingBlocks]:
-    """Which blocks of each stage have a task, if those in ``done`` are stored.
+    """Find the blocks of each stage that have a task, if those in ``done`` are stored.
 
     Parameters
     ----------
     recipes
         The stages.
     stages
-        The same in the blocks that their tasks make.
+        The same in the blocks that their tasks compute.
     done
         Blocks of each that are stored.
-    handed_on
-        Whether the tasks of each hand on their carry; else the next stage reads back what they stored.
+    returns_carry
+        Whether the tasks of each return their carry; else the next stage reads back what they stored.
     lossless
         Whether what is read back is what was stored.
     """
@@ -71,16 +71,16 @@ def remaining_blocks(
         )
         remaining.insert(0, RemainingBlocks(stored, carried - restored, restored))
         wanted = frozenset()
-        if number > 0 and handed_on[number - 1] and done[number - 1]:  # else every block has a task anyway
-            made = remaining[0].made
+        if number > 0 and returns_carry[number - 1] and done[number - 1]:  # else every block has a task anyway
+            computed = remaining[0].computed
             wanted = frozenset(
-                at for index in made for at in touched_blocks(recipes[number], stages[number - 1], index)
+                at for index in computed for at in touched_blocks(recipes[number], stages[number - 1], index)
             )
     return remaining
 
 
 def is_restorable(stage: StagePlan, index: Index, done: Set[Index]) -> bool:
-    """Whether all that the carry of a block is made from is stored, in blocks that are done."""
+    """Tell whether everything that the carry of a block is computed from is stored, in blocks that are done."""
     assert stage.carry is not None
     finer = finer_window(stage, stage.carry, stage.owned(stage.carry, index))
     return all(at in done for at in product(*stage.touching(stage.written[-1], finer)))

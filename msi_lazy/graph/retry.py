@@ -1,4 +1,4 @@
-"""Tasks that are tried again where they fail."""
+"""Retries of tasks that fail."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["retried"]
 
 @dataclass(frozen=True)
 class _Retried:
-    """A task's function that is called again where it fails; the tasks of a write may run any number of times."""
+    """A task's function, retried where it fails; the tasks of a write may run any number of times."""
 
     function: Callable[..., Any]
     retries: int
@@ -35,7 +35,7 @@ class _Retried:
 
 
 def retried(delayed: Delayed, retries: int) -> Delayed:
-    """The same, each task tried again where it fails: Dask's own schedulers for one machine cannot do it."""
+    """Retry each task that fails, which Dask's own schedulers for one machine cannot do."""
     tasks = {
         key: Task(key, _Retried(task.func, retries), *task.args, **task.kwargs) if type(task) is Task else task
         for key, task in delayed.dask.items()

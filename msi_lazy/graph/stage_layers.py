@@ -1,4 +1,4 @@
-"""Building the Dask graph: one multi-output layer per stage, and a pick of it for each level.
+"""Dask graph of a pyramid: one multi-output layer per stage, and a pick of it for each level.
 
 ::
 
@@ -38,7 +38,7 @@ __all__ = ["build_levels"]
 def build_levels(
     source: WindowSource | DaskSource, plan: PyramidPlan, method: Method, nodata: object
 ) -> list[da.Array]:
-    """Dask arrays of every level of ``plan``; nothing is read.
+    """Build the Dask arrays of every level of ``plan``; nothing is read.
 
     The blocks of each array are the plan's, each a whole number of chunks.
     """
@@ -68,11 +68,11 @@ def build_levels(
 
 
 def _start_graph(source: WindowSource | DaskSource, recipe: StageRecipe) -> tuple[HighLevelGraph, str]:
-    """The graph below the first stage, and the name of its last layer."""
+    """Build the graph below the first stage; return it and the name of its last layer."""
     if isinstance(source, DaskSource):
         array = source.array.rechunk(recipe.stage.block_chunks(0))
         if any(recipe.stage.halo):
-            alone = (count == 1 for count in recipe.stage.counts)  # no neighbour, so nothing to overlap with
+            alone = (count == 1 for count in recipe.stage.counts)  # a single block overlaps with nothing
             depth = {dim: 0 if lone else recipe.stage.halo[dim] for dim, lone in enumerate(alone)}
             array = overlap(array, depth, boundary="none", allow_rechunk=False)
         return array.dask, array.name
@@ -86,11 +86,11 @@ def _with_layer(graph: HighLevelGraph, name: str, layer: Layer, below: str) -> H
 
 
 def _first_stage(name: str, below: str, source: WindowSource | DaskSource, recipe: StageRecipe) -> Layer:
-    """Tasks that read each block's window, or take the source's rechunked block."""
+    """Build the layer that reads each block's window, or takes the source's rechunked block."""
     counts = recipe.stage.counts
     if isinstance(source, DaskSource):
-        make = reduce_overlapped if any(recipe.stage.halo) else reduce_block
-        return build_calls(make, name, counts, below, index=True, recipe=recipe)
+        function = reduce_overlapped if any(recipe.stage.halo) else reduce_block
+        return build_calls(function, name, counts, below, index=True, recipe=recipe)
     return build_calls(read_block, name, counts, TaskRef(below), index=True, recipe=recipe)
 
 

@@ -1,4 +1,4 @@
-"""Making a run of blocks in one task, so that the chunks that two of them read are decoded once."""
+"""Computation of a run of blocks in one task, so that the chunks that two of them read are decoded once."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ Index = tuple[int, ...]
 
 @dataclass(frozen=True)
 class LevelStore:
-    """How the blocks of one level are stored: ``store(block, target, index, **options)``."""
+    """Storage of the blocks of one level: ``store(block, target, index, **options)``."""
 
     store: Callable[..., None]
-    """Stores one block."""
+    """Function that stores one block."""
     target: Key
     """Task that holds the target."""
     options: Mapping[str, Any]
@@ -42,18 +42,18 @@ class LevelStore:
 
 @dataclass(frozen=True)
 class StreamedStage:
-    """What the tasks of a stage made in runs have in common."""
+    """A stage computed in runs, the same object for all its tasks."""
 
     recipe: StageRecipe
-    """The stage, block by block."""
+    """Stage, block by block."""
     run: int
     """Blocks in a run."""
     stores: tuple[LevelStore, ...]
-    """How each of its levels is stored."""
-    hand_on: bool
+    """Storage of each of its levels."""
+    returns_carry: bool
     """Whether the task returns its carry."""
     grid: BlockGrid | None = None
-    """Its runs as they are marked once they are stored; ``None`` if they are not."""
+    """Its runs as they are marked once they are stored; ``None`` if they are not marked."""
 
 
 def skip_block(block: Array, target: Any, index: Index, **_options: Any) -> None:
@@ -63,7 +63,7 @@ def skip_block(block: Array, target: Any, index: Index, **_options: Any) -> None
 def stream_run(
     streamed: StreamedStage, index: Index, source: WindowSource, listeners: Sequence[Listener] | None, *targets: Any
 ) -> Array | None:
-    """Read, make, store and mark the blocks of run ``index``; return their carries, joined."""
+    """Read, compute, store and mark the blocks of run ``index``; return their carries, joined."""
     axis = run_axis(streamed.recipe.stage) or 0
     carry: Array | None = None
     runs = run_stage(streamed.recipe.stage, streamed.run)
@@ -72,7 +72,7 @@ def stream_run(
         del window
         for level, store, target in zip(levels, streamed.stores, targets, strict=False):
             store.store(level, target, block, **store.options)
-        if streamed.hand_on and streamed.recipe.stage.carry is not None:
+        if streamed.returns_carry and streamed.recipe.stage.carry is not None:
             whole = runs.owned(streamed.recipe.stage.carry, index)
             if carry is None:
                 carry = np.empty(tuple(interval.length for interval in whole), levels[-1].dtype)
@@ -84,7 +84,7 @@ def stream_run(
 
 
 def _windows(streamed: StreamedStage, index: Index, source: WindowSource, axis: int) -> Iterator[tuple[Index, Array]]:
-    """The blocks of a run, each with the samples that it needs."""
+    """Yield the blocks of a run, each with the samples that it needs."""
     stage = streamed.recipe.stage
     positions = run_positions(stage, streamed.run, index[axis])
     blocks = [(*index[:axis], position, *index[axis + 1 :]) for position in positions]

@@ -1,4 +1,4 @@
-"""The write graph: one graph that stores every level and ends with the metadata."""
+"""Write graph: one graph that stores every level and ends with the metadata."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LevelArrays:
-    """The levels of one image as the tasks of a write store them."""
+    """Levels of one image as the tasks of a write store them."""
 
     levels: LevelGraph
-    """The levels, in blocks of whole write units."""
+    """Levels, in blocks of whole write units."""
     targets: Sequence[zarr.Array[Any]] = ()
     """Stored array of each level, once it has been created."""
     read_back: Sequence[bool] = ()
-    """Which stages read what the one before stored, in place of its carries."""
+    """Whether each stage reads what the one before stored, instead of its carries."""
     lossless: bool = True
-    """Whether the codecs are known to give back what they are given."""
+    """Whether the codecs are known to return what they are given."""
     kept: int = 0
     """Levels from the finest that are in the store already and are not written again."""
     path: str = ""
-    """Of the image's group below that of the write."""
+    """Path of the image's group below that of the write."""
     first: int = 0
     """Number of the first of these levels in the image."""
 
@@ -71,9 +71,9 @@ def store_block(
     Parameters
     ----------
     block, target, index
-        The samples, the array, and which of its blocks they are.
+        The samples, the array, and the index of the block in it.
     starts
-        Where the blocks begin along each dimension.
+        Starts of the blocks along each dimension.
     probe
         Whether to look first if any chunk can be empty: zarr-python compares every sample of every chunk
         with the fill value, on the one thread that all writes go through.
@@ -87,14 +87,14 @@ def store_block(
 
 
 def _none_is_empty(block: np.ndarray[Any, Any], target: zarr.Array[Any]) -> bool:
-    """Whether each chunk of ``block`` begins with a sample that is not the fill value."""
+    """Tell whether each chunk of ``block`` begins with a sample that is not the fill value."""
     corners = block[tuple(slice(None, None, chunk) for chunk in target.chunks)]
     fill: Any = target.fill_value
     return bool(((corners != fill) & (corners == corners)).all())
 
 
 def align_blocks(levels: LevelGraph, units: Sequence[tuple[int, ...]]) -> LevelGraph:
-    """Levels in blocks of whole write units, so that no two tasks write one chunk or shard."""
+    """Rechunk levels to blocks of whole write units, so that no two tasks write one chunk or shard."""
     blocks = [aligned_blocks(array.chunks, unit) for array, unit in zip(levels.arrays, units, strict=True)]
     if blocks == [array.chunks for array in levels.arrays]:
         return levels
@@ -116,25 +116,25 @@ def write_graph(
     Parameters
     ----------
     images
-        What is stored.  Blocks of each level are whole write units: see :func:`align_blocks`.
+        Images to store.  Blocks of each level are whole write units: see :func:`align_blocks`.
     completions
-        What ends the write.
+        Functions that end the write.
     listeners
-        What is told of each block that is stored, in this order: the ledger comes first.
+        Called with the number of each block that is stored, in this order: the ledger comes first.
     done
         Numbers of the blocks that are stored already.
     """
     name = f"pyramid-write-{uuid4().hex}"
     graph: dict[Key, GraphNode] = {}
     sinks: list[Key] = []
-    told = f"pyramid-listeners-{name}"
+    listeners_key = f"pyramid-listeners-{name}"
     if listeners:
-        graph[told] = DataNode(told, tuple(listeners))
+        graph[listeners_key] = DataNode(listeners_key, tuple(listeners))
     first = 0
     for image in images:
         grids = number_blocks([grid.counts for grid in block_geometry(image.levels)], first)
         first = grids[-1].first + prod(grids[-1].counts)
-        marks = BlockMarks(told, grids, done, image.lossless) if listeners else None
+        marks = BlockMarks(listeners_key, grids, done, image.lossless) if listeners else None
         tasks, ends = _store_levels(image, marks)
         graph |= tasks
         sinks.extend(ends)
@@ -143,7 +143,7 @@ def write_graph(
 
 
 def _store_levels(image: LevelArrays, marks: BlockMarks | None) -> tuple[dict[Key, GraphNode], Sequence[Key]]:
-    """Tasks that store one image, and those of them that nothing waits for."""
+    """Build the tasks that store one image; return them, and those of them that nothing waits for."""
     token = uuid4().hex
     opened: dict[Key, GraphNode] = {}
     stores = []
@@ -164,6 +164,6 @@ def _store_levels(image: LevelArrays, marks: BlockMarks | None) -> tuple[dict[Ke
 
 
 def _complete(_done: list[Any], completions: Sequence[Callable[[], None]]) -> None:
-    """Complete the images once every block is stored."""
+    """Complete the images, once every block is stored."""
     for complete in completions:
         complete()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from msi_lazy.plan.stages import StagePlan
     from msi_lazy.plan.windows import Window
 
-__all__ = ["block_text", "naming_block", "naming_samples", "window_text"]
+__all__ = ["describe_block", "naming_block", "naming_samples", "window_text"]
 
 
 def window_text(window: Window) -> str:
@@ -26,7 +26,7 @@ def window_text(window: Window) -> str:
     return f"[{', '.join(f'{start}:{stop}' for start, stop in window)}]"
 
 
-def block_text(stage: StagePlan, index: tuple[int, ...]) -> str:
+def describe_block(stage: StagePlan, index: tuple[int, ...]) -> str:
     """Which block of which levels, and where it lies."""
     first, last = stage.written[0], stage.written[-1]
     levels = f"scale{first}" if first == last else f"scale{first} to scale{last}"
@@ -36,11 +36,11 @@ def block_text(stage: StagePlan, index: tuple[int, ...]) -> str:
 
 @contextmanager
 def naming_block(stage: StagePlan, index: tuple[int, ...]) -> Iterator[None]:
-    """Note on errors which block was being made."""
+    """Note on errors which block was being computed."""
     try:
         yield
     except Exception as error:
-        error.add_note(f"while making {block_text(stage, index)}")
+        error.add_note(f"while computing {describe_block(stage, index)}")
         raise
 
 

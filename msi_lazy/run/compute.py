@@ -11,7 +11,7 @@ from dask import threaded
 from dask.base import get_scheduler
 from dask.diagnostics.progress import ProgressBar
 
-from msi_lazy.graph.emit import task_text
+from msi_lazy.graph.emit import describe_task
 from msi_lazy.graph.retry import retried
 from msi_lazy.run.progress_display import is_watched
 from msi_lazy.run.scheduler import active_client, worker_threads
@@ -40,12 +40,12 @@ def compute(
         with watch.shown():
             run(delayed, options.progress and watch.tally is None, options.retries)
     except BaseException as error:
-        text = _deadly_task(error, delayed)
-        if text:
+        block = _deadly_task(error, delayed)
+        if block:
             error.add_note(
-                f"workers died while making {text}, or another block that waited with it on the same workers, as the "
-                f"scheduler cannot tell which; most likely they ran out of memory: give them more memory or fewer "
-                f"threads, or build the pyramid with smaller block_bytes"
+                f"workers died while computing {block}, or another block queued on the same workers (the scheduler "
+                f"cannot tell which); most likely they ran out of memory: give them more memory or fewer threads, or "
+                f"build the pyramid with smaller block_bytes"
             )
         error.add_note(advice)
         raise
@@ -57,7 +57,7 @@ def _deadly_task(error: BaseException, delayed: Delayed) -> str:
     key = getattr(error, "task", None)
     if type(error).__name__ != "KilledWorker" or key is None:
         return ""
-    return task_text(delayed.dask[key]) if key in delayed.dask else str(key)
+    return describe_task(delayed.dask[key]) if key in delayed.dask else str(key)
 
 
 def run(delayed: Delayed, progress: bool, retries: int = 0) -> Any:
