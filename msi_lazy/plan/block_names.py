@@ -1,4 +1,4 @@
-"""Saying where in the image something failed, on whatever error it was: in a note, which keeps the error's type."""
+"""Notes on errors that say where in the image they occurred; the error's type is kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["describe_block", "naming_block", "naming_samples", "window_text"]
 
 
 def window_text(window: Window) -> str:
-    """Samples of a window, as one would slice them.
+    """Format a window as one would slice it.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def window_text(window: Window) -> str:
 
 
 def describe_block(stage: StagePlan, index: tuple[int, ...]) -> str:
-    """Which block of which levels, and where it lies."""
+    """Describe a block: its index, its levels and its samples."""
     first, last = stage.written[0], stage.written[-1]
     levels = f"scale{first}" if first == last else f"scale{first} to scale{last}"
     where = window_text(stage.owned(first, index))

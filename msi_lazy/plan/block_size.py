@@ -1,4 +1,4 @@
-"""Choosing the blocks: how many levels a stage makes, and how large its blocks are."""
+"""Choice of the blocks: how many levels a stage computes, and how large its blocks are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Extents = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Pyramid:
-    """What the block rule needs to know of a pyramid: integers only."""
+    """Facts of a pyramid that the choice of blocks needs: integers only."""
 
     extents: tuple[Extents, ...]
     """Shape of every level."""
@@ -27,13 +27,13 @@ class Pyramid:
     radii: tuple[Extents, ...]
     """Kernel radius of each such step."""
     chunks: Extents
-    """Chunk (or other write unit) that no two blocks may share, the same on every level."""
+    """Chunk (or other write unit) that no two blocks may both write, the same on every level."""
     itemsize: int
     """Bytes per sample."""
 
     @property
     def last(self) -> int:
-        """The coarsest level."""
+        """Number of the coarsest level."""
         return len(self.factors)
 
     def cumulative(self, first: int, level: int) -> Extents:
@@ -95,19 +95,19 @@ def plan_stages(pyramid: Pyramid, block_bytes: int) -> tuple[tuple[StagePlan, ..
 
 
 def _choose(pyramid: Pyramid, first: int, first_unwritten: int, block_bytes: int) -> _Candidate:
-    """The deepest cut that fits; failing all, the smallest that makes progress."""
+    """Choose the deepest cut that fits; failing all, the smallest that reaches a coarser level."""
     candidates = list(_candidates(pyramid, first, first_unwritten))
     fitting = [candidate for candidate in candidates if candidate.nbytes <= block_bytes]
     return fitting[0] if fitting else min(candidates, key=lambda candidate: candidate.nbytes)
 
 
 def _candidates(pyramid: Pyramid, first: int, first_unwritten: int) -> Sequence[_Candidate]:
-    """All cuts of a stage that starts at ``first``, deepest first."""
+    """List all cuts of a stage that starts at ``first``, deepest first."""
     found = []
     for last in range(pyramid.last, first_unwritten - 1, -1):
         carries: tuple[int | None, ...] = (None,) if last == pyramid.last else (last + 1, last)
         for carry in carries:
-            if carry == first:  # hands on what it was given: no progress
+            if carry == first:  # the carry would be the input: no progress
                 continue
             deepest = last if carry is None else carry
             edges = _least_edges(pyramid, first, last, deepest)
@@ -116,7 +116,7 @@ def _candidates(pyramid: Pyramid, first: int, first_unwritten: int) -> Sequence[
 
 
 def _least_edges(pyramid: Pyramid, first: int, last: int, deepest: int) -> Extents:
-    """Least block that owns whole chunks down to level ``last`` and whole samples of ``deepest``."""
+    """Find the least block that owns whole chunks down to level ``last`` and whole samples of ``deepest``."""
     edges = []
     per_dim = zip(
         pyramid.extents[first],
@@ -134,9 +134,9 @@ def _least_edges(pyramid: Pyramid, first: int, last: int, deepest: int) -> Exten
 
 
 def _grow(pyramid: Pyramid, first: int, deepest: int, edges: Extents, block_bytes: int) -> Extents:
-    """Blocks that already span every reduced dimension take in more of the others (``c``, ``t``).
+    """Extend blocks that span every reduced dimension along the others (``c``, ``t``).
 
-    The last of them, closest together in memory, grows first.
+    The last of them, whose samples are closest in memory, grows first.
     """
     extents = pyramid.extents[first]
     reduced = [factor > 1 for factor in pyramid.cumulative(first, deepest)]
@@ -154,7 +154,7 @@ def _grow(pyramid: Pyramid, first: int, deepest: int, edges: Extents, block_byte
 
 
 def aligned_blocks(chunks: Sequence[tuple[int, ...]], units: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-    """Lengths of blocks of whole ``units``, merged from ``chunks`` along the dimensions where these are not.
+    """Merge ``chunks`` into blocks of whole ``units``, along the dimensions where they are not.
 
     Examples
     --------

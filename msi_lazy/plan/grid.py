@@ -55,11 +55,11 @@ class Grid:
         return tuple(Interval(0, n) for n in self.extents)
 
     def indices(self) -> Iterator[Index]:
-        """Indices of all parts, in C order."""
+        """List the indices of all parts, in C order."""
         return self.touching(self.whole)
 
     def index(self, number: int) -> Index:
-        """Index of a part, counted in C order."""
+        """Return the index of part ``number``, counted in C order."""
         index = []
         for count in reversed(self.counts):
             number, position = divmod(number, count)
@@ -67,19 +67,19 @@ class Grid:
         return tuple(reversed(index))
 
     def window(self, index: Index) -> Window:
-        """Samples of a part."""
+        """Return the window of a part."""
         terms = zip(index, self.part, self.extents, strict=True)
         return tuple(Interval(i * part, min(i * part + part, n)) for i, part, n in terms)
 
     def touching(self, window: Window) -> Iterator[Index]:
-        """Indices of the parts that have samples in ``window``, in C order."""
+        """List the indices of the parts that have samples in ``window``, in C order."""
         if any(interval.length <= 0 for interval in window):
             return iter(())
         sides = (range(w.start // part, -(-w.stop // part)) for w, part in zip(window, self.part, strict=True))
         return product(*sides)
 
     def cut(self, window: Window) -> list[Index]:
-        """Indices of the parts in ``window``, if that reaches the level's end, that the end cuts.
+        """List the parts in ``window`` that the level's end cuts, if ``window`` reaches that end.
 
         Examples
         --------
@@ -94,6 +94,6 @@ class Grid:
         return [index for index in self.touching(window) if any(i == end for i, end in zip(index, last, strict=True))]
 
     def rounded(self, window: Window) -> Window:
-        """Samples of all parts that ``window`` touches."""
+        """Extend ``window`` to all samples of the parts that it touches."""
         terms = zip(window, self.part, self.extents, strict=True)
         return tuple(Interval(w.start // part * part, min(-(w.stop // -part) * part, n)) for w, part, n in terms)

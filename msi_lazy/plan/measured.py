@@ -1,4 +1,4 @@
-"""What was measured on one block of level 0, and what it says of the whole write."""
+"""Measurement of one block of level 0, and its projection to the whole write."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class MeasuredBlock:
     block_bytes: int
     """Uncompressed bytes of level 0 in the block."""
     read_seconds: float
-    """Reading its window; of a Dask array, computing it, levels and all."""
+    """Time to read its window; for a Dask array, to compute it and its levels."""
     reduce_seconds: float
-    """Making the levels of the first stage from it."""
+    """Time to compute the levels of the first stage from it."""
     encode_seconds: float
-    """Encoding and storing these, with the default codec, in a temporary directory."""
+    """Time to encode and store these, with the default codec, in a temporary directory."""
     encoded_bytes: int
-    """Uncompressed bytes of the block's part of these levels."""
+    """Uncompressed bytes of these levels in the block."""
     stored_bytes: int
-    """What they take when they are stored."""
+    """Bytes of these levels in the store."""
     seconds: float
     """Projected wall time of the write."""
     projected_bytes: int

@@ -1,4 +1,4 @@
-"""What writing a pyramid holds in memory: in each worker thread, between stages, and for the process itself.
+"""Memory that a write holds: in each worker thread, between stages, and for the process itself.
 
 Peak memory is projected from the plan alone, as an upper bound::
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["PROCESS_RESERVE", "TASK_BYTES", "MemoryUse", "finer_window", "project_memory", "thread_bytes"]
 
 PROCESS_RESERVE = 64 * 2**20
-"""What a process takes beside the arrays: stacks, codecs' buffers, and what the C library's allocator keeps."""
+"""Bytes of a process besides the arrays: stacks, codecs' buffers, and what the C library's allocator keeps."""
 TASK_BYTES = 2048
-"""What Dask's scheduler keeps of one task."""
+"""Bytes that Dask's scheduler keeps of one task."""
 _HALF_PRECISION = 4
-"""How much more a thread holds where half precision is converted to double: window, levels and copies."""
+"""Growth of what a thread holds where half precision is converted to double: window, levels and copies."""
 _READ_BACK_ABOVE = 0.1
-"""Part of the memory limit that live carries may take before the next stage reads back what was stored."""
+"""Fraction of the memory limit that live carries may take before the next stage reads back what was stored."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class MemoryUse:
     threads: int
     """Worker threads in the process."""
     per_thread: int
-    """The largest window that a thread holds, the levels made from it, and copies of both."""
+    """Largest window that a thread holds, the levels computed from it, and copies of both."""
     carries: int
-    """Carries that wait for the next stage, at most."""
+    """Most bytes of carries that wait for the next stage."""
     rechunking: int
-    """Chunks of the source that are held until the blocks made of them are complete."""
+    """Chunks of the source that are held until the blocks merged from them are complete."""
     graph: int
-    """The tasks."""
+    """Tasks of the graph."""
     read_back: tuple[bool, ...]
-    """Per stage, whether it reads what the stage before it stored, in place of merging carries."""
+    """Per stage, whether it reads what the stage before it stored, instead of merging carries."""
 
     @property
     def total(self) -> int:
@@ -100,7 +100,7 @@ def project_memory(
 
 
 def _kept_bytes(stage: StagePlan, reading: Reading, itemsize: int) -> int:
-    """Bytes that a block of a run takes on top: its window goes on to the end of a chunk, and is put together."""
+    """Count the further bytes of a block of a run: its window is joined, and reaches the end of a chunk."""
     axis = run_axis(stage)
     if reading.run == 1 or axis is None or reading.chunk_shape is None:
         return 0
@@ -112,11 +112,11 @@ def _kept_bytes(stage: StagePlan, reading: Reading, itemsize: int) -> int:
 
 
 def thread_bytes(stage: StagePlan, itemsize: int, before: StagePlan | None = None) -> int:
-    """Bytes that the largest block of ``stage`` needs at once.
+    """Count the bytes that the largest block of ``stage`` needs at once.
 
     A task holds the window it read, the levels computed from it, and, while the largest level is written, a
     copy of it, encoded or made contiguous.  A window with a halo is copied once more where the edge of the image
-    cuts it and is replicated.  One that reads back what stage ``before`` stored holds that, too.
+    cuts it and is replicated.  A task that reads back what stage ``before`` stored holds that, too.
     """
     windows = _largest_windows(stage)
     volumes = [_volume(window) for window in windows]
@@ -127,7 +127,7 @@ def thread_bytes(stage: StagePlan, itemsize: int, before: StagePlan | None = Non
 
 
 def _largest_windows(stage: StagePlan) -> list[Window]:
-    """Per level, a window as long along each dimension as any block's is; of the blocks alike, one is looked at."""
+    """Find, per level, a window as long along each dimension as any block's; of blocks alike, one is checked."""
     windows = [list(window) for window in stage.needed((0,) * len(stage.counts))]
     for dim, count in enumerate(stage.counts):
         for position in {1, count // 2, count - 2, count - 1} & set(range(count)):
@@ -138,7 +138,7 @@ def _largest_windows(stage: StagePlan) -> list[Window]:
 
 
 def finer_window(before: StagePlan, level: int, window: Window) -> Window:
-    """Samples of the last level that stage ``before`` writes, from which ``window`` of ``level`` is made."""
+    """Find the samples of the last level that stage ``before`` writes that ``window`` of ``level`` is computed from."""
     if level == before.written[-1]:
         return window
     step = level - before.first - 1
@@ -151,7 +151,7 @@ def _volume(window: Window) -> int:
 
 
 def _live_carries(before: StagePlan, stage: StagePlan, threads: int) -> int:
-    """Samples of carries of ``before`` that wait for blocks of ``stage``, at most.
+    """Count the samples of carries of ``before`` that wait for blocks of ``stage``, at most.
 
     Where each carry goes to one block, those of the blocks in progress are alive; where blocks overlap, Dask
     sweeps the image, and all carries of the planes that a row of blocks touches are.
@@ -168,5 +168,5 @@ def _live_carries(before: StagePlan, stage: StagePlan, threads: int) -> int:
 
 
 def _touched_along(before: StagePlan, stage: StagePlan, dim: int) -> list[range]:
-    """Along one dimension, the blocks of ``before`` that each block of ``stage`` takes a carry of."""
+    """List, along one dimension, the blocks of ``before`` whose carries each block of ``stage`` merges."""
     return [before.touching(stage.first, stage.needed(index)[0])[dim] for index in stage.along(dim)]

@@ -1,4 +1,4 @@
-"""The plan of a pyramid: its levels, its stages, and what making it will cost.  No pixel is read."""
+"""Plan of a pyramid: its levels, its stages, and its cost.  No pixel is read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LevelPlan:
     """One scale of the pyramid."""
 
     number: int
-    """0 for the image itself."""
+    """Number of the level, 0 for the image itself."""
     shape: tuple[int, ...]
     """Samples along each dimension."""
     dtype: np.dtype[Any]
@@ -44,9 +44,9 @@ class LevelPlan:
     chunks: tuple[int, ...]
     """Chunk shape on disk."""
     blocks: tuple[int, ...]
-    """Shape of the Dask blocks it is written in (the first one's)."""
+    """Shape of the Dask blocks that it is written in (the first one's)."""
     factors: tuple[int, ...]
-    """Factors from the level before it; all 1 for level 0."""
+    """Factors from the finer level; all 1 for level 0."""
     scale: tuple[float, ...]
     """Spacing of the samples along each dimension."""
     translation: tuple[float, ...]
@@ -58,7 +58,7 @@ class LevelPlan:
         return f"scale{self.number}"
 
     def extent(self, dim: int) -> tuple[float, float]:
-        """Where the level begins and ends along dimension ``dim``, half a sample beyond the outermost centres."""
+        """Return the ends of the level along dimension ``dim``, half a sample beyond the outermost centres."""
         begin = self.translation[dim] - self.scale[dim] / 2
         return begin, begin + self.shape[dim] * self.scale[dim]
 
@@ -80,34 +80,34 @@ class LevelPlan:
 
 @dataclass(frozen=True)
 class PyramidPlan:
-    """What will be made, in which pieces, and what it costs."""
+    """Levels of a pyramid, the blocks they are computed in, and their cost."""
 
     name: str
     """Name of the image."""
     axes: tuple[Axis, ...]
     """Dimensions of level 0."""
     levels: tuple[LevelPlan, ...]
-    """From the image to the coarsest."""
+    """Levels from the image to the coarsest."""
     stages: tuple[StagePlan, ...]
-    """Runs of levels made inside one block; empty where the tree's arrays are not ours any more."""
+    """Runs of levels computed inside one block; empty if the tree's arrays were edited."""
     reading: Reading
-    """How level 0 is read."""
+    """Reading of level 0."""
     method: str
     """Name of the method; empty where it is not known."""
     boundary: str
-    """What happens to samples that fill no window."""
+    """Rule for samples that fill no window."""
     block_bytes: int
-    """The limit that blocks were planned for."""
+    """Limit that blocks were planned for."""
     notes: tuple[str, ...] = ()
     """Remarks on decisions that a user should know of."""
     untransposed: PyramidPlan | None = None
-    """The plan that the blocks follow, where the image is transposed on its way to the store."""
+    """Plan that the blocks follow, where the image is transposed on its way to the store."""
     nodata: Any = None
     """Value that the method leaves out, or ``None``."""
     provenance: Mapping[str, Any] | None = None
-    """How the levels were made, in the words of the store they were read from."""
+    """Origin of the levels, as stated by the store that they were read from."""
     measured: MeasuredBlock | None = None
-    """What one block took, where that was asked for."""
+    """Measurement of one block, where that was asked for."""
 
     @property
     def channel_count(self) -> int:
@@ -168,7 +168,7 @@ class PyramidPlan:
         """Projected memory of a process that writes the pyramid with ``threads`` threads.
 
         ``limit``, in bytes, decides whether later stages read back what was stored; see :class:`MemoryUse`.
-        Of a tree whose arrays are not ours any more only its largest block is known.
+        For a tree whose arrays were edited, only its largest block is known.
         """
         if self.untransposed is not None:
             return self.untransposed.memory(threads, limit)
@@ -180,7 +180,7 @@ class PyramidPlan:
 
     @property
     def memory_per_thread(self) -> int:
-        """Most bytes that one worker thread holds at a time, carries for the next stage apart."""
+        """Most bytes that one worker thread holds at a time, without carries for the next stage."""
         return self.memory().per_thread
 
     @cached_property
@@ -190,7 +190,7 @@ class PyramidPlan:
         return sum(self.levels[level].nbytes for level in carried)
 
     def transposed(self, dims: tuple[str, ...]) -> PyramidPlan:
-        """Plan of the same pyramid with its dimensions in another order; stages are not carried over."""
+        """Reorder the dimensions of the plan; its stages are left out."""
         order = [self.dims.index(dim) for dim in dims]
         turned = [
             replace(level, **{name: tuple(getattr(level, name)[i] for i in order) for name in _PER_DIMENSION})  # type: ignore[arg-type]
@@ -209,7 +209,7 @@ def plan_levels(
     chunks: tuple[int, ...],
     boundary: Boundary,
 ) -> tuple[LevelPlan, ...]:
-    """Shape and geometry of every level, one block each as yet."""
+    """Compute the shape and geometry of every level, one block each as yet."""
     shape = tuple(axis.length for axis in axes)
     scale = tuple(axis.scale for axis in axes)
     translation = tuple(axis.translation for axis in axes)
@@ -247,13 +247,13 @@ def plan_pyramid(
     factors
         Per step, the factor of every axis.
     method, boundary
-        How windows are reduced, and what happens to samples that fill none.
+        Method that reduces windows, and rule for samples that fill none.
     chunks
         Chunk shape on disk.
     block_bytes
         Largest block of level 0 to hold in memory.
     source_chunks
-        Chunks the source is stored in, per dimension, if it has any.
+        Chunks that the source is stored in, per dimension, if it has any.
     by_window
         Whether blocks read their own window from the source, or wait for a rechunk of its Dask array.
     """

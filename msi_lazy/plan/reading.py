@@ -1,4 +1,4 @@
-"""What reading the source costs: samples, chunks, tasks."""
+"""Cost of reading the source: samples, chunks, tasks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["Reading", "longest_between"]
 Chunks = tuple[tuple[int, ...], ...]
 
 _MOST_DECODING = 1.5
-"""How often, on average, blocks may decode a chunk of the source before rechunking it costs less."""
+"""Times that blocks may decode a chunk of the source, on average, before rechunking it costs less."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How level 0 is read, in all."""
+    """Reads of level 0, in all."""
 
     by_window: bool
     """Whether each block reads its own window, halo included, straight from the source."""
@@ -37,15 +37,15 @@ class Reading:
     source_chunks: int | None = None
     """Chunks the source has."""
     chunks_without_halo: int | None = None
-    """Chunks that would be decoded if there were no halo: how well they fit the blocks."""
+    """Chunks that would be decoded without a halo: a measure of how well they fit the blocks."""
     extra_tasks: int = 0
-    """Tasks beside those of the blocks (the source's own, and a rechunk's)."""
+    """Tasks besides those of the blocks (the source's own, and a rechunk's)."""
     chunk_shape: tuple[int, ...] | None = None
     """Largest chunk of the source, along each dimension; ``None`` if it has none."""
     run: int = 1
-    """Blocks that one task makes one after another, keeping what two of them read."""
+    """Blocks that one task computes one after another, keeping what two of them read."""
     held_samples: int = 0
-    """Samples that a rechunk holds at a time: all between two borders that chunks and blocks share."""
+    """Samples that a rechunk holds at a time: all between two borders common to chunks and blocks."""
 
     @property
     def chunk_samples(self) -> int:
@@ -54,14 +54,14 @@ class Reading:
 
     @property
     def fits(self) -> bool:
-        """Whether the source's chunks fit the blocks well enough to be read window by window."""
+        """True if the source's chunks fit the blocks well enough to be read window by window."""
         if self.chunks_without_halo is None or self.source_chunks is None:
             return True
         return self.chunks_without_halo <= _MOST_DECODING * self.source_chunks
 
     @classmethod
     def of_stage(cls, stage: StagePlan, chunks: Chunks | None, by_window: bool) -> Reading:
-        """Reading of the first stage from a source in ``chunks``.
+        """Compute the reads of the first stage from a source in ``chunks``.
 
         A window per dimension depends on the block's position along that dimension alone, so
         sums over all blocks are products of sums along the dimensions.
@@ -93,7 +93,7 @@ class Reading:
 
 
 def longest_between(chunks: tuple[int, ...], blocks: tuple[int, ...]) -> int:
-    """Longest stretch between two borders that ``chunks`` and ``blocks`` have in common.
+    """Measure the longest stretch between two borders that ``chunks`` and ``blocks`` have in common.
 
     Examples
     --------
@@ -105,6 +105,6 @@ def longest_between(chunks: tuple[int, ...], blocks: tuple[int, ...]) -> int:
 
 
 def _touched(windows: Iterable[Interval], lengths: tuple[int, ...]) -> int:
-    """Chunks of ``lengths`` that hold a sample of a window, each as often as one does."""
+    """Count the chunks of ``lengths`` that each window touches, over all windows."""
     borders = list(accumulate(lengths))
     return sum(bisect_left(borders, w.stop) - bisect_right(borders, w.start) + 1 for w in windows)

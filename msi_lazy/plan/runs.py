@@ -1,4 +1,4 @@
-"""Runs: neighbouring blocks that one task makes one after another, keeping what both of them read.
+"""Runs: neighbouring blocks that one task computes one after another, keeping what two of them read.
 
 A halo, however thin, touches the chunks of the source next to the block, and a chunk is decoded whole.  Along a
 run each chunk is decoded once::
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 __all__ = ["choose_run", "new_reads", "run_axis", "run_positions", "run_stage"]
 
 _LONGEST = 4
-"""Blocks in a run, at most: beyond, there is less to gain than from more tasks to share out."""
+"""Most blocks in a run: beyond, there is less to gain than from more tasks to distribute."""
 _LEAST_TASKS = 8
-"""Tasks to leave for the workers where a run would take several."""
+"""Tasks to leave for the workers, if blocks suffice."""
 
 
 def run_axis(stage: StagePlan) -> int | None:
-    """The dimension that runs go along: the last one with a halo and several blocks, if there is one."""
+    """Find the dimension of the runs: the last one with a halo and several blocks, if there is one."""
     able = [dim for dim, (halo, count) in enumerate(zip(stage.halo, stage.counts, strict=True)) if halo and count > 1]
     return able[-1] if able else None
 
 
 def choose_run(stage: StagePlan) -> int:
-    """Blocks in a run: as many as leave enough tasks to share out."""
+    """Choose the number of blocks in a run: as many as leave enough tasks to distribute."""
     axis = run_axis(stage)
     if axis is None:
         return 1
@@ -47,7 +47,7 @@ def choose_run(stage: StagePlan) -> int:
 
 
 def run_stage(stage: StagePlan, run: int) -> StagePlan:
-    """``stage`` in larger blocks, each of ``run`` of its own: what its tasks own and hand on."""
+    """Merge the blocks of ``stage`` into runs of ``run``, which its tasks own and carry."""
     axis = run_axis(stage)
     if run == 1 or axis is None:
         return stage
@@ -56,19 +56,19 @@ def run_stage(stage: StagePlan, run: int) -> StagePlan:
 
 
 def run_positions(stage: StagePlan, run: int, position: int) -> range:
-    """Positions, along the axis of the runs, of the blocks in the run at ``position``."""
+    """List the positions, along the axis of the runs, of the blocks in the run at ``position``."""
     axis = run_axis(stage)
     count = 1 if axis is None else stage.counts[axis]
     return range(position * run, min((position + 1) * run, count))
 
 
 def new_reads(windows: Sequence[Interval], chunks: Sequence[int]) -> Iterator[Interval]:
-    """What each block of a run reads along it, one after another: up to the end of a chunk, and on from there.
+    """Yield the new read of each block of a run, along it: up to the end of a chunk, and on from there.
 
     Parameters
     ----------
     windows
-        What each block needs.
+        Interval that each block needs.
     chunks
         Lengths of the source's chunks.
 

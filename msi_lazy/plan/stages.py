@@ -1,4 +1,4 @@
-"""A stage: the run of levels made inside one block, and who owns which samples of them.
+"""A stage: the run of levels computed inside one block, and the blocks that own their samples.
 
 Along every dimension a stage cuts its input level into blocks at the multiples of an
 *edge*; a trailing remainder too short to give a sample of the stage's deepest level belongs
@@ -38,7 +38,7 @@ class StagePlan:
     """
 
     first: int
-    """The level a block is cut from."""
+    """Level that a block is cut from."""
     extents: tuple[tuple[int, ...], ...]
     """Shape of each level from ``first`` to the deepest one computed."""
     factors: tuple[tuple[int, ...], ...]
@@ -48,13 +48,13 @@ class StagePlan:
     edges: tuple[int, ...]
     """Edge of a block at level ``first``."""
     written: tuple[int, ...]
-    """Levels whose samples this stage hands to the tree."""
+    """Levels of the tree that this stage computes."""
     carry: int | None
-    """Level whose samples this stage hands to the next stage, if there is one."""
+    """Level that this stage passes on to the next one, if there is one."""
 
     @property
     def deepest(self) -> int:
-        """The coarsest level computed."""
+        """Coarsest level computed."""
         return self.first + len(self.factors)
 
     @property
@@ -86,11 +86,11 @@ class StagePlan:
         return compose_halo(self.factors, self.radii, len(self.edges))
 
     def along(self, dim: int) -> Iterator[Index]:
-        """Indices of the blocks along ``dim``, the first one of every other dimension."""
+        """List the indices of the blocks along ``dim``, the first one of every other dimension."""
         return (tuple(i if other == dim else 0 for other in range(len(self.edges))) for i in range(self.counts[dim]))
 
     def owned(self, level: int, index: Index) -> Window:
-        """Samples of ``level`` that block ``index`` owns."""
+        """Return the samples of ``level`` that block ``index`` owns."""
         step = level - self.first
         return tuple(
             self._owned_interval(dim, self.extents[step][dim], self.cumulative[step][dim], position)
@@ -103,10 +103,10 @@ class StagePlan:
         return Interval(position * self.edges[dim] // factor, (position + 1) * self.edges[dim] // factor)
 
     def needed(self, index: Index) -> tuple[Window, ...]:
-        """Windows of each level, ``first`` to deepest, that block ``index`` computes.
+        """Compute the windows of each level, ``first`` to deepest, that block ``index`` computes.
 
-        Walks from the deepest level back: a level's window holds what the block owns of it
-        and all that the next level's window is computed from.
+        From the deepest level back, a level's window holds the block's own samples of it and all that the coarser
+        level's window is computed from.
         """
         windows = [self.owned(self.deepest, index)]
         for step in range(len(self.factors) - 1, -1, -1):
@@ -116,7 +116,7 @@ class StagePlan:
         return tuple(windows)
 
     def reach(self, index: Index) -> Window:
-        """Samples of level ``first`` within a whole halo of what block ``index`` owns."""
+        """Return the samples of level ``first`` within a whole halo of what block ``index`` owns."""
         owned = zip(self.owned(self.first, index), self.halo, self.extents[0], strict=True)
         return tuple(
             Interval(max(interval.start - halo, 0), min(interval.stop + halo, extent))
@@ -124,7 +124,7 @@ class StagePlan:
         )
 
     def block_chunks(self, level: int) -> tuple[tuple[int, ...], ...]:
-        """Lengths of the blocks of ``level`` along each dimension, as Dask writes chunks."""
+        """List the lengths of the blocks of ``level`` along each dimension, as Dask writes chunks."""
         step = level - self.first
         return tuple(
             tuple(
@@ -135,7 +135,7 @@ class StagePlan:
         )
 
     def touching(self, level: int, window: Window) -> tuple[range, ...]:
-        """Block positions, per dimension, that own some sample of ``window`` on ``level``."""
+        """Find the block positions, per dimension, that own some sample of ``window`` on ``level``."""
         factors = self.cumulative[level - self.first]
         return tuple(
             range(
@@ -147,7 +147,7 @@ class StagePlan:
 
 
 def compose_halo(factors: tuple[Index, ...], radii: tuple[Index, ...], ndim: int) -> tuple[int, ...]:
-    """Reach of a chain of kernels, in samples of its input, along each of ``ndim`` dimensions.
+    """Compute the reach of a chain of kernels, in samples of its input, along each of ``ndim`` dimensions.
 
     Examples
     --------
@@ -161,6 +161,6 @@ def compose_halo(factors: tuple[Index, ...], radii: tuple[Index, ...], ndim: int
 
 
 def _block_count(extent: int, edge: int, smallest: int) -> int:
-    """Blocks of ``edge`` in ``extent``; a tail shorter than ``smallest`` is the last block's."""
+    """Count the blocks of ``edge`` in ``extent``; a tail shorter than ``smallest`` is the last block's."""
     full, tail = divmod(extent, edge)
     return max(full + (tail >= smallest and tail > 0), 1)

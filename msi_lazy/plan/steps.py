@@ -1,4 +1,4 @@
-"""One level from the finer one, outside of any pyramid: the samples that a part needs, the parts that a change reaches.
+"""One level from the finer one, outside any pyramid: the samples that a block needs, and those that a change reaches.
 
 ::
 
@@ -26,9 +26,9 @@ Extents = tuple[int, ...]
 
 
 def changed_interval(changed: Interval, factor: int, radius: int, extent: int) -> Interval:
-    """Samples of the coarser level, ``extent`` long, that are computed from any sample of ``changed``.
+    """Find the samples of the coarser level, ``extent`` long, that are computed from any sample of ``changed``.
 
-    The forward direction of :func:`needed_interval`.  What an edge repeats or reflects lies within reach of the edge,
+    The inverse of :func:`needed_interval`.  What an edge repeats or reflects lies within reach of the edge,
     and so changes nothing here; samples that no window takes in change nothing at all.
 
     Examples
@@ -66,17 +66,17 @@ class Step:
         return self.units.extents
 
     def needed(self, output: Window) -> Window:
-        """Samples of the finer level that ``output`` is computed from."""
+        """Find the samples of the finer level that ``output`` is computed from."""
         terms = zip(output, self.factors, self.radii, self.finer, strict=True)
         return tuple(needed_interval(*term) for term in terms)
 
     def covering(self, output: Window) -> Window:
-        """Samples that ``output`` needs, and those beyond the last window, which no sample is computed from."""
+        """Find the samples that ``output`` needs, and those beyond the last window, which nothing is computed from."""
         terms = zip(self.needed(output), output, self.extents, self.finer, strict=True)
         return tuple(Interval(w.start, end if out.stop == n else w.stop) for w, out, n, end in terms)
 
     def changed(self, window: Window) -> Window:
-        """Samples that change with those in ``window`` of the finer level."""
+        """Find the samples that change with those in ``window`` of the finer level."""
         terms = zip(window, self.factors, self.radii, self.extents, strict=True)
         return tuple(changed_interval(*term) for term in terms)
 
@@ -110,7 +110,7 @@ def plan_blocks(step: Step, itemsize: int, block_bytes: float) -> Grid:
 
 
 def choose_blocks(count: int, sample: float, seed: int) -> Sequence[int]:
-    """Numbers of the blocks to look at: a fraction of ``count``, at least one, or all of them.
+    """Choose the numbers of the blocks to check: a fraction of ``count``, at least one, or all of them.
 
     Examples
     --------

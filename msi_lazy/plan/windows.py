@@ -1,4 +1,4 @@
-"""Interval algebra: which samples of one level a window of the next one is made from.
+"""Interval algebra: the samples of one level that a window of the coarser one is computed from.
 
 All intervals are half-open, in samples of their own level.  One dimension at a time; a
 window of an image is a tuple of intervals.
@@ -45,7 +45,7 @@ Window = tuple[Interval, ...]
 
 
 def level_extent(extent: int, factor: int, boundary: Boundary) -> int:
-    """Length of a dimension of ``extent`` samples after downsampling by ``factor``.
+    """Compute the length of a dimension of ``extent`` samples after downsampling by ``factor``.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def level_extent(extent: int, factor: int, boundary: Boundary) -> int:
 
 
 def needed_interval(output: Interval, factor: int, radius: int, extent: int) -> Interval:
-    """Samples of the finer level, ``extent`` long, that ``output`` is computed from.
+    """Find the samples of the finer level, ``extent`` long, that ``output`` is computed from.
 
     Examples
     --------
@@ -69,12 +69,12 @@ def needed_interval(output: Interval, factor: int, radius: int, extent: int) -> 
 
 
 def hull(one: Interval, other: Interval) -> Interval:
-    """Smallest interval that contains both."""
+    """Find the smallest interval that contains both."""
     return Interval(min(one.start, other.start), max(one.stop, other.stop))
 
 
 def intersect(one: Window, other: Window) -> Window | None:
-    """Common part of two windows; ``None`` if that is nothing.
+    """Find the common part of two windows; ``None`` if there is none.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def intersect(one: Window, other: Window) -> Window | None:
 
 
 def slices(window: Window) -> tuple[slice, ...]:
-    """Slices that cut ``window`` out of a whole array.
+    """Return the slices that cut ``window`` out of a whole array.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def slices(window: Window) -> tuple[slice, ...]:
 
 
 def relative_slices(window: Window, origin: Window) -> tuple[slice, ...]:
-    """Slices that cut ``window`` out of an array holding ``origin``.
+    """Return the slices that cut ``window`` out of an array holding ``origin``.
 
     Examples
     --------

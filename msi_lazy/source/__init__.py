@@ -1,1 +1,1 @@
-"""What level 0 is read from."""
+"""Sources that level 0 is read from."""

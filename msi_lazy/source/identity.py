@@ -1,8 +1,8 @@
-"""What tells the samples of an array from any others: what a write that goes on must have been given before.
+"""Fingerprints of array contents, which must be the same when a write is resumed.
 
-Numbers in memory are told by their content; what is stored by its place, its metadata and when it was last changed;
-and a Dask graph by its name, which Dask makes from what is in it.  What cannot be told gets an identity that nothing
-else has, so that it is never taken for the same.
+Arrays in memory are identified by their content; stored ones by their place, metadata and time of last change; and a
+Dask graph by its name, which Dask derives from its content.  Anything else gets a unique identity, so that it never
+counts as the same.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ __all__ = ["content_hash", "identify_stored", "identify_value"]
 
 Identity = dict[str, Any]
 _SLAB_BYTES = 2**24
-"""How much of an array is hashed at once: what is not contiguous is copied."""
+"""Bytes of an array that are hashed at once, as what is not contiguous is copied."""
 
 
 def identify_stored(value: Any) -> Identity | None:
-    """What a graph holds, if it is stored somewhere: when it was last changed is not in the graph's name."""
+    """Identify a value in a graph, if it is stored: the time of its last change is not in the graph's name."""
     origin = origin_of(value)
     if origin is None:
         return None
@@ -49,7 +49,7 @@ def identify_stored(value: Any) -> Identity | None:
 
 
 def identify_value(value: Any) -> Identity:
-    """Anything that samples can be read from."""
+    """Identify anything that samples can be read from."""
     if isinstance(value, (ChunkReader, WindowSource)):
         return identify_value(value.array)
     if isinstance(value, CroppedArray):
@@ -61,7 +61,7 @@ def identify_value(value: Any) -> Identity:
     if isinstance(value, zarr.Array):
         metadata = json.dumps(value.metadata.to_dict(), default=str, sort_keys=True).encode()
         place = Place.of(value)
-        where = {"place": _place_text(place), "metadata": xxhash.xxh3_64_hexdigest(metadata)}
+        where = {"place": _describe_place(place), "metadata": xxhash.xxh3_64_hexdigest(metadata)}
         return {**where, "modified": _last_modified(value, place)}
     if isinstance(value, xr.Variable):
         source = value.encoding.get("source")
@@ -112,7 +112,7 @@ def _identify_file(filename: str) -> Identity:
 
 
 def _identify_adapter(value: Any, source: str | None) -> Identity:
-    """What xarray opened lazily: what is behind its adapters, and how they index it."""
+    """Identify what xarray opened lazily, by the array behind its adapters and the way they index it."""
     layers = list(unwrap_adapters(value))
     keys = [getattr(layer, "key", None) for layer in layers if is_adapter(layer) and hasattr(layer, "array")]
     indexed = [tokenize(getattr(key, "tuple", None)) for key in keys]
@@ -127,18 +127,18 @@ def _identify_adapter(value: Any, source: str | None) -> Identity:
     return {**found, "variable": name, "indexed": indexed, "shape": list(value.shape)}
 
 
-def _place_text(place: Place) -> str:
-    """Place of an array in words; one that is not known is like no other."""
+def _describe_place(place: Place) -> str:
+    """Describe the place of an array; an unknown place equals no other."""
     return str(place) if place.location.scheme else f"unknown, {uuid4().hex}"
 
 
 def _last_modified(array: zarr.Array[Any], place: Place) -> str | None:
-    """When the array's metadata was last changed, in whatever words the store has for it, if it has any."""
+    """Find the time or tag of the last change to the array's metadata, as its store states it, if it does."""
     document = store_format(array.metadata.zarr_format).array_document
     store, key = array.store, place.below(document)
     try:
         if place.in_memory:
-            return f"in memory, {uuid4().hex}"  # nothing tells what is in it
+            return f"in memory, {uuid4().hex}"  # its content is unknown
         if isinstance(store, ZipStore):
             return str(Path(store.path).stat().st_mtime_ns)
         if place.directory is not None:

@@ -1,4 +1,4 @@
-"""Which places a graph reads from: what a write must not destroy."""
+"""Places that a graph reads from, which a write must not destroy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Source:
     """Something stored that samples are read from."""
 
     location: Location
-    """Where it is, as far as that can be told."""
+    """Location, as far as it is known."""
     place: Place | None = None
     """Its store, if it is one of zarr's."""
 
@@ -39,7 +39,7 @@ class Source:
 
 
 def origins(arrays: Sequence[da.Array]) -> list[Source]:
-    """Sources that the graphs of ``arrays`` read from, as far as they show it."""
+    """List the sources that the graphs of ``arrays`` read from, as far as they show it."""
     found: dict[Location, Source] = {}
     seen: set[int] = set()
     for array in arrays:
@@ -55,7 +55,7 @@ def origins(arrays: Sequence[da.Array]) -> list[Source]:
 
 
 def origin_of(value: Any) -> Source | None:
-    """Source of an array-like, if it says so."""
+    """Find the source of an array-like, if it shows one."""
     if isinstance(value, (ChunkReader, CroppedArray, WindowSource)):
         return origin_of(value.array)
     if isinstance(value, MemmapFile):
@@ -81,7 +81,7 @@ def _file(name: str) -> Source:
 
 
 def _stated_source(name: str) -> Source:
-    """What xarray says that a variable was read from: a path or a URL."""
+    """Parse the path or URL that xarray says a variable was read from."""
     try:
         place = Place.parse(name)
     except (ValueError, ImportError):

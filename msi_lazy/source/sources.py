@@ -1,7 +1,7 @@
-"""Where level 0 comes from: something that a block can cut its window out of, or a Dask array.
+"""Sources of level 0: something that a block can slice its window from, or a Dask array.
 
 A Dask array that is only a view of something sliceable (``from_array``, ``from_zarr``, xarray's
-chunked backends) is unwrapped, so that blocks read at their own size and not a task per stored chunk.
+chunked backends) is unwrapped, so that blocks read at their own size instead of one task per stored chunk.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ class WindowSource:
     """Something sliceable: an array, a Zarr array, a lazy xarray variable, an HDF5 dataset."""
 
     array: Any
-    """What is sliced."""
+    """Sliceable array-like."""
     token: str
-    """Identifies the pixels in task names."""
+    """Identity of the pixels in task names."""
     chunks: Chunks | None
-    """Chunks it is stored in, per dimension, if it has any."""
+    """Chunks that it is stored in, per dimension, if it has any."""
     lock: Any = False
     """Lock to hold while reading, as Dask's ``from_array`` takes it."""
 
     def read(self, window: Window) -> np.ndarray[Any, Any]:
-        """Samples of ``window``."""
+        """Read the samples of ``window``."""
         key = slices(window)
         with naming_samples("reading the source", key):
             if isinstance(self.array, xr.Variable):
@@ -67,16 +67,16 @@ class WindowSource:
 
 @dataclass(frozen=True)
 class MemmapFile:
-    """A memory-mapped array by its file, so that it is sent to workers as a name and not as its pixels."""
+    """A memory-mapped array by its file, so that workers are sent the file's name, not the pixels."""
 
     filename: str
-    """The file."""
+    """Path of the file."""
     shape: tuple[int, ...]
     """Shape of the array."""
     dtype: np.dtype[Any]
     """Its dtype."""
     offset: int
-    """Bytes before it in the file."""
+    """Bytes before the array in the file."""
     order: Literal["C", "F"]
     """Order of its dimensions."""
 
@@ -86,13 +86,13 @@ class MemmapFile:
 
     @classmethod
     def of(cls, array: np.ndarray[Any, Any]) -> MemmapFile | None:
-        """The file behind ``array``, if the whole of it is a plain view of one."""
+        """Find the file behind ``array``, if the whole of it is a plain view of one."""
         mapped: Any = array
         while isinstance(mapped.base, np.ndarray):
             mapped = mapped.base
         if not isinstance(mapped, np.memmap) or mapped.filename is None or not isinstance(mapped.base, mmap):
             return None
-        if mapped.mode == "c":  # what was changed is in memory only
+        if mapped.mode == "c":  # changes are in memory only
             return None
         same = (array.shape, array.dtype, array.strides) == (mapped.shape, mapped.dtype, mapped.strides)
         if not same or array.ctypes.data != mapped.ctypes.data:
@@ -103,10 +103,10 @@ class MemmapFile:
 
 @dataclass(frozen=True)
 class ChunkReader:
-    """A sliceable array for Dask to read chunk by chunk, which says which samples could not be read."""
+    """A sliceable array for Dask to read chunk by chunk; its errors say which samples could not be read."""
 
     array: Any
-    """What is sliced."""
+    """Sliceable array-like."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -131,14 +131,14 @@ class ChunkReader:
 
 @dataclass(frozen=True)
 class DaskSource:
-    """A Dask array of unknown making: its blocks are rechunked."""
+    """A Dask array of any other kind: its blocks are rechunked."""
 
     array: da.Array
-    """The array."""
+    """Array."""
 
     @property
     def token(self) -> str:
-        """Identifies the pixels in task names."""
+        """Identity of the pixels in task names."""
         return str(self.array.name)
 
     @property
@@ -148,7 +148,7 @@ class DaskSource:
 
 
 def find_source(image: xr.DataArray) -> WindowSource | DaskSource:
-    """Find what the pixels of ``image`` can be read from; nothing is read.
+    """Find the source of the pixels of ``image``; nothing is read.
 
     Raises
     ------
@@ -169,26 +169,26 @@ def find_source(image: xr.DataArray) -> WindowSource | DaskSource:
 
 
 def as_dask_source(image: xr.DataArray, source: WindowSource) -> DaskSource:
-    """The same pixels as a Dask array in the chunks they are stored in, each decoded once, to be rechunked."""
+    """Convert the source to a Dask array in the stored chunks, each decoded once, to be rechunked."""
     if image.chunks is None:
         chunks: Any = dict(zip(image.dims, source.chunks or image.shape, strict=True))
         return DaskSource(lazy_array(image.chunk(chunks)))
     if isinstance(source.array, CroppedArray):
         return DaskSource(lazy_array(image))
-    # Dask's own name for it would differ from process to process, by what the codec pipeline is made of
+    # Dask's own name for it would differ from process to process, as the codec pipeline does
     name = f"pyramid-chunks-{source.token}"
     return DaskSource(from_array(ChunkReader(source.array), source.chunks, lock=source.lock, name=name))
 
 
 def lazy_array(image: xr.DataArray) -> da.Array:
-    """The pixels of ``image`` as a Dask array; a lazily opened one is not loaded."""
+    """Return the pixels of ``image`` as a Dask array; a lazily opened one is not loaded."""
     if image.chunks is None:
         image = image.chunk("auto")
     return classic_array(image.data)
 
 
 def _unwrap(array: da.Array) -> WindowSource | None:
-    """What ``array`` is a plain chunked view of, or ``None`` where that is not certain."""
+    """Find the source that ``array`` is a plain chunked view of; ``None`` if that is not certain."""
     view = find_view(array)
     if view is None or not (view.plain or isinstance(view.array, np.ndarray)):  # some other kind of array
         return None

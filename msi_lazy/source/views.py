@@ -1,8 +1,8 @@
-"""Recognising a Dask array that is only a view of something sliceable, through any basic slicing.
+"""Recognition of a Dask array that is only a view of something sliceable, through any basic slicing.
 
-``da.from_zarr(path)[3, :, 100:]`` is a graph of one read and one crop per stored chunk.  Here it is seen for what
-it is: a window of the Zarr array, which blocks can read at their own size.  Every task of the graph is
-looked at; whatever is not understood is left to Dask.
+``da.from_zarr(path)[3, :, 100:]`` is a graph of one read and one crop per stored chunk.  Here it is recognised as
+a window of the Zarr array, which blocks can read at their own size.  Every task of the graph is checked; whatever is
+not recognised is left to Dask.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ class View:
     """A rectangle of a sliceable array, as the blocks of a Dask array see it."""
 
     array: Any
-    """What is sliced."""
+    """Sliceable array-like."""
     lock: Any
     """Lock to hold while reading, as Dask's ``from_array`` takes it."""
     plain: bool
-    """Whether Dask asks for NumPy arrays of what it reads."""
+    """Whether Dask converts what it reads to NumPy arrays."""
     fixed: tuple[int | None, ...]
-    """For each dimension of ``array``, the one position that is seen, or ``None`` where a range is."""
+    """For each dimension of ``array``, its single position in the view, or ``None`` where the view has a range."""
     blocks: tuple[tuple[Extent, ...], ...]
-    """For each dimension of the view, where its blocks begin and end in ``array``."""
+    """For each dimension of the view, the extents of its blocks in ``array``."""
 
     @property
     def crop(self) -> tuple[int | Extent, ...]:
-        """For each dimension of ``array``, the position or the range that is seen."""
+        """Position or range of the view along each dimension of ``array``."""
         ranges = iter((extents[0][0], extents[-1][1]) for extents in self.blocks)
         return tuple(next(ranges) if position is None else position for position in self.fixed)
 
@@ -68,9 +68,9 @@ class CroppedArray:
     """A sliceable array's rectangle, itself sliceable."""
 
     array: Any
-    """What is sliced."""
+    """Sliceable array-like."""
     crop: tuple[int | Extent, ...]
-    """For each dimension of ``array``, the position or the range that is seen."""
+    """Position or range that is kept along each dimension of ``array``."""
 
     def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray[Any, Any]:
         windows = iter(key)
@@ -86,7 +86,7 @@ def _absolute(crop: int | Extent, windows: Any) -> int | slice:
 
 
 def _cut_lengths(lengths: Sequence[int], crop: Extent) -> tuple[int, ...]:
-    """Lengths of the parts of consecutive chunks that lie within ``crop``."""
+    """Cut the lengths of consecutive chunks to what lies within ``crop``."""
     cut, start = [], 0
     for length in lengths:
         part = min(start + length, crop[1]) - max(start, crop[0])
@@ -97,7 +97,7 @@ def _cut_lengths(lengths: Sequence[int], crop: Extent) -> tuple[int, ...]:
 
 
 def find_view(array: da.Array) -> View | None:
-    """What ``array`` is a view of, or ``None`` where that is not certain."""
+    """Find the array-like that ``array`` is a view of; ``None`` if that is not certain."""
     view = _layer_view(array.name, layers_of(array))
     if view is None or tuple(sum(stop - start for start, stop in extents) for extents in view.blocks) != array.shape:
         return None
@@ -113,7 +113,7 @@ def _layer_view(name: str, layers: Layers) -> View | None:
 
 
 def _read_view(reads: ArrayReads) -> View | None:
-    """View of a layer of reads, one per block."""
+    """Convert a layer of reads, one per block, to a view."""
     if tuple(map(sum, reads.chunks)) != tuple(reads.array.shape):
         return None
     blocks = tuple(tuple(pairwise(accumulate(lengths, initial=0))) for lengths in reads.chunks)
@@ -121,7 +121,7 @@ def _read_view(reads: ArrayReads) -> View | None:
 
 
 def _sliced_view(crops: Sequence[Crop], layers: Layers) -> View | None:
-    """View of a layer of crops, if together they are one basic slice of another view."""
+    """Convert a layer of crops to a view, if together they are one basic slice of another view."""
     name = crops[0].source
     below = _layer_view(name, layers)
     fixed: dict[int, set[int]] = {}
@@ -149,7 +149,7 @@ def _sliced_view(crops: Sequence[Crop], layers: Layers) -> View | None:
 
 
 def _compose(below: View, fixed: Mapping[int, set[int]], blocks: Mapping[int, Mapping[int, Extent]]) -> View | None:
-    """The view of a view, if its blocks follow one another without a gap."""
+    """Compose the view of a view, if its blocks follow one another without a gap."""
     composed, extents = list(below.fixed), []
     ranged = [dim for dim, position in enumerate(below.fixed) if position is None]
     for dim, array_dim in enumerate(ranged):
