@@ -23,6 +23,7 @@ CALLED |= {
     if not name.startswith("_")
 }
 BY_PLACE = {
+    "to_multiscale": 3,  # an image, factors, and the method, as callers of multiscale-spatial-image give it
     "write_labels": 3,  # a store, a name, and what is called so
     "pyramid.write_labels": 3,
     "Method": 3,  # a row of the table: name, kernel, description

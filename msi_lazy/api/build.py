@@ -35,8 +35,8 @@ __all__ = ["open_multiscale", "to_multiscale"]
 def to_multiscale(
     image: xr.DataArray,
     scale_factors: Sequence[int | Mapping[str, int]] | str,
-    *,
     method: str | Methods | Method | Callable[[np.ndarray[Any, Any], tuple[int, ...]], np.ndarray[Any, Any]] = "mean",
+    *,
     chunks: int | Sequence[int] | Mapping[str, int] | None = None,
     boundary: str = "trim",
     nodata: Any = None,
