@@ -125,7 +125,7 @@ def test_an_exchange_of_axes_that_is_not_asked_for_is_named(itk):
         found = itk_image_to_multiscale(image, [2])["scale0"].image
     np.testing.assert_array_equal(found.values, VOLUME)
     plane = make_image(itk, VOLUME[0], [[0, 1], [1, 0]])
-    with pytest.warns(UserWarning, match="from the place of the first one"):
+    with pytest.warns(UserWarning, match="from the position of the first one"):
         itk_image_to_multiscale(plane, [2])
 
 
@@ -301,7 +301,7 @@ def test_a_lazy_imagej_dataset_stays_lazy(counting_store):
 
 
 def test_what_is_no_imagej_dataset_is_refused():
-    with pytest.raises(TypeError, match=r"as ij\.py\.from_java makes it, not ndarray"):
+    with pytest.raises(TypeError, match=r"as ij\.py\.from_java returns it, not ndarray"):
         from_pyimagej(VOLUME)
     with pytest.raises(ValueError, match="both 'row' and 'y'"):
         from_pyimagej(xr.DataArray(VOLUME[0], dims=("row", "y")))

@@ -1,1 +1,1 @@
-"""What users have: arrays, files, images of other libraries."""
+"""Inputs: arrays, files, images of other libraries."""

@@ -1,4 +1,4 @@
-"""Opening what users have: zarr, NumPy files, TIFF, planes, pictures; lazily wherever the format allows."""
+"""Inputs in files: zarr, NumPy, TIFF, planes, pictures; opened lazily wherever the format allows."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Reader:
     what: str
     """Name of the kind, for messages."""
     recognises: Callable[[str], bool]
-    """Whether an input, as it was given, is of this kind."""
+    """Test whether an input, as it was given, is of this kind."""
     read: Callable[[str, Dims], xr.DataArray]
-    """Opens an input, given as a URL or an absolute path, and the names of its dimensions where they were given."""
+    """Function that opens a URL or an absolute path, with the names of its dimensions if they were given."""
 
 
 def read_input(source: str, dims: Dims = None) -> xr.DataArray:
@@ -58,9 +58,9 @@ def read_input(source: str, dims: Dims = None) -> xr.DataArray:
     Raises
     ------
     FileNotFoundError
-        Nothing is there.
+        There is no such input.
     ValueError
-        It is there, but holds no image, or its dimensions cannot be named.
+        It holds no image, or its dimensions cannot be named.
     """
     for reader in _READERS:
         if reader.recognises(source):
@@ -69,7 +69,7 @@ def read_input(source: str, dims: Dims = None) -> xr.DataArray:
 
 
 def list_inputs() -> str:
-    """Names of the kinds of input that can be read.
+    """List the kinds of input that can be read.
 
     Examples
     --------
@@ -81,20 +81,17 @@ def list_inputs() -> str:
 
 
 def identify_input(source: str) -> str | None:
-    """What tells the files of ``source`` from any others, for a conversion that is resumed.
-
-    ``None`` for what is known by itself: Zarr arrays and images.
-    """
+    """Fingerprint the files of ``source``, to resume a conversion; ``None`` for Zarr, which needs none."""
     path = Path(source).absolute()
     if _is_url(source) or path.is_dir():
         return None
     files = [path] if path.exists() else sorted(map(Path, glob(str(path))))
-    told = [f"{file.resolve()} {file.stat().st_mtime_ns} {file.stat().st_size}" for file in files]
-    return told[0] if len(told) == 1 else f"{path}: {len(told)} files {sha256(repr(told).encode()).hexdigest()}"
+    states = [f"{file.resolve()} {file.stat().st_mtime_ns} {file.stat().st_size}" for file in files]
+    return states[0] if len(states) == 1 else f"{path}: {len(states)} files {sha256(repr(states).encode()).hexdigest()}"
 
 
 def apply_geometry(image: xr.DataArray, scale: Mapping[str, float], units: str | None) -> xr.DataArray:
-    """``image`` with another spacing along the dimensions of ``scale``, and ``units`` on spatial ones."""
+    """Replace the spacing along the dimensions of ``scale``, and the ``units`` of spatial ones."""
     unknown = [dim for dim in scale if dim not in image.dims]
     if unknown:
         raise ValueError(f"--scale names the dimension {unknown[0]!r}, but the image has {image.dims}")
@@ -186,7 +183,7 @@ def _read_planes(pattern: str, dims: Dims) -> xr.DataArray:
     if len(files) == 1:
         return read_input(files[0], dims)
     try:
-        with warnings.catch_warnings():  # it opens the first file with a deprecated argument of scikit-image
+        with warnings.catch_warnings():  # it passes a deprecated argument to scikit-image
             warnings.simplefilter("ignore", FutureWarning)
             planes = imread(pattern)
     except Exception as error:  # each reader behind it has exceptions of its own
@@ -196,7 +193,7 @@ def _read_planes(pattern: str, dims: Dims) -> xr.DataArray:
 
 
 def _check_plane(plane: np.ndarray[Any, Any], like: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    """The plane, if it has the shape of the first, which is all that was looked at before."""
+    """Refuse a plane of another shape than the first, which alone was opened to plan the stack."""
     if plane.shape[1:] != like:
         raise ValueError(f"the planes differ: the first has shape {like}, another {plane.shape[1:]}")
     return plane
@@ -209,7 +206,7 @@ def _read_picture(source: str, dims: Dims) -> xr.DataArray:
     hint: Any = path.suffix or None
     try:
         with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the readers that it tries on the way
+            warnings.simplefilter("ignore")  # of the readers that it tries
             picture = iio.imread(file, extension=hint)
     except Exception as error:  # each of these readers has exceptions of its own
         raise ValueError(
@@ -234,4 +231,4 @@ _READERS = (
     Reader("a TIFF or OME-TIFF", _has_suffix(".tif", ".tiff", ".btf", ".lsm"), open_tiff),
     Reader("a picture", _is_file, _read_picture),
 )
-"""The kinds of input; the first one that recognises an input reads it."""
+"""Kinds of input; the first one that recognises an input reads it."""

@@ -1,4 +1,4 @@
-"""ITK's images, with their place and orientation in space."""
+"""ITK images, with their position and orientation in space."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _STRAIGHTNESS = 1e-4
 
 @dataclass(frozen=True)
 class _PixelBuffer:
-    """ITK's own pixels, as NumPy's array interface: an array made of it keeps the ITK image alive, which owns them.
+    """Pixels of an ITK image, as NumPy's array interface: an array over it keeps the image, their owner, alive.
 
-    ``numpy.asarray(view)`` would not: it drops the subclass of array that holds on to the image.
+    ``numpy.asarray(view)`` would not: it drops the subclass of array that refers to the image.
     """
 
     view: Any
-    """Array view that ITK gives of an image."""
+    """ITK's array view of an image."""
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class _PixelBuffer:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Pixels and where they lie; dimensions are in NumPy's order, ``spacing`` and the like in ITK's (x, y, z, t)."""
+    """Pixels and their geometry; ``pixels`` has NumPy's order of dimensions, the others have ITK's (x, y, z, t)."""
 
     pixels: np.ndarray[Any, Any]
     """Samples; components of a sample come last."""
@@ -60,18 +60,18 @@ class _Grid:
 
     @property
     def is_straight(self) -> bool:
-        """Whether the axes are those of physical space."""
+        """``True`` if the axes are those of physical space."""
         return bool(np.abs(self.direction - np.eye(len(self.direction))).max() <= _STRAIGHTNESS)
 
     @property
     def is_turned_only(self) -> bool:
-        """Whether the axes are those of physical space in another order, or reversed."""
+        """``True`` if the axes are those of physical space in another order, or reversed."""
         return bool(np.abs(self.direction - np.round(self.direction)).max() <= _STRAIGHTNESS)
 
     def oriented(self) -> _Grid:
-        """The same samples, axes exchanged and reversed so that each lies along its axis of space, or nearest to it.
+        """Exchange and reverse the axes so that each lies along its axis of space, or nearest to it.
 
-        It is a view: nothing is copied, and any dtype can be turned (ITK's ``OrientImageFilter`` knows only a few).
+        The pixels are a view: nothing is copied, and any dtype works (ITK's ``OrientImageFilter`` knows only a few).
         """
         from scipy.optimize import linear_sum_assignment
 
@@ -108,10 +108,10 @@ def itk_image_to_multiscale(
     Parameters
     ----------
     image
-        An ``itk.Image`` or ``itk.VectorImage`` of 2, 3 or 4 dimensions, or a filter that makes one, which is run.
+        An ``itk.Image`` or ``itk.VectorImage`` of 2, 3 or 4 dimensions, or a filter whose output is one: it is run.
         The components of vectors and colours become the dimension ``c``.
     scale_factors, method, chunks, **options
-        As :func:`msi_lazy.to_multiscale` takes them.
+        As for :func:`msi_lazy.to_multiscale`.
     anatomical_axes
         Turn a 3D image so that x runs from right to left, y from anterior to posterior and z from inferior to superior
         (ITK's RAI), and name the axes so.  Axes are exchanged and reversed; no sample is changed.
@@ -128,7 +128,7 @@ def itk_image_to_multiscale(
     Warns
     -----
     UserWarning
-        The image is rotated: its direction matrix is not the identity, and OME-Zarr has no place for it.
+        The image is rotated: its direction matrix is not the identity, and OME-Zarr cannot store it.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def itk_image_to_multiscale(
 
 
 def _read_itk_image(image: Any) -> tuple[_Grid, Any]:
-    """Pixels and geometry of an ITK image or of a filter's output, and the image."""
+    """Read pixels and geometry of an ITK image or of a filter's output; return the image, too."""
     try:
         itk = import_module("itk")
     except ImportError as error:
@@ -191,7 +191,7 @@ def _read_itk_image(image: Any) -> tuple[_Grid, Any]:
     view = itk.array_view_from_image(image)
     if view is None or not view.size:
         raise ValueError("the ITK image has no pixels: call its Allocate(), or read the file")
-    first = image.GetBufferedRegion().GetIndex()  # the origin is that of index 0, which a cut image may not have
+    first = image.GetBufferedRegion().GetIndex()  # the origin belongs to index 0, which a cropped image may lack
     grid = _Grid(
         pixels=np.asarray(_PixelBuffer(view)),
         spacing=np.array([float(step) for step in image.GetSpacing()]),
@@ -202,20 +202,20 @@ def _read_itk_image(image: Any) -> tuple[_Grid, Any]:
 
 
 def _object_name(image: Any) -> str:
-    """Name that the image or its meta-data bears, else ``"image"``."""
+    """Name in the image or its meta-data, else ``"image"``."""
     meta_data = image.GetMetaDataDictionary()
     noted = meta_data["ObjectName"] if meta_data.HasKey("ObjectName") else ""
     return str(image.GetObjectName()).strip() or str(noted).strip() or "image"
 
 
 def _dropped_direction(grid: _Grid, anatomical_axes: bool) -> str:
-    """What is lost with the direction of an image, and how to keep it."""
+    """Warning that the direction of an image is dropped, and how to keep it."""
     matrix = np.round(grid.direction, 4).tolist()
-    lost = f"the image has the direction matrix {matrix}, and OME-Zarr keeps none, so the rotation is dropped"
+    lost = f"the image has the direction matrix {matrix}, and OME-Zarr stores none, so the rotation is dropped"
     if anatomical_axes:
         return f"{lost}, but for the exchange and reversal of axes; resample the image to keep all of it"
     if len(grid.spacing) != 3:
-        return f"{lost}: the samples stay in their order, from the place of the first one"
+        return f"{lost}: the samples keep their order, from the position of the first one"
     if grid.is_turned_only:
         return f"{lost}; anatomical_axes=True keeps it, as it only exchanges or reverses axes"
     return f"{lost}; anatomical_axes=True keeps the exchange and reversal of axes, resampling the image all of it"

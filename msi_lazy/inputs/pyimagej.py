@@ -1,4 +1,4 @@
-"""Images that pyimagej hands over."""
+"""Images from pyimagej."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _DIMS = {"row": "y", "col": "x", "pln": "z", "ch": "c"}
 
 
 def from_pyimagej(image: xr.DataArray) -> xr.DataArray:
-    """Image from pyimagej in the terms of OME-Zarr; nothing is read.
+    """Rename the dimensions of an image from pyimagej as OME-Zarr has them; nothing is read.
 
     Parameters
     ----------
     image
-        What ``ij.py.from_java`` makes of an ImageJ dataset: its dimensions are called ``t``, ``pln``, ``row``, ``col``
-        and ``ch``, and its attributes hold Java objects.
+        An ImageJ dataset, as ``ij.py.from_java`` returns it: with the dimensions ``t``, ``pln``, ``row``, ``col`` and
+        ``ch``, and Java objects among its attributes.
 
     Returns
     -------
     xarray.DataArray
         A new image with the dimensions ``t``, ``z``, ``y``, ``x``, ``c`` in the same order, to be given to
-        :func:`msi_lazy.to_multiscale`.  One that has them already is only freed of what cannot be stored.
+        :func:`msi_lazy.to_multiscale`.  An image that has them already only loses the attributes that cannot be stored.
 
     Warns
     -----
@@ -49,7 +49,7 @@ def from_pyimagej(image: xr.DataArray) -> xr.DataArray:
     ('y', 'x', 'c')
     """
     if not isinstance(image, xr.DataArray):
-        raise TypeError(f"image must be an xarray.DataArray, as ij.py.from_java makes it, not {type(image).__name__}")
+        raise TypeError(f"image must be an xarray.DataArray, as ij.py.from_java returns it, not {type(image).__name__}")
     renamed = {old: new for old, new in _DIMS.items() if old in image.dims}
     for old, new in renamed.items():
         if new in image.dims or new in image.coords:
@@ -66,7 +66,7 @@ def from_pyimagej(image: xr.DataArray) -> xr.DataArray:
 
 
 def _renamed_chunks(encoding: Mapping[Any, Any], renamed: Mapping[str, str]) -> dict[Any, Any]:
-    """``encoding`` whose chunks by dimension are called as the dimensions are now; xarray leaves the old names."""
+    """Rename the dimensions of the chunks in ``encoding``, which xarray does not."""
     if "preferred_chunks" not in encoding:
         return dict(encoding)
     chunks = {renamed.get(dim, dim): length for dim, length in encoding["preferred_chunks"].items()}
@@ -74,7 +74,7 @@ def _renamed_chunks(encoding: Mapping[Any, Any], renamed: Mapping[str, str]) -> 
 
 
 def _storable(attributes: Mapping[Any, Any], prefix: str, dropped: list[str]) -> dict[Any, Any]:
-    """The attributes that JSON can hold; the names of the others are added to ``dropped``."""
+    """Keep the attributes that JSON can hold; add the names of the others to ``dropped``."""
     kept: dict[Any, Any] = {}
     for key, value in attributes.items():
         if isinstance(value, Mapping) and isinstance(key, str):

@@ -1,4 +1,4 @@
-"""Building an image: an array with named dimensions and physical coordinates."""
+"""Images: arrays with named dimensions and physical coordinates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["to_spatial_image"]
 _PIXELS = "biufc"
 """Dtype kinds (NumPy's letters) of an image."""
 _COORDINATES = {"t": ("iufmM", "numbers or dates"), "c": ("biufSU", "names or numbers")}
-"""Dtype kinds of the coordinates that are given, and what they are in words."""
+"""Dtype kinds of given coordinates, and words for them."""
 
 
 def to_spatial_image(
@@ -63,7 +63,7 @@ def to_spatial_image(
     Returns
     -------
     xarray.DataArray
-        A spatial-image, as the ``spatial-image`` library makes it.  That library refuses some
+        A spatial-image, as the ``spatial-image`` library builds it.  That library refuses some
         orders of dimensions (``zcyx``, ``yxz``); for those the same DataArray is built here.
 
     Raises
@@ -97,8 +97,8 @@ def to_spatial_image(
         scale=_check_numbers("scale", scale, dims),
         translation=_check_numbers("translation", translation, dims),
         name=name,
-        axis_names=_check_texts("axis_names", axis_names, dims),
-        axis_units=_check_texts("axis_units", axis_units, dims),
+        axis_names=_check_strings("axis_names", axis_names, dims),
+        axis_units=_check_strings("axis_units", axis_units, dims),
         coords={dim: values for dim, values in (("t", t_coords), ("c", c_coords)) if values is not None},
     )
     _check_coords(wanted, array.shape)
@@ -106,15 +106,15 @@ def to_spatial_image(
     for dim in dims:
         attrs = image[dim].attrs
         if not attrs.get("units"):
-            attrs.pop("units", None)  # an empty unit is none: OME-Zarr has no ""
+            attrs.pop("units", None)  # OME-Zarr has no empty unit
         if image.sizes[dim] == 1 and wanted.scale.get(dim, 1.0) != 1.0:
-            attrs["spacing"] = wanted.scale[dim]  # one coordinate alone cannot tell
+            attrs["spacing"] = wanted.scale[dim]  # a single coordinate has no spacing
     return image
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What :func:`to_spatial_image` was asked for, checked."""
+    """Checked arguments of :func:`to_spatial_image`."""
 
     dims: tuple[str, ...]
     scale: Mapping[str, float]
@@ -125,12 +125,12 @@ class _Wanted:
     coords: Mapping[str, Sequence[Any]]
 
     def grid(self, dim: str, length: int) -> np.ndarray[Any, Any]:
-        """Evenly spaced coordinate."""
+        """Return an evenly spaced coordinate."""
         return np.arange(length) * self.scale.get(dim, 1.0) + self.translation.get(dim, 0.0)
 
 
 def _keep_lazy(array: Any) -> Any:
-    """The array itself if xarray keeps it as it is, else a Dask array over it."""
+    """Keep an array that xarray leaves as it is; wrap any other in a Dask array."""
     if isinstance(array, np.ndarray):
         return array
     if is_dask_collection(array) and not isinstance(array, (xr.DataArray, xr.Variable)):
@@ -139,17 +139,16 @@ def _keep_lazy(array: Any) -> Any:
         try:
             return np.asarray(array)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"no array can be made of the given {type(array).__name__}: {error}") from error
+            raise ValueError(f"the given {type(array).__name__} cannot be converted to an array: {error}") from error
     if isinstance(array, zarr.Array) and isinstance(array.store, LocalStore):
         return _name_stored(array, array.store)
     return from_array(array, "auto")  # whole multiples of the stored chunks or shards
 
 
 def _name_stored(array: zarr.Array[Any], store: LocalStore) -> da.Array:
-    """A Dask array over an array in local files, named by where and what that is.
+    """Wrap an array in local files, with a name from its path and metadata.
 
-    Dask's own name for it would depend on the state that the process has zarr in, too, and so would be another one
-    when a write is resumed.
+    Dask's own name would also depend on the state of zarr in the process, and so differ when a write is resumed.
     """
     chunks = from_array(array, "auto", name=False).chunks  # whole multiples of the stored chunks or shards
     metadata = json.dumps(array.metadata.to_dict(), default=str, sort_keys=True)
@@ -176,18 +175,18 @@ def _check_dims(dims: Sequence[str] | None, ndim: int) -> tuple[str, ...]:
 
 def _check_name(name: Any, dims: tuple[str, ...]) -> None:
     if name is not None and not isinstance(name, str):
-        raise TypeError(f"name must be a text, not {name!r}")
+        raise TypeError(f"name must be a string, not {name!r}")
     if name is not None and (not name or "/" in name or "\0" in name or name in dims):
         raise ValueError(f"name must be one that no dimension has, without '/', such as 'image', not {name!r}")
 
 
-def _check_texts(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str, ...]) -> dict[str, str]:
-    """Texts by dimension; one that is ``None`` is left out."""
+def _check_strings(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str, ...]) -> dict[str, str]:
+    """Check strings by dimension; ``None`` is left out."""
     _check_known(what, mapping, dims)
-    checked = {dim: text for dim, text in (mapping or {}).items() if text is not None}
-    for dim, text in checked.items():
-        if not isinstance(text, str):
-            raise TypeError(f"{what} must be texts; dimension {dim!r} has {text!r}")
+    checked = {dim: value for dim, value in (mapping or {}).items() if value is not None}
+    for dim, value in checked.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{what} must be strings; dimension {dim!r} has {value!r}")
     return checked
 
 
@@ -200,7 +199,7 @@ def _check_known(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str, 
 
 
 def _check_numbers(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str, ...]) -> dict[str, float]:
-    """Finite numbers by dimension; a scale must be positive."""
+    """Check finite numbers by dimension; a scale must be positive."""
     _check_known(what, mapping, dims)
     checked: dict[str, float] = {}
     for dim, value in (mapping or {}).items():
@@ -218,7 +217,7 @@ def _check_numbers(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str
 
 
 def _check_coords(wanted: _Wanted, shape: tuple[int, ...]) -> None:
-    """Refuse coordinates that do not fit the array, or that leave no place for a scale or translation."""
+    """Refuse coordinates that do not fit the array, or contradict a scale or translation."""
     for dim, values in wanted.coords.items():
         if dim not in wanted.dims:
             raise ValueError(f"{dim}_coords are given, but the image has no dimension {dim!r}, only {wanted.dims}")
@@ -227,13 +226,13 @@ def _check_coords(wanted: _Wanted, shape: tuple[int, ...]) -> None:
             raise ValueError(f"{dim}_coords has {len(values)} entries for {shape[wanted.dims.index(dim)]} samples")
     for what, numbers in (("scale", wanted.scale), ("translation", wanted.translation)):
         if "c" in numbers:
-            raise ValueError(f"channels have names and no place: leave 'c' out of {what}, or give c_coords")
+            raise ValueError(f"channels have names and no position: leave 'c' out of {what}, or give c_coords")
         if "t" in numbers and "t" in wanted.coords:
-            raise ValueError(f"t_coords says where the times are: leave 't' out of {what}")
+            raise ValueError(f"t_coords already gives the times: leave 't' out of {what}")
 
 
 def _check_values(dim: str, values: Any) -> None:
-    """Refuse what is no sequence of numbers or the like; a text of letters is not meant as one."""
+    """Refuse anything but a sequence of numbers, dates or names; a single string is not one."""
     kinds, words = _COORDINATES[dim]
     if isinstance(values, (str, bytes, Mapping, Set)) or not hasattr(values, "__len__"):
         raise TypeError(f"{dim}_coords must be a sequence of {words}, not {values!r}")
@@ -254,12 +253,12 @@ def _library_knows(dims: tuple[str, ...]) -> bool:
 
 
 def _from_library(array: Any, wanted: _Wanted) -> xr.DataArray:
-    """The ``spatial-image`` library's own DataArray; it wants every entry of every mapping."""
+    """Build the image with the ``spatial-image`` library, which needs every entry of every mapping."""
     from spatial_image import to_spatial_image as library_function
 
     gridded = [dim for dim in wanted.dims if dim != "c"]
     coords = dict(wanted.coords)
-    if "t" in wanted.dims:  # the library knows no scale of it
+    if "t" in wanted.dims:  # the library has no scale for it
         coords.setdefault("t", wanted.grid("t", array.shape[wanted.dims.index("t")]))  # type: ignore[arg-type]
     image: xr.DataArray = library_function(
         array,
@@ -275,7 +274,7 @@ def _from_library(array: Any, wanted: _Wanted) -> xr.DataArray:
 
 
 def _from_parts(array: Any, wanted: _Wanted) -> xr.DataArray:
-    """What the library would make, for orders of dimensions that it refuses."""
+    """Build the same image for orders of dimensions that the library refuses."""
     variables = {}
     for dim, length in zip(wanted.dims, array.shape, strict=True):
         usual = np.arange(length) if dim == "c" else wanted.grid(dim, length)

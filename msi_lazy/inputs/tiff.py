@@ -1,4 +1,4 @@
-"""Opening TIFF and OME-TIFF lazily, with axes and pixel sizes from the metadata."""
+"""Lazy TIFF and OME-TIFF, with axes and pixel sizes from the metadata."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AXES = {"T": "t", "C": "c", "S": "c", "Z": "z", "Y": "y", "X": "x"}
 class TiffPixels:
     """Pixels of the first series of a TIFF at full resolution: sliceable, and decoded only when sliced.
 
-    It pickles as its path, because an open file cannot travel to the workers of a cluster: each opens its own.
+    Pickled as its path, because an open file cannot be sent to the workers of a cluster: each opens its own.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class TiffPixels:
             if not self.file.series:
                 raise ValueError("it holds no image")
             self.series = self.file.series[0]
-            self.series.keyframe.decode(None, 0)  # decodes nothing, but refuses what could not be decoded later
+            self.series.keyframe.decode(None, 0)  # decodes nothing, but refuses an unknown codec early
         except (ValueError, NotImplementedError) as error:
             raise ValueError(f"{path.name} cannot be read as TIFF: {error}") from None
         store = self.series.aszarr(level=0)
@@ -62,7 +62,7 @@ class TiffPixels:
     def __getitem__(self, window: Any) -> Any:
         try:
             return self._array[window]
-        except Exception as error:  # whatever a decoder makes of damaged bytes
+        except Exception as error:  # whatever a decoder raises for damaged bytes
             raise ValueError(f"the pixels of {self.path.name} cannot be decoded: {error}") from error
 
     def __reduce__(self) -> tuple[Callable[..., TiffPixels], tuple[Path]]:
@@ -75,7 +75,7 @@ def open_tiff(path: str | Path, dims: tuple[str, ...] | None = None) -> xr.DataA
     Raises
     ------
     ValueError
-        The file is no TIFF, or an axis has no name here and ``dims`` are not given, or do not fit.
+        The file is no TIFF, an axis has an unknown name and ``dims`` are not given, or they do not fit.
     """
     pixels = TiffPixels(Path(path).absolute())
     axes = pixels.series.axes
@@ -95,7 +95,7 @@ def open_tiff(path: str | Path, dims: tuple[str, ...] | None = None) -> xr.DataA
 
 
 def _read_geometry(file: tifffile.TiffFile) -> tuple[dict[str, float], dict[str, str], list[str]]:
-    """Spacing, units and channel names, from OME-XML or from ImageJ's metadata."""
+    """Read spacing, units and channel names from OME-XML or from ImageJ's metadata."""
     if file.ome_metadata:
         return _read_ome(file.ome_metadata)
     if file.imagej_metadata:
@@ -107,7 +107,7 @@ def _read_ome(xml: str) -> tuple[dict[str, float], dict[str, str], list[str]]:
     try:
         pixels = ElementTree.fromstring(xml).find(".//{*}Image/{*}Pixels")
     except ElementTree.ParseError:
-        pixels = None  # tifffile too goes on without it
+        pixels = None  # tifffile continues without it, too
     if pixels is None:
         return {}, {}, []
     scale, units = {}, {}
@@ -141,7 +141,7 @@ def _read_imagej(file: tifffile.TiffFile) -> tuple[dict[str, float], dict[str, s
 
 
 def _known_units(units: dict[str, str]) -> dict[str, str]:
-    """Units in OME-Zarr's names; those it does not know (``pixel``) are left out."""
+    """Convert units to OME-Zarr's names; unknown ones (``pixel``) are left out."""
     known = {}
     for dim, unit in units.items():
         try:

@@ -29,8 +29,8 @@ def validate(
     storage_options
         Options of the file system behind a URL.
     decode
-        Which chunks to read: ``"sample"`` (the first, the middle and the last of each level), ``"all"`` (a few
-        at a time), or ``"none"``.  A chunk that is not stored is no fault: it is the fill value.
+        Chunks to read: ``"sample"`` (the first, the middle and the last of each level), ``"all"`` (a few at a
+        time), or ``"none"``.  A chunk that is not stored is no fault: it is the fill value.
 
     Returns
     -------
@@ -47,9 +47,8 @@ def validate(
 
     Notes
     -----
-    Beyond the words of OME-Zarr 0.4 and 0.5, levels are held against each other: shape against scale, translation
-    against scale, dtype, and the shape of labels against that of their image.  Of plates and
-    wells only the images are checked, and that they are there.
+    Beyond the text of OME-Zarr 0.4 and 0.5, levels are compared with each other (shape with scale, translation with
+    scale, dtype), and the shape of labels with that of their image.  Of plates and wells only the images are checked.
 
     Examples
     --------

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["StoredAxes", "check_axes"]
 
 _RANK = {"time": 0, "space": 2}
-"""Place of a type in the order of axes; channels, and types that the specification does not know, are between."""
+"""Position of a type in the order of axes; channels, and types unknown to the specification, are between."""
 _KNOWN = ("space", "time", "channel")
 
 
@@ -33,7 +33,7 @@ class StoredAxes:
 
 
 def check_axes(multiscale: Field) -> StoredAxes | None:
-    """Check the axes of a multiscale image, and return them if they can be read at all."""
+    """Check the axes of a multiscale image, and return them if they can be read."""
     listed = multiscale.listed("axes", "object")
     if listed is None:
         return None
@@ -89,7 +89,7 @@ def _check_units(multiscale: Field, listed: list[Field], axes: StoredAxes) -> No
 
 
 def _listed_unit(unit: str, kind: str) -> str | None:
-    """Name that the specification lists for a unit, if it has one."""
+    """Name of a unit in the specification, if it lists one."""
     try:
         return ngff_unit(unit, kind)
     except ValueError:

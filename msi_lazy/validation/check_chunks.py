@@ -1,4 +1,4 @@
-"""Rule that the chunks that are stored can be decoded.  One that is not there is the fill value, and no fault."""
+"""Rule that stored chunks can be decoded.  A missing chunk is the fill value, and no fault."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Decode = Literal["sample", "all", "none"]
 DECODE: tuple[Decode, ...] = ("sample", "all", "none")
 
 _BLOCK_BYTES = 64 * 2**20
-"""Most bytes that are read at once: enough for the codecs to spread over threads."""
+"""Most bytes to read at once: enough for the codecs to spread over threads."""
 
 
 def check_chunks(checks: Checks, array: zarr.Array[Any], decode: Decode) -> None:
     """Read chunks of an array: the first, the middle and the last, or all of them, a block at a time."""
     if decode == "none" or 0 in array.shape:
         return
-    # a shard is the unit that is stored; it is read whole, if it is not too large
+    # a shard is the stored unit; it is read whole, unless it is too large
     shard = array.shards if prod(array.shards or ()) * array.dtype.itemsize <= _BLOCK_BYTES else None
     chunks = Grid(array.shape, tuple(max(n, 1) for n in shard or array.chunks))
     unit = "shards" if shard else "chunks"
@@ -45,13 +45,13 @@ def check_chunks(checks: Checks, array: zarr.Array[Any], decode: Decode) -> None
     faults = [fault for window in windows for fault in _faults(array, window, chunks)]
     fault = (
         f"{len(faults)} {read} cannot be decoded: {'; '.join(faults[:3])}{'; ...' if len(faults) > 3 else ''}; write "
-        f"them again, or remove them, and they are the fill value"
+        f"them again, or delete them so that the fill value is read"
     )
     checks.hold("chunk-decodes", not faults, fault)
 
 
 def _sample(chunks: Grid) -> Iterable[Window]:
-    """Samples of the first, the middle and the last chunk."""
+    """Windows of the first, the middle and the last chunk."""
     middle, last = tuple(n // 2 for n in chunks.counts), tuple(n - 1 for n in chunks.counts)
     return dict.fromkeys(map(chunks.window, [(0,) * len(last), middle, last]))
 

@@ -1,4 +1,4 @@
-"""Rules for the datasets of a multiscale image: where their arrays are, and where their samples lie."""
+"""Rules for the datasets of a multiscale image: their arrays and transformations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Level:
     checks: Checks
     """Checks of its array."""
     array: zarr.Array[Any] | None
-    """Its array; ``None`` where there is none, or one with another number of dimensions than axes."""
+    """Its array; ``None`` if it is missing, or has another number of dimensions than axes."""
     scale: Vector | None
     """Spacing along each axis; ``None`` where it is faulty."""
     translation: Vector | None
@@ -38,7 +38,7 @@ class Level:
 
 
 def check_dataset(dataset: Field, group: zarr.Group, axes: StoredAxes | None, specification: Specification) -> Level:
-    """Check a dataset: its array, and its transformations."""
+    """Check the array and the transformations of a dataset."""
     ndim = len(axes.names) if axes else None
     scale, translation = check_transformations(dataset, ndim)
     path = dataset.member("path", "string")
@@ -56,7 +56,6 @@ def check_dataset(dataset: Field, group: zarr.Group, axes: StoredAxes | None, sp
 
 
 def _check_array(checks: Checks, array: zarr.Array[Any], axes: StoredAxes | None, specification: Specification) -> None:
-    """Check what the metadata of an array say."""
     in_format = check_format(checks, specification, array.metadata.zarr_format)
     if axes is not None:
         fault = f"the array has {array.ndim} dimensions, and the image lists {len(axes.names)} axes; make them agree"
@@ -82,7 +81,7 @@ def check_transformations(
     Returns
     -------
     scale, translation
-        ``None`` where faulty; ones and zeros where it has none and needs none.
+        ``None`` where faulty; ones and zeros where none is given and none required.
     """
     checks, where = holder.checks, f"{holder.where}.coordinateTransformations"
     if not required and holder.value.get("coordinateTransformations") is None:
@@ -114,12 +113,11 @@ def check_transformations(
 
 
 def _check_vector(transformation: Field, kind: str, ndim: int | None) -> Vector | None:
-    """Check the numbers of a transformation."""
     numbers = transformation.listed(kind, "number")
     if numbers is None:
         return None
     vector = tuple(as_float(number.value) for number in numbers)
     if ndim is None:
-        return None  # there is nothing to hold its length against
+        return None  # nothing to compare its length with
     fault = f"{transformation.where}.{kind} has {len(vector)} numbers, and there are {ndim} axes; give one for each"
     return vector if transformation.checks.hold("transformation-length", len(vector) == ndim, fault) else None

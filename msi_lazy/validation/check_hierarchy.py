@@ -1,4 +1,4 @@
-"""Kinds of groups, and the rules for collections of images: a series, a plate, a well."""
+"""Rules for the kinds of groups, and for collections of images: a series, a plate, a well."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_hierarchy(group: zarr.Group, checks: Checks, decode: Decode) -> None:
         return
     known = {
         "multiscales": _check_image,
-        "plate": _check_plate,  # which may have a layout of bioformats2raw besides
+        "plate": _check_plate,  # which may have a layout of bioformats2raw, too
         "well": _check_well,
         _LAYOUT: _check_collection,
         "labels": _check_labels,
@@ -106,7 +106,7 @@ def _check_listed_image(group: zarr.Group, path: str, metadata: Metadata, decode
 
 
 def _open_listed(group: zarr.Group, path: str, metadata: Metadata) -> tuple[zarr.Group, Metadata] | None:
-    """Open a group that a collection lists, if it is there, and of a version that is known."""
+    """Open a group that a collection lists, if it exists and its version is known."""
     where = f"{path!r} is listed: "
     return open_below(group, path, metadata, "collection-images", where, "write it, or correct the list")
 
@@ -127,5 +127,5 @@ def _numbered(group: zarr.Group) -> Iterator[str]:
         except FileNotFoundError:
             return
         except ValueError:
-            pass  # it is there, and has a finding when it is checked
+            pass  # it exists, and has a finding when it is checked
         yield str(number)

@@ -31,7 +31,7 @@ class Pyramid:
 
 
 def check_image(group: zarr.Group, metadata: Metadata, decode: Decode) -> Pyramid | None:
-    """Check the multiscale images of a group, and return the first one: readers take it if nobody chooses."""
+    """Check the multiscale images of a group, and return the first one, which readers take by default."""
     fields = metadata.fields
     listed = fields.listed("multiscales", "object")
     if listed is None:
@@ -66,20 +66,20 @@ def _check_multiscale(
 
 
 def _check_version(multiscale: Field, specification: Specification) -> bool:
-    """Check the version that a multiscale image states; whether it can be checked further."""
+    """Check the stated version of a multiscale image; return ``False`` if the image cannot be checked further."""
     checks, stated = multiscale.checks, multiscale.value.get("version")
     fault = f"{multiscale.where} has no 'version'; it should be {specification.version!r}: add it"
     if not checks.hold("version-stated", stated is not None, fault):
         return True
     fault = (
         f"{multiscale.where}.version is {stated!r:.40}; outside of 'ome', {specification.version!r} can be checked: "
-        f"nothing else of this image was"
+        f"the rest of this image was not"
     )
     return checks.hold("version-known", specification.is_called(stated), fault)
 
 
 def _check_description(multiscale: Field) -> str | None:
-    """Check what the image says of itself, and return the method of downsampling, if it names one."""
+    """Check name, type and metadata of an image, and return its type, the method of downsampling."""
     values = {}
     kinds: tuple[tuple[str, Kind, str], ...] = (
         ("name", "string", "a name"),
@@ -95,7 +95,7 @@ def _check_description(multiscale: Field) -> str | None:
 
 
 def _count_channels(pyramid: Pyramid | None) -> int | None:
-    """Number of channels, ``None`` where the metadata or the array are too faulty to tell."""
+    """Count the channels; ``None`` where the metadata or the array are too faulty."""
     if pyramid is None or pyramid.axes is None:
         return None
     position = pyramid.axes.channel

@@ -35,9 +35,9 @@ def check_labels(labels: zarr.Group, metadata: Metadata, pyramid: Pyramid | None
     labels, metadata
         The group, and its metadata.
     pyramid
-        The image that the labels belong to, if it is known.
+        Image of the labels, if it is known.
     decode
-        Which chunks to read.
+        Chunks to read.
     """
     fields = metadata.fields
     paths = fields.listed("labels", "string")
@@ -49,7 +49,7 @@ def check_labels(labels: zarr.Group, metadata: Metadata, pyramid: Pyramid | None
             _check_label(*label, pyramid, decode)
     if metadata.specification.all_labels_listed and paths is not None:
         unlisted = sorted(_label_images(labels) - {path.value.strip("/").split("/")[0] for path in paths})
-        fault = f"{', '.join(map(repr, unlisted))} not listed in {fields.where}.labels; readers do not find it: add it"
+        fault = f"{', '.join(map(repr, unlisted))} not listed in {fields.where}.labels; readers cannot find it: add it"
         fields.checks.hold("label-listed", not unlisted, fault)
 
 
@@ -67,9 +67,7 @@ def _check_label(label: zarr.Group, metadata: Metadata, image: Pyramid | None, d
     check_dtypes(pyramid)
     if image is None or not image.levels or not pyramid.levels:
         return
-    fault = (
-        f"the label image has {len(pyramid.levels)} levels, and its image {len(image.levels)}; downsample it as often"
-    )
+    fault = f"the label image has {len(pyramid.levels)} levels, and its image {len(image.levels)}; write as many"
     checks.hold("label-levels", len(pyramid.levels) == len(image.levels), fault)
     for number, (labelled, level) in enumerate(zip(pyramid.levels, image.levels, strict=False)):
         shape, expected = _sizes(pyramid, number), _sizes(image, number)
@@ -92,7 +90,7 @@ def check_dtypes(pyramid: Pyramid) -> None:
 
 
 def check_image_label(label: zarr.Group, metadata: Metadata) -> None:
-    """Check what ``image-label`` says of the values, and of the source."""
+    """Check the values and the source in ``image-label``."""
     fields = metadata.fields
     about = fields.member("image-label", "object", required=False)
     absent = fields.value.get("image-label") is None
@@ -132,7 +130,7 @@ def _check_value(entry: Field) -> bool:
 
 
 def _check_source(label: zarr.Group, about: Field) -> None:
-    """Check that the source image is where its path leads, if that is within the store."""
+    """Check that the path of the source leads to an image, if it stays within the store."""
     source = about.member("source", "object", required=False)
     image = None if source is None else source.member("image", "string", required=False)
     if image is None:
@@ -149,7 +147,6 @@ def _check_source(label: zarr.Group, about: Field) -> None:
 
 
 def _is_image(neighbour: zarr.Group, path: str) -> bool:
-    """Whether an image is at a path in the store."""
     try:
         return holds_image(open_group_in_store(neighbour, path).attrs.asdict())
     except (FileNotFoundError, ValueError):
@@ -157,7 +154,7 @@ def _is_image(neighbour: zarr.Group, path: str) -> bool:
 
 
 def _sizes(pyramid: Pyramid, number: int) -> dict[str, int]:
-    """Sizes of a level along time and space, by the names of the axes."""
+    """Sizes of a level along time and space, by the names of axes."""
     array = pyramid.levels[number].array
     if array is None or pyramid.axes is None:
         return {}
@@ -166,7 +163,7 @@ def _sizes(pyramid: Pyramid, number: int) -> dict[str, int]:
 
 
 def _label_images(labels: zarr.Group) -> set[str]:
-    """Names of the groups right below that are images; none where the store cannot list, or one cannot be read."""
+    """Names of the images right below; empty where the store cannot list them, or one cannot be read."""
     if not labels.store.supports_listing:
         return set()
     try:

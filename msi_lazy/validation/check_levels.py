@@ -1,4 +1,4 @@
-"""Rules for the levels of an image together: what no level shows by itself."""
+"""Rules that compare the levels of an image."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_levels(levels: Sequence[Level], names: Sequence[str], method: str | No
 
     Notes
     -----
-    Levels are held against level 0, so that one that is faulty gives one finding.
+    Levels are compared with level 0, so that one faulty level gives one finding.
     """
     for finer, coarser in itertools.pairwise(level for level in levels if level.array is not None):
         _check_order(finer, coarser)
@@ -73,7 +73,7 @@ def _check_dtype(base: Level, level: Level) -> None:
 
 
 def _check_scale(base: Level, level: Level, names: Sequence[str], number: int) -> None:
-    """Check that scale times samples is the same extent in both levels, but for what trimming or padding takes."""
+    """Check that scale times samples is the same extent in both levels, but for trimming or padding."""
     if base.array is None or level.array is None or base.scale is None or level.scale is None:
         return
     contradictions, unlike = [], []
@@ -87,7 +87,7 @@ def _check_scale(base: Level, level: Level, names: Sequence[str], number: int) -
         elif abs(coarse - fine / factor) >= 1 - _COUNT_TOLERANCE:  # neither rounded down nor up
             unlike.append(text)
     fault = (
-        f"level {number} does not cover what level 0 covers along {'; '.join(contradictions)}; write the scale of "
+        f"level {number} does not cover the extent of level 0 along {'; '.join(contradictions)}; write the scale of "
         f"level 0 times the factor by which the axis was downsampled"
     )
     if not level.checks.hold("scale-matches-shape", not contradictions, fault):
@@ -100,7 +100,7 @@ def _check_scale(base: Level, level: Level, names: Sequence[str], number: int) -
 
 
 def _check_begin(base: Level, level: Level, names: Sequence[str], number: int, method: str | None) -> None:
-    """Check that a level begins where level 0 does, and its samples lie where its method puts them."""
+    """Check that a level begins where level 0 does, with its samples at the centres of their windows."""
     if base.scale is None or level.scale is None or base.translation is None or level.translation is None:
         return
     subsamples = method is not None and any(word in method.lower() for word in _SUBSAMPLING)
@@ -109,7 +109,7 @@ def _check_begin(base: Level, level: Level, names: Sequence[str], number: int, m
         names, base.scale, level.scale, base.translation, level.translation, strict=False
     ):
         centred, shift = (other - one) / 2, begin - first
-        # coordinates may have been rounded to single precision on their way
+        # coordinates may have been rounded to single precision
         tolerance = _SHIFT_TOLERANCE * one + float(np.finfo(np.float32).eps) * max(abs(begin), abs(first))
         text = f"{name!r}: {begin:.9g} instead of {first + centred:.9g}"
         if not abs(shift - centred) < other + tolerance:

@@ -1,4 +1,4 @@
-"""Rules for ``omero``: how viewers show the channels."""
+"""Rules for ``omero``, the display settings of the channels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WINDOW = ("min", "start", "end", "max")
 
 
 def check_omero(fields: Field, specification: Specification, count: int | None) -> None:
-    """Check the rendering of an image with ``count`` channels, if the metadata have one."""
+    """Check the display settings of an image with ``count`` channels, if the metadata have any."""
     omero = fields.member("omero", "object", required=False)
     channels = None if omero is None else omero.listed("channels", "object")
     if omero is None or channels is None:
@@ -54,5 +54,5 @@ def _check_window(window: Field) -> None:
     fault = f"{window.where} is {text}; it must have the numbers min, max, start and end"
     if not window.checks.hold("omero-window", all(map(is_real, numbers)), fault):
         return
-    fault = f"{window.where} is {text}; min <= start <= end <= max should hold: start and end are what is shown"
+    fault = f"{window.where} is {text}; min <= start <= end <= max should hold: start and end are the displayed range"
     window.checks.hold("omero-window-order", numbers == sorted(numbers), fault)

@@ -13,7 +13,7 @@ __all__ = ["Checks"]
 
 @dataclass(frozen=True)
 class Checks:
-    """Results of the rules for one node; those :meth:`at` other nodes are gathered with it."""
+    """Results of the rules for one node; those :meth:`at` other nodes go to the same collection."""
 
     path: str = "/"
     """Path of the node below the group that is validated."""
@@ -22,7 +22,7 @@ class Checks:
     passed: Counter[str] = field(default_factory=Counter)
     """Number of times that each rule held, over all nodes."""
     versions: set[str] = field(default_factory=set)
-    """OME-Zarr versions that were met."""
+    """OME-Zarr versions that were found."""
 
     def at(self, path: str) -> Checks:
         """Return the checks of the node at ``path`` below this one."""
@@ -30,7 +30,7 @@ class Checks:
         return replace(self, path=_printable("/" + "/".join(parts)))
 
     def hold(self, rule: str, holds: bool, fault: str) -> bool:
-        """Record whether ``rule`` holds for this node, and give it back; ``fault`` is what is wrong if it does not.
+        """Record whether ``rule`` holds for this node, and return that; ``fault`` says what is wrong if not.
 
         Examples
         --------
@@ -47,12 +47,12 @@ class Checks:
         return holds
 
     def report(self, store: str, decode: str) -> ValidationReport:
-        """Return the report on everything that was checked; one finding for a fault that was met twice."""
+        """Return the report on everything that was checked, with each finding once."""
         findings = sorted(dict.fromkeys(self.findings), key=lambda finding: finding.severity)
         passed = {rule: self.passed[rule] for rule in RULES if self.passed[rule]}
         return ValidationReport(store, tuple(sorted(self.versions)), decode, tuple(findings), passed)
 
 
 def _printable(text: str) -> str:
-    """``text`` without lone surrogates, which metadata may hold and no terminal can print."""
+    """Replace lone surrogates, which metadata may hold and no terminal can print."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Reading metadata that anyone may have written: every field may be missing, or be of any JSON type."""
+"""Metadata that anyone may have written: every field may be missing, or be of any JSON type."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def json_kind(value: Any) -> Kind:
 
 @dataclass(frozen=True)
 class Field:
-    """A value in the metadata of a node, and where it stands.
+    """A value in the metadata of a node, and its place.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class Field:
     """The value itself."""
 
     def member(self, name: str, kind: Kind, required: bool = True) -> Field | None:
-        """Return the member of an object, or ``None``, with a finding where it is faulty, or required and not there."""
+        """Return the member of an object, or ``None``, with a finding where it is faulty, or required and missing."""
         value = self.value.get(name)
         if value is None and not required:
             return None
@@ -108,7 +108,7 @@ class Metadata:
     """The OME-Zarr metadata of a group."""
 
     specification: Specification
-    """OME-Zarr version that their place and what they state show."""
+    """OME-Zarr version, from their place and what they state."""
     fields: Field
     """The object that holds them."""
 
@@ -117,7 +117,7 @@ class Metadata:
 
 
 def read_metadata(group: zarr.Group, checks: Checks, expected: Specification | None = None) -> Metadata | None:
-    """Read the metadata of a group, if it is of a version that is known.
+    """Read the metadata of a group, if its version is known.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def read_metadata(group: zarr.Group, checks: Checks, expected: Specification | N
     rows = specifications_at(attributes)
     if not rows:
         whole = Field(checks, "attributes", attributes)
-        for name in own_attributes(attributes):  # where the block should be, but that is no object
+        for name in own_attributes(attributes):  # where the block should be, but is no object
             if attributes[name] is not None and whole.member(name, "object") is None:
                 return None
         return Metadata(expected or specification_in(group.metadata.zarr_format), whole)
@@ -145,8 +145,8 @@ def read_metadata(group: zarr.Group, checks: Checks, expected: Specification | N
     check_format(checks, specification, group.metadata.zarr_format)
     if expected is not None:
         fault = (
-            f"its metadata are OME-Zarr {specification.version}, those of the hierarchy {expected.version}; write them "
-            f"alike"
+            f"its metadata are OME-Zarr {specification.version}, those of the hierarchy {expected.version}; write "
+            f"both in one version"
         )
         checks.hold("version-consistent", specification is expected, fault)
     return metadata
@@ -155,16 +155,16 @@ def read_metadata(group: zarr.Group, checks: Checks, expected: Specification | N
 def open_below(
     parent: zarr.Group, path: str, metadata: Metadata, rule: str, where: str, advice: str, required: bool = True
 ) -> tuple[zarr.Group, Metadata] | None:
-    """Open a group below another one, if it can be opened, and is of a version that is known.
+    """Open a group below another one, if it can be opened and its version is known.
 
     Parameters
     ----------
     parent, path, metadata
         The other group, where the group is below it, and the metadata of the other group.
     rule, where, advice
-        Rule that is broken if it cannot be opened, and what to say before and after the reason.
+        Rule that is broken if it cannot be opened, and the words before and after the reason.
     required
-        Whether the rule is broken, too, if there is no group.
+        A missing group breaks the rule, too.
     """
     checks = metadata.fields.checks.at(path)
     try:
@@ -195,7 +195,7 @@ def check_format(checks: Checks, specification: Specification, zarr_format: int)
 
 
 def _check_version(fields: Field, rows: Sequence[Specification]) -> bool:
-    """Check the version in a block; whether the node can be checked further: other versions have other rules."""
+    """Check the version in a block; return ``False`` if it is unknown: the node cannot be checked further then."""
     stated, known = fields.value.get("version"), " and ".join(repr(row.version) for row in rows)
     fault = f"{fields.where} has no 'version'; write {rows[-1].version!r} there"
     if "labels" in fields.value and "multiscales" not in fields.value:  # no schema asks for it there
@@ -205,7 +205,7 @@ def _check_version(fields: Field, rows: Sequence[Specification]) -> bool:
     if stated is None:
         return True
     fault = (
-        f"{fields.where}.version is {reprlib.repr(stated)}; under {fields.where!r}, {known} can be checked: nothing "
-        f"else of this node was"
+        f"{fields.where}.version is {reprlib.repr(stated)}; under {fields.where!r}, {known} can be checked: the "
+        f"rest of this node was not"
     )
     return fields.checks.hold("version-known", any(row.is_called(stated) for row in rows), fault)

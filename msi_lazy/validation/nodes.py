@@ -24,7 +24,7 @@ class MalformedGroupError(ValueError):
 
 
 def open_root(place: Place) -> zarr.Group:
-    """Open the group that is to be validated.
+    """Open the group to validate.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def open_array_at(parent: zarr.Group, path: str) -> zarr.Array[Any]:
 
 
 def _open(place: Place, likely: ZarrFormat, kind: Literal["group", "array"]) -> Any:
-    """Open a node in the format that is likely, else in the other one."""
+    """Open a node in the likely format, else in the other one."""
     for zarr_format in dict.fromkeys((likely, *_FORMATS)):
         try:
             if kind == "group":
@@ -96,7 +96,7 @@ def _open(place: Place, likely: ZarrFormat, kind: Literal["group", "array"]) -> 
 
 
 def _reach(place: Place) -> None:
-    """Raise what is wrong with the store itself; where it can be reached, something else is at fault."""
+    """Raise the store's own error, if it cannot be reached."""
     try:
         place.child(_NOWHERE).open_array("r", 3)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Findings of a validation, as people and programs read them."""
+"""Findings of a validation, for people and programs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ValidationReport:
     store: str
     """Store that was validated."""
     versions: tuple[str, ...]
-    """OME-Zarr versions that were met; one, if all is well."""
+    """OME-Zarr versions that were found; one, if all is well."""
     decode: str
     """Chunks that were decoded: ``"sample"``, ``"all"`` or ``"none"``."""
     findings: tuple[Finding, ...]
@@ -73,17 +73,17 @@ class ValidationReport:
 
     @property
     def ok(self) -> bool:
-        """Whether no rule of severity ``"must"`` is broken."""
+        """``True`` if no rule of severity ``"must"`` is broken."""
         return not self.errors
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """The findings of severity ``"must"``."""
+        """Findings of severity ``"must"``."""
         return tuple(finding for finding in self.findings if finding.severity == "must")
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """The findings of severity ``"should"``."""
+        """Findings of severity ``"should"``."""
         return tuple(finding for finding in self.findings if finding.severity == "should")
 
     def __str__(self) -> str:
@@ -126,7 +126,7 @@ class ValidationReport:
 
 
 def counted(number: int, word: str) -> str:
-    """``number`` of what ``word`` names.
+    """Join a number and its noun, in the plural unless the number is 1.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The rules: one row each, with its severity and statement."""
+"""Table of the rules: one row each, with its severity and statement."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Rule:
 
 
 _ROWS = (
-    # what holds for every node
+    # every node
     Rule("group-opens", "must", "the metadata of a group can be read"),
     Rule("ome-metadata", "must", "a group holds an image, labels, or a collection of images"),
     Rule("version-known", "must", "the version is 0.4, or 0.5 under 'ome'"),
@@ -33,11 +33,11 @@ _ROWS = (
     Rule("version-consistent", "must", "every node of a hierarchy has the same version"),
     Rule("zarr-format", "must", "OME-Zarr 0.4 is stored as Zarr v2, 0.5 as Zarr v3"),
     Rule("field-present", "must", "a field that is required is there"),
-    Rule("field-type", "must", "a field has the JSON type that is asked for"),
+    Rule("field-type", "must", "a field has the required JSON type"),
     # a multiscale image
-    Rule("multiscales-listed", "must", "'multiscales' has an image at least"),
+    Rule("multiscales-listed", "must", "'multiscales' lists at least one image"),
     Rule("multiscale-name", "should", "a multiscale image has a name"),
-    Rule("multiscale-type", "should", "a multiscale image says how it was downsampled"),
+    Rule("multiscale-type", "should", "a multiscale image states its downsampling method"),
     Rule("multiscale-metadata", "should", "a multiscale image has details on the downsampling"),
     Rule("axes-count", "must", "there are 2 to 5 axes"),
     Rule("axes-unique", "must", "no two axes have the same name"),
@@ -49,24 +49,28 @@ _ROWS = (
     Rule("axes-unit", "should", "each axis of space or time has a unit"),
     Rule("axes-unit-name", "should", "units are UDUNITS names that the specification lists"),
     # its datasets
-    Rule("datasets-listed", "must", "a multiscale image has a dataset at least"),
+    Rule("datasets-listed", "must", "a multiscale image has at least one dataset"),
     Rule("dataset-opens", "must", "each dataset is an array that can be opened"),
     Rule("dataset-dimensions", "must", "each array has as many dimensions as there are axes"),
     Rule("dimension-names", "must", "in 0.5, the dimension names of each array are the names of the axes"),
     Rule("chunk-separator", "must", "in 0.4, the indices in the keys of chunks are separated by '/'"),
     Rule("datasets-order", "must", "datasets come from the largest to the smallest"),
-    Rule("dtype-same", "must", "all levels have the same dtype (not in the specification; viewers refuse others)"),
+    Rule("dtype-same", "must", "all levels have the same dtype (not in the specification, but viewers need it)"),
     Rule("chunk-decodes", "must", "chunks that are stored can be decoded"),
     # its geometry
     Rule("transformations-form", "must", "exactly one scale, then at most one translation, and nothing else"),
     Rule("transformation-length", "must", "scale and translation have one number per axis"),
     Rule("scale-positive", "must", "every number of a scale is positive and finite"),
     Rule("translation-finite", "must", "every number of a translation is finite"),
-    Rule("scale-matches-shape", "must", "a level's scale is larger than level 0's by what its shape is smaller"),
+    Rule(
+        "scale-matches-shape",
+        "must",
+        "a level's scale is larger than level 0's by the factor by which its shape is smaller",
+    ),
     Rule("shape-windows", "should", "a level has a sample for each window of level 0, trimmed or padded at the end"),
     Rule("translation-aligned", "must", "every level begins where level 0 begins, within one of its samples"),
     Rule("translation-centred", "should", "a level's samples lie at the centres of their windows"),
-    # how to show it
+    # display settings
     Rule("omero-channels", "must", "'omero' has as many channels as the image"),
     Rule("omero-color", "must", "a color is six hexadecimal digits"),
     Rule("omero-window", "must", "a window has the numbers min, max, start and end"),

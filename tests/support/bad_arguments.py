@@ -124,7 +124,7 @@ BY_DIMENSION = [
     (["x"], TypeError, "must be a dict by dimension"),
     ({"q": 1}, ValueError, "names the dimension 'q', but the image has"),
 ]
-TEXTS = [*BY_DIMENSION, ({"x": 5}, TypeError, "must be texts; dimension 'x' has 5")]
+TEXTS = [*BY_DIMENSION, ({"x": 5}, TypeError, "must be strings; dimension 'x' has 5")]
 NO_NUMBERS = [*BY_DIMENSION]
 NO_NUMBERS += [({"x": odd}, TypeError, "of dimension 'x' must be a number, not") for odd in ("1", None, True, 1j)]
 NO_NUMBERS += [({"x": odd}, ValueError, "of dimension 'x' must be finite") for odd in (np.nan, np.inf, 10**400)]
@@ -197,7 +197,7 @@ TABLE = {
             *((odd, TypeError, "has dtype object") for odd in (None, object(), {}, {1})),
             ("a.tif", TypeError, r"not the name of a file \('a.tif'\): open the file first"),
             (IMAGE, TypeError, "was given a DataArray: pass it to to_multiscale"),
-            ([[1], [2, 3]], ValueError, "no array can be made of the given list"),
+            ([[1], [2, 3]], ValueError, "the given list cannot be converted to an array"),
             (np.zeros((2, 0)), ValueError, r"the array of shape \(2, 0\) is empty"),
         ],
         "dims": [
@@ -208,7 +208,7 @@ TABLE = {
         "scale": [*NO_NUMBERS, *(({"x": odd}, ValueError, f"positive, not {odd}") for odd in (0, -1, 0.0))],
         "translation": NO_NUMBERS,
         "name": [
-            *((odd, TypeError, "name must be a text, not") for odd in (5, b"x", ["a"])),
+            *((odd, TypeError, "name must be a string, not") for odd in (5, b"x", ["a"])),
             *((odd, ValueError, "name must be one that no dimension has") for odd in ("", "a/b", "x", "\0")),
         ],
         "axis_names": TEXTS,
@@ -289,7 +289,7 @@ TABLE = {
     "pyramid.explain": {"measure": NO_SWITCH},
     "from_pyimagej": {
         "image": [
-            *((odd, TypeError, "must be an xarray.DataArray, as ij.py.from_java makes it") for odd in (None, 5, TREE)),
+            *((odd, TypeError, "must be an xarray.DataArray, as ij.py.from_java returns") for odd in (None, 5, TREE)),
             (xr.DataArray(np.zeros((2, 2)), dims=("row", "y")), ValueError, "both 'row' and 'y'; rename or drop"),
         ]
     },
