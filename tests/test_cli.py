@@ -208,7 +208,7 @@ def test_measuring_adds_what_is_projected_and_creates_nothing(folder):
         (["in.zarr", "out.zarr", "--factors", "2", "-1"], "not '2 -1'"),
         (["in.zarr", "out.zarr", "--factors"], "not ''"),
         (["in.zarr", "out.zarr", "--factors", "0"], "must be at least 1, not 0"),
-        (["in.zarr", "out.zarr", "--factors", "64"], "larger than the level before it"),
+        (["in.zarr", "out.zarr", "--factors", "64"], "larger than the finer level"),
         (["in.zarr", "out.zarr", "--factors", "2", "--levels", "2"], "give --factors or --levels, not both"),
         (["in.zarr", "out.zarr", "--levels", "many"], "--levels is 'auto' or a number of halvings, not 'many'"),
         (["in.zarr", "out.zarr", "--levels", "1", "--boundary", "exact"], "does not divide the 45 samples"),

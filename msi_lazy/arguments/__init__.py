@@ -1,1 +1,1 @@
-"""Checks of what users pass."""
+"""Checks of users' arguments."""

@@ -1,4 +1,4 @@
-"""Switches and words that users choose from."""
+"""Switches, and words to choose from."""
 
 from __future__ import annotations
 

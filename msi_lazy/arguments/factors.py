@@ -1,4 +1,4 @@
-"""Scale factors that users give, or leave to be chosen."""
+"""Scale factors, given or automatic."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["auto_factors", "parse_factors"]
 
-_TEXTS = (str, bytes, bytearray, memoryview)
-"""Sequences that are no sequences of numbers, whatever Python says."""
+_STRINGS = (str, bytes, bytearray, memoryview)
+"""Sequences that are never meant as numbers."""
 
 
 def parse_factors(scale_factors: Any, axes: Sequence[Axis], boundary: Boundary) -> tuple[tuple[int, ...], ...]:
@@ -30,7 +30,7 @@ def parse_factors(scale_factors: Any, axes: Sequence[Axis], boundary: Boundary) 
         An unknown dimension, a factor below 1, one that exceeds the level it is applied to, or,
         with ``boundary="exact"``, one that does not divide it.
     """
-    if isinstance(scale_factors, _TEXTS) or not isinstance(scale_factors, Sequence):
+    if isinstance(scale_factors, _STRINGS) or not isinstance(scale_factors, Sequence):
         raise TypeError(
             f"scale_factors must be 'auto' or a sequence such as [2, 4] or [{{'y': 2, 'x': 2}}], not {scale_factors!r}"
         )
@@ -70,22 +70,21 @@ def _parse_factor(value: Any, dim: str, level: int) -> int:
 def _check_fit(factor: int, extent: int, dim: str, level: int, boundary: Boundary) -> None:
     if factor > extent:
         raise ValueError(
-            f"the factor {factor} for dimension {dim!r} at level {level} is larger than the level before it, "
+            f"the factor {factor} for dimension {dim!r} at level {level} is larger than the finer level, "
             f"which has {extent} samples there; use a smaller factor or fewer levels"
         )
     if boundary == "exact" and extent % factor:
         raise ValueError(
             f"boundary='exact': the factor {factor} for dimension {dim!r} at level {level} does not divide "
-            f"the {extent} samples of the level before it; use boundary='trim' or 'pad'"
+            f"the {extent} samples of the finer level; use boundary='trim' or 'pad'"
         )
 
 
 def auto_factors(axes: Sequence[Axis], chunks: tuple[int, ...], boundary: Boundary) -> tuple[tuple[int, ...], ...]:
-    """Factors of 2 until the spatial dimensions fit one chunk, near-isotropic on the way.
+    """Choose factors of 2 until the spatial dimensions fit one chunk, so that levels become near-isotropic.
 
-    Each step halves the spatial dimensions whose spacing is within √2 of the finest one that
-    still exceeds a chunk, so that an image of 2 x 0.5 x 0.5 µm is first halved twice along
-    ``y`` and ``x`` only.
+    Each step halves the spatial dimensions whose spacing is within √2 of the finest one that still exceeds a chunk: an
+    image of 2 x 0.5 x 0.5 µm is first halved twice along ``y`` and ``x`` only.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The value that marks samples without data."""
+"""Value that marks samples without data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["parse_nodata"]
 
 
 def parse_nodata(nodata: Any, dtype: np.dtype[Any]) -> Any:
-    """``nodata`` as a scalar of the image's dtype.
+    """Convert ``nodata`` to a scalar of the image's dtype.
 
     Raises
     ------
@@ -21,7 +21,7 @@ def parse_nodata(nodata: Any, dtype: np.dtype[Any]) -> Any:
         return None
     try:
         if isinstance(nodata, (bool, np.bool_)) and dtype.kind != "b":
-            raise TypeError  # True is no number, even if it equals one
+            raise TypeError  # True is not meant as the number 1
         with np.errstate(invalid="ignore"):
             scalar = np.asarray(nodata).astype(dtype)[()]
         same = np.ndim(nodata) == 0 and (scalar == nodata or (scalar != scalar and nodata != nodata))

@@ -1,4 +1,4 @@
-"""Numbers that users give: integers, and fractions."""
+"""Integers and fractions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["is_integer", "is_real", "parse_fraction", "parse_integer", "parse_re
 
 
 def is_integer(value: Any) -> bool:
-    """Whether ``value`` is an integer, of Python or of NumPy; ``True`` and 2.0 are none.
+    """Tell whether ``value`` is an integer of Python or NumPy; ``True`` and 2.0 are not.
 
     Examples
     --------
@@ -20,7 +20,7 @@ def is_integer(value: Any) -> bool:
 
 
 def is_real(value: Any) -> bool:
-    """Whether ``value`` is a real number, of Python or of NumPy; ``True`` is none."""
+    """Tell whether ``value`` is a real number of Python or NumPy; ``True`` is not."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -33,27 +33,27 @@ def parse_integer(
     most: int | None = None,
     bounds: str | None = None,
 ) -> int:
-    """Python's integer of ``value``.
+    """Convert ``value`` to a Python integer.
 
     Parameters
     ----------
     value
-        What was given.
+        Value of the argument.
     argument
-        First words of the message, to its verb: what ``value`` was given as, such as ``"seed must be"``.
+        First words of the message, up to its verb, such as ``"seed must be"``.
     kind
-        What is allowed, if something else than an integer is given.
+        Allowed kind of value, for the message about anything but an integer.
     least, most
         Bounds.
     bounds
-        What is allowed, if an integer is beyond the bounds.  Default ``"at least 1"``, or whatever ``least`` is.
+        Allowed range, for the message about other integers.  Default ``"at least 1"``, with the value of ``least``.
 
     Raises
     ------
     TypeError
-        No integer: ``{argument} {kind}, not ...``.
+        Not an integer: ``{argument} {kind}, not ...``.
     ValueError
-        One beyond the bounds: ``{argument} {bounds}, not ...``.
+        Out of bounds: ``{argument} {bounds}, not ...``.
 
     Examples
     --------
@@ -71,12 +71,12 @@ def parse_integer(
 
 
 def parse_fraction(value: Any, argument: str, whole: str) -> float:
-    """Fraction above 0 and at most 1, which is ``whole``, given as ``argument``.
+    """Check a fraction above 0 and at most 1, which means ``whole``; ``argument`` is its name.
 
     Raises
     ------
     TypeError, ValueError
-        No number, or one that is no such fraction.
+        Not a number, or out of range.
 
     Examples
     --------
@@ -91,12 +91,12 @@ def parse_fraction(value: Any, argument: str, whole: str) -> float:
 
 
 def parse_retries(retries: Any, compute: bool) -> int:
-    """How often a failing task is tried again.
+    """Check the number of retries of a failing task.
 
     Raises
     ------
     TypeError, ValueError
-        No integer from 0 on, or retries of a write that is not computed here.
+        Not an integer from 0 on, or retries of a write that is not computed here.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Regions of an image that users give, as slices and indices."""
+"""Regions of an image, as slices and indices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["parse_region"]
 
 
 def parse_region(region: Any, dims: Sequence[str], shape: Sequence[int]) -> Window:
-    """Window of an array with the dimensions ``dims``, of ``shape``, from slices and indices.
+    """Convert slices and indices to the window of an array with dimensions ``dims`` and this ``shape``.
 
     Raises
     ------
@@ -59,12 +59,12 @@ def _parse_side(part: Any, dim: str, n: int, form: str) -> Interval:
     start = 0 if part.start is None else _parse_bound(part.start, dim, n, form)
     stop = n if part.stop is None else _parse_bound(part.stop, dim, n, form)
     if start >= stop:
-        raise ValueError(f"region: {part} of dimension {dim!r}, which has {n} samples, holds none of them")
+        raise ValueError(f"region: {part} of dimension {dim!r}, which has {n} samples, is empty")
     return Interval(start, stop)
 
 
 def _parse_bound(value: Any, dim: str, n: int, form: str) -> int:
-    """Number of a sample, or of the end, from which negative ones count."""
+    """Check an index from 0 to ``n``; negative ones count from the end."""
     try:
         index = operator.index(value)
     except TypeError:

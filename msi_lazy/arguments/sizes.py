@@ -1,4 +1,4 @@
-"""Sizes that users give: chunk shapes, and bytes."""
+"""Sizes: chunk shapes, and bytes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["parse_bytes_of", "parse_chunks"]
 
 _DEFAULT_CHUNK_EDGE = {1: 65536, 2: 256, 3: 64}
-"""Chunk edge along each spatial dimension, by how many of them there are."""
+"""Chunk edge by the number of spatial dimensions."""
 
 
 def parse_chunks(chunks: Any, axes: Sequence[Axis]) -> tuple[int, ...]:
-    """Chunk shape on disk from ``None``, an integer, a tuple or a dict; never beyond the image.
+    """Convert ``None``, an integer, a tuple or a dict to the chunk shape on disk, cut to the image.
 
-    An integer applies to the spatial dimensions; the others get 1, as do ``t`` and ``c`` by
-    default.  A dict may leave dimensions out.  -1 means the whole dimension.
+    An integer applies to the spatial dimensions; the others get 1, as do ``t`` and ``c`` by default.  A dict may leave
+    dimensions out.  -1 means the whole dimension.
 
     Raises
     ------
@@ -57,18 +57,18 @@ def _parse_chunk(value: Any, axis: Axis) -> int:
 
 
 def parse_bytes_of(argument: str, value: Any) -> int:
-    """Bytes from an integer or a text such as ``"64 MiB"``, given as ``argument``.
+    """Convert an integer or a string such as ``"64 MiB"`` to bytes; ``argument`` is its name.
 
     Examples
     --------
     >>> parse_bytes_of("block_bytes", "64 MiB")
     67108864
     """
-    message = f"{argument} must be a number of bytes or a text such as '64 MiB', not {value!r}"
+    message = f"{argument} must be a number of bytes or a string such as '64 MiB', not {value!r}"
     if not isinstance(value, str) and not is_integer(value):
         raise TypeError(message)
     if isinstance(value, str) and not any(map(str.isdigit, value)):
-        raise ValueError(message)  # which Dask takes for one
+        raise ValueError(message)  # Dask would take it for one
     try:
         parsed = int(parse_bytes(value)) if isinstance(value, str) else int(value)
     except (ValueError, OverflowError):

@@ -7,18 +7,18 @@ from typing import Any
 __all__ = ["is_storable_name", "parse_group"]
 
 _RESERVED = (".", "__", "zarr.json")
-"""How names begin that Zarr, v2 or v3, keeps for itself."""
+"""Beginnings of names that Zarr, v2 or v3, reserves."""
 
 
 def parse_group(group: Any, new: bool = False) -> str:
-    """Path of a group in a store, without slashes that say nothing; ``new`` if it is to be created.
+    """Check the path of a group in a store, and drop empty names from it; ``new`` if it is to be created.
 
     Raises
     ------
     TypeError
-        No text.
+        Not a string.
     ValueError
-        A path that leads out of the store, or that Zarr keeps for itself.
+        A path that leads out of the store, or that Zarr reserves.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def parse_group(group: Any, new: bool = False) -> str:
 
 
 def is_storable_name(name: Any) -> bool:
-    """Whether a group or array may be called so.
+    """Tell whether a group or array may have this name.
 
     Examples
     --------

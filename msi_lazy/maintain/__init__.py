@@ -1,1 +1,1 @@
-"""Looking after stored images: verify, repair, update."""
+"""Maintenance of stored images: verify, repair, update."""

@@ -1,4 +1,4 @@
-"""Tasks of a verification: read a block and what it is computed from, compare, and write what was computed.
+"""Tasks of a verification: read a block and its finer samples, compare, and write the recomputed block.
 
 Module-level functions of picklable arguments that return findings, not arrays.
 """
@@ -38,27 +38,27 @@ _RESTORE = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """A level, and what it is computed from."""
+    """A level, and the finer one that it is computed from."""
 
     level: LevelArray
-    """The level."""
+    """Level that is checked."""
     finer: LevelArray
-    """The finer level."""
+    """Finer level."""
     step: DownsamplingStep
-    """Computes the one from the other."""
+    """Computation of the one from the other."""
     repair: bool
     """Whether faulty write units are recomputed and written."""
 
 
 def check_block(comparison: Comparison, before: Sequence[BlockFinding] | None, window: Window) -> list[BlockFinding]:
-    """Compare a block of whole write units with what the finer level gives, bit for bit, and repair it if asked to.
+    """Recompute a block of whole write units from the finer level, compare bit for bit, and repair it if asked to.
 
     Parameters
     ----------
     comparison
         The levels.
     before
-        Findings in the finer level, if that was repaired first: nothing is computed from what is faulty still.
+        Findings in the finer level, if that was repaired first: no block is repaired from faulty ones.
     window
         The block.
     """
@@ -72,21 +72,21 @@ def check_block(comparison: Comparison, before: Sequence[BlockFinding] | None, w
     findings: list[BlockFinding] = []
     if isinstance(samples, Exception):
         findings += _unreadable(finer, held)
-        held = step.needed(window)  # what trim leaves out may be the only fault
+        held = step.needed(window)  # the only fault may be in samples that trim leaves out
         samples = finer.read(held)
     if isinstance(samples, Exception):
         kind: Kind = "unreadable" if isinstance(actual, Exception) else "unchecked"
-        hanging = _fault(level, units[0], kind, _text(actual if isinstance(actual, Exception) else samples))
+        hanging = _fault(level, units[0], kind, _describe(actual if isinstance(actual, Exception) else samples))
         reason = f"the finer level, {finer.path}, cannot be read here"
         return [*findings, _unrepaired(hanging, reason) if comparison.repair else hanging]
     expected = step.compute(samples, held, window)
     if isinstance(actual, Exception):
-        faults = [(_fault(level, units[0], "unreadable", _text(actual)), np.ones(expected.shape, bool))]
+        faults = [(_fault(level, units[0], "unreadable", _describe(actual)), np.ones(expected.shape, bool))]
     else:
         faults = list(_differing_units(level, expected, actual, window))
     for finding, mask in faults:
         lacking = list(_lacking(comparison, finding, mask))
-        # where nothing can be read, nothing says that what level 0 lacks is not empty: it is no finding
+        # an unreadable unit does not show whether a chunk that level 0 lacks was empty: no finding
         findings += lacking if finding.kind != "unreadable" else ()
         if comparison.repair:
             doubtful = [*(absent.key for absent in lacking), *_faulty_finer(comparison, finding, before or ())]
@@ -98,21 +98,21 @@ def check_block(comparison: Comparison, before: Sequence[BlockFinding] | None, w
 
 
 def decode_block(level: LevelArray, _before: None, window: Window) -> list[BlockFinding]:
-    """Find what cannot be decoded in a block of a level that has no finer one; arguments as of :func:`check_block`."""
+    """Find units that cannot be decoded in a block of a single level; arguments as for :func:`check_block`."""
     return list(_unreadable(level, window)) if isinstance(level.read(window), Exception) else []
 
 
 def differing(expected: Array, actual: Array, stored: zarr.Array[Any]) -> Array:
-    """Mark samples that have other bits, but for chunks of nothing but the fill value, which are not stored.
+    """Mark samples with other bits, except in chunks of nothing but the fill value, which are not stored.
 
-    Such a chunk is read as the fill value itself, though it may have had zeros of the other sign, or other NaN.
+    Such a chunk is read as the fill value, though it may have had zeros of the other sign, or other NaN.
 
     Parameters
     ----------
     expected, actual
         Samples in native byte order, from the beginning of a chunk.
     stored
-        Their array.
+        Array of ``actual``.
     """
     bits = np.dtype(f"u{expected.dtype.itemsize}")
     one, other = np.ascontiguousarray(expected).view(bits), np.ascontiguousarray(actual).view(bits)
@@ -131,7 +131,7 @@ def differing(expected: Array, actual: Array, stored: zarr.Array[Any]) -> Array:
 
 
 def _fault(level: LevelArray, unit: Index, kind: Kind, note: str = "") -> BlockFinding:
-    """Finding in a write unit of a level, with all of its samples."""
+    """Describe a fault of all samples of a write unit."""
     window = level.units.window(unit)
     key, samples = chunk_key(level.array, unit), prod(side.length for side in window)
     return BlockFinding(level.number, level.path, unit, key, window, kind, samples, note=note)
@@ -140,7 +140,7 @@ def _fault(level: LevelArray, unit: Index, kind: Kind, note: str = "") -> BlockF
 def _differing_units(
     level: LevelArray, expected: Array, actual: Array, window: Window
 ) -> Iterator[tuple[BlockFinding, Array]]:
-    """Write units of a block with samples that differ, and which those are."""
+    """Write units of a block with samples that differ, each with a mask of these."""
     mask = differing(expected, actual, level.array)
     if not mask.any():
         return
@@ -158,13 +158,14 @@ def _differing_units(
 def _unreadable(level: LevelArray, window: Window) -> Iterator[BlockFinding]:
     """Write units of a level in ``window`` that cannot be read."""
     for unit, error in find_unreadable(level.array, window, level.units):
-        yield _fault(level, unit, "unreadable", _text(error))
+        yield _fault(level, unit, "unreadable", _describe(error))
 
 
 def _lacking(comparison: Comparison, finding: BlockFinding, mask: Array) -> Iterator[BlockFinding]:
-    """Write units of level 0 that are not in the store, where what they would give is not what is stored.
+    """Write units of level 0 that are not stored, though the coarser level shows samples there.
 
-    Those of other levels are found when these are checked.  One that is empty on purpose gives what is stored.
+    One that is empty on purpose gives the stored samples.  Missing units of other levels are found when those are
+    checked.
     """
     finer, step = comparison.finer, comparison.step
     if finer.number:
@@ -177,7 +178,7 @@ def _lacking(comparison: Comparison, finding: BlockFinding, mask: Array) -> Iter
 
 
 def _faulty_finer(comparison: Comparison, finding: BlockFinding, before: Sequence[BlockFinding]) -> list[str]:
-    """Keys of write units of the finer level that are faulty still, and that ``finding`` would be computed from."""
+    """Keys of faulty write units of the finer level that ``finding`` would be recomputed from."""
     finer = comparison.finer
     faulty = {other.unit: other.key for other in before if other.path == finer.path and not other.repaired}
     if not faulty:
@@ -186,7 +187,7 @@ def _faulty_finer(comparison: Comparison, finding: BlockFinding, before: Sequenc
 
 
 def _reason(finer: LevelArray, doubtful: Sequence[str]) -> str:
-    """Why a unit is not repaired."""
+    """Reason not to repair a unit."""
     fault = "is faulty in" if finer.number else "lacks"
     keys = f"{', '.join(doubtful[:3])}{', ...' if len(doubtful) > 3 else ''}"
     return f"the finer level, {finer.path}, {fault} {keys}"
@@ -205,5 +206,5 @@ def _repair(level: LevelArray, finding: BlockFinding, samples: Array) -> BlockFi
     return replace(finding, repaired=True)
 
 
-def _text(error: object) -> str:
+def _describe(error: object) -> str:
     return f"{type(error).__name__}: {textwrap.shorten(str(error), 120)}"

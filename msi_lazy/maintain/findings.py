@@ -1,4 +1,4 @@
-"""Findings of a verification, as people and programs read them."""
+"""Findings of a verification, for people and programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WIDTH = 110
 
 @dataclass(frozen=True)
 class BlockFinding:
-    """A block of a level that is not what it should be: a shard, or a chunk where there are none."""
+    """A faulty block of a level: a shard, or a chunk where there are none."""
 
     level: int
     """Number of the level."""
@@ -34,20 +34,20 @@ class BlockFinding:
     unit: tuple[int, ...]
     """Index of the block in the level, counted along each dimension."""
     key: str
-    """Its key below the path: the name of its file."""
+    """Key below the path: the name of its file."""
     window: Window
-    """Its samples: start and stop along each dimension."""
+    """Samples of the block: start and stop along each dimension."""
     kind: Kind
     """``"differs"`` from what the finer level gives; ``"missing"`` from the store; ``"unreadable"``; or
     ``"unchecked"``, as the finer level cannot be read there."""
     samples: int = 0
-    """Number of its samples that differ from what they should be; all, where none can be read."""
+    """Number of its faulty samples; all, where none can be read."""
     first: tuple[int, ...] | None = None
-    """The first of them in C order, as an index of the level; ``None`` where none can be read."""
+    """Index of the first of them in C order; ``None`` where none can be read."""
     follows: bool = False
-    """Whether it was compared with blocks of the finer level that are faulty themselves: it may be sound."""
+    """Whether it was compared with faulty blocks of the finer level: it may be sound."""
     repaired: bool = False
-    """Whether it was recomputed, and now is what the finer level gives."""
+    """Whether it was recomputed from the finer level, and written."""
     note: str = ""
     """Error of the codec, or why it was not repaired."""
 
@@ -61,16 +61,16 @@ class BlockFinding:
 
 @dataclass(frozen=True)
 class CheckedLevel:
-    """Part of a level that was checked."""
+    """Number of blocks of a level that were checked."""
 
     level: int
     """Number of the level."""
     path: str
     """Path of its array below the image."""
     checked: int
-    """Chunks, or shards where there are any, that were looked at."""
+    """Chunks, or shards where there are any, that were checked."""
     total: int
-    """Those that it has."""
+    """Chunks or shards of the level."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,11 @@ class VerifyReport:
     findings: tuple[BlockFinding, ...]
     """Faulty blocks, level by level."""
     levels: tuple[CheckedLevel, ...]
-    """Part of each level that was compared with the finer one; of level 0, where it is alone, that was decoded."""
+    """Numbers of blocks that were compared with the finer level; of a single level, that were decoded."""
 
     @property
     def ok(self) -> bool:
-        """Whether no block is faulty, or all that were have been repaired."""
+        """True if no block is faulty, or all faulty ones were repaired."""
         return all(finding.repaired for finding in self.findings)
 
     @property
@@ -139,6 +139,6 @@ class VerifyReport:
 
 
 def _wrapped(text: str) -> str:
-    """``text`` in lines, but no path broken."""
+    """Wrap ``text``, without breaking paths."""
     options = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "    "}
     return textwrap.fill(text, _WIDTH, **options)  # type: ignore[arg-type]

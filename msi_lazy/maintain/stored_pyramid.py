@@ -1,4 +1,4 @@
-"""A stored image whose levels can be recomputed, block by block, each from the stored samples of the finer one."""
+"""Stored images whose levels can be recomputed, block by block, each from the stored finer one."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class DownsamplingStep(Step):
     """Computation of the samples of a level from those of the finer one."""
 
     method: Method
-    """Reduces a window."""
+    """Downsampling method."""
     nodata: Any
-    """Value left out of every reduction, or ``None``."""
+    """Value that every reduction leaves out, or ``None``."""
 
     def compute(self, samples: Array, held: Window, output: Window) -> Array:
-        """Samples ``output`` of the level, from those of the finer one in ``held``, which are at least those needed."""
+        """Compute ``output`` of the level from samples of the finer one in ``held``, at least those needed."""
         return reduce_window(samples, held, output, self.factors, self.finer, self.method, self.nodata)
 
 
@@ -62,19 +62,19 @@ class LevelArray:
     """A level in a store."""
 
     number: int
-    """0 for the image itself."""
+    """Number of the level; 0 for the image itself."""
     path: str
-    """Path of its array below the image that was asked for."""
+    """Path of its array below the image that is verified or updated."""
     array: zarr.Array[Any]
-    """Its samples."""
+    """Array of its samples."""
 
     @property
     def units(self) -> Grid:
-        """Its write units: shards, or chunks where there are none."""
+        """Grid of its write units."""
         return unit_grid(self.array)
 
     def read(self, window: Window) -> Array | Exception:
-        """Samples of a window, or the error that reading them raised."""
+        """Read a window; return the error if that fails."""
         return try_read(self.array, window, self.units)
 
 
@@ -83,13 +83,13 @@ class StoredPyramid:
     """An image in a store, and the computation of each of its levels."""
 
     levels: tuple[LevelArray, ...]
-    """From the image to the coarsest."""
+    """Levels from the image to the coarsest."""
     steps: tuple[DownsamplingStep, ...]
-    """One for each level but the first; none where there is a single level."""
+    """Computation of each level but the first."""
 
 
 def find_image(place: Place, writable: bool) -> Target:
-    """Find the group of an image, opened for reading alone unless ``writable``.
+    """Open the group of an image, read-only unless ``writable``.
 
     Raises
     ------
@@ -109,11 +109,11 @@ def open_pyramid(target: Target, path: str, method: Any, writable: bool) -> Stor
     Parameters
     ----------
     target
-        Where the image is that was asked for.
+        Group of the image that is verified or updated.
     path
-        Empty for that one.
+        Empty for that image, or the path of a label image.
     method
-        Method of its levels; ``None`` if its attributes tell.
+        Method of its levels; ``None`` if its attributes name it.
     writable
         Whether its levels are opened for writing; level 0 never is.
 
@@ -151,7 +151,7 @@ def open_labels(target: Target, path: str, writable: bool) -> StoredPyramid:
     Raises
     ------
     ValueError
-        It cannot be verified: says which one it is, and what to do.
+        It cannot be verified; names it.
     """
     try:
         return open_pyramid(target, path, None, writable)
@@ -163,5 +163,5 @@ def open_labels(target: Target, path: str, writable: bool) -> StoredPyramid:
 
 
 def cut_blocks(step: Step, itemsize: int, block_bytes: float = inf) -> Grid:
-    """Blocks of a level that tasks recompute or check: their finer samples take at most ``block_bytes``."""
+    """Cut a level into blocks, one per task, whose finer samples take at most ``block_bytes``."""
     return plan_blocks(step, itemsize, min(BLOCK_BYTES, block_bytes))

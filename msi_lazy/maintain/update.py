@@ -33,14 +33,14 @@ def update_levels(pyramid: StoredPyramid, region: Window) -> Delayed:
     arrays = [graph.hold(f"level{level.number}", level.array) for level in pyramid.levels]
     shape, itemsize = pyramid.levels[0].array.shape, pyramid.levels[0].array.dtype.itemsize
     changed, finer_blocks = region, Grid(shape, shape)
-    before: dict[Index, TaskRef] = {}  # what writes the blocks of the finer level; nothing writes level 0
+    before: dict[Index, TaskRef] = {}  # tasks that write blocks of the finer level; none for level 0
     ends: list[TaskRef] = []
     for step in pyramid.steps:
         changed, blocks = step.changed(changed), cut_blocks(step, itemsize)
         held, written = graph.hold(f"step{step.level}", step), {}
         for index in blocks.touching(changed):
             window = intersect(blocks.window(index), step.units.rounded(changed))
-            if window is None:  # which cannot be: a block that touches the change holds whole units of it
+            if window is None:  # impossible: a block that touches the change holds whole units of it
                 continue
             waits = [before[other] for other in finer_blocks.touching(step.needed(window)) if other in before]
             finer, stored = arrays[step.level - 1 : step.level + 1]
@@ -54,6 +54,6 @@ def update_levels(pyramid: StoredPyramid, region: Window) -> Delayed:
 def _recompute_block(
     finer: zarr.Array[Any], stored: zarr.Array[Any], window: Window, step: DownsamplingStep, _done: list[Any]
 ) -> None:
-    """Recompute whole write units of a level, once the blocks of the finer level are stored that they need."""
+    """Recompute whole write units of a level, once the finer blocks that they need are stored."""
     needed = step.needed(window)
     write_window(stored, window, step.compute(read_window(finer, needed), needed, window))

@@ -1,4 +1,4 @@
-"""Comparing stored levels with what the finer levels give, and recomputing what differs."""
+"""Verification of stored levels against the finer ones, and repair of blocks that differ."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 __all__ = ["Sampling", "verify_pyramids"]
 
 _SAMPLED_BLOCKS = 16
-"""Blocks that a spot check looks at, at the least, unless chunks are too large: so that it looks all over a level."""
+"""Fewest blocks of a spot check, unless chunks are too large, so that it covers the whole level."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Part of each level that is checked."""
+    """Choice of the blocks of each level that are checked."""
 
     fraction: float
     """Fraction of the blocks of each level."""
     seed: int
-    """Chooses them."""
+    """Seed of the choice."""
 
 
 def verify_pyramids(
@@ -43,20 +43,20 @@ def verify_pyramids(
     ends: list[TaskRef] = []
     checked = []
     for pyramid in pyramids:
-        before: TaskRef | None = None  # findings in the finer level, where that is repaired first
+        before: TaskRef | None = None  # findings in the finer level, which is repaired first
         for level in pyramid.levels[1:] or pyramid.levels:
             windows = _choose_windows(pyramid, level, sampling)
             levels = _compared(pyramid, level, repair)
             before = _check_level(graph, f"level{len(ends)}", levels, windows, before if repair else None)
             ends.append(before)
-            looked_at = sum(Grid(tuple(side.length for side in w), level.units.part).count for w in windows)
-            checked.append(CheckedLevel(level.number, level.path, looked_at, level.units.count))
+            count = sum(Grid(tuple(side.length for side in w), level.units.part).count for w in windows)
+            checked.append(CheckedLevel(level.number, level.path, count, level.units.count))
     found: list[BlockFinding] = run(graph.delayed(graph.gather("all", ends, lists=True)), progress)
     return VerifyReport(name, _with_followers(pyramids, _unique(found)), tuple(checked))
 
 
 def _choose_windows(pyramid: StoredPyramid, level: LevelArray, sampling: Sampling) -> list[Window]:
-    """Blocks of a level to check: all of them, or as many as were asked for."""
+    """Choose the blocks of a level to check: all of them, or a fraction."""
     shape, itemsize, ndim = level.array.shape, level.array.dtype.itemsize, level.array.ndim
     step = pyramid.steps[level.number - 1] if level.number else Step(0, (1,) * ndim, (0,) * ndim, shape, level.units)
     nbytes = itemsize * prod(step.finer)
@@ -68,7 +68,7 @@ def _choose_windows(pyramid: StoredPyramid, level: LevelArray, sampling: Samplin
 
 
 def _compared(pyramid: StoredPyramid, level: LevelArray, repair: bool) -> Comparison | LevelArray:
-    """Level and what it is compared with; a single level alone."""
+    """Pair a level with the finer one that it is compared with; a single level stays alone."""
     if not level.number:
         return level
     return Comparison(level, pyramid.levels[level.number - 1], pyramid.steps[level.number - 1], repair)
@@ -77,7 +77,7 @@ def _compared(pyramid: StoredPyramid, level: LevelArray, repair: bool) -> Compar
 def _check_level(
     graph: SmallGraph, label: str, levels: Comparison | LevelArray, windows: Sequence[Window], before: TaskRef | None
 ) -> TaskRef:
-    """Add the tasks that check a level, one per block, after what gives ``before``; the last returns all findings."""
+    """Add the tasks that check a level, one per block, after the task ``before``; the last returns all findings."""
     check = check_block if isinstance(levels, Comparison) else decode_block
     held = graph.hold(label, levels)
     blocks = [
@@ -87,7 +87,7 @@ def _check_level(
 
 
 def _unique(findings: Iterable[BlockFinding]) -> list[BlockFinding]:
-    """One finding for each block, the first: several coarser blocks may have met one that cannot be read."""
+    """Keep the first finding of each block: several coarser blocks may need one that cannot be read."""
     unique: dict[tuple[str, tuple[int, ...]], BlockFinding] = {}
     for finding in findings:
         unique.setdefault((finding.path, finding.unit), finding)
@@ -95,7 +95,7 @@ def _unique(findings: Iterable[BlockFinding]) -> list[BlockFinding]:
 
 
 def _with_followers(pyramids: Sequence[StoredPyramid], findings: Sequence[BlockFinding]) -> tuple[BlockFinding, ...]:
-    """Findings, those marked that were compared with faulty blocks of the finer level."""
+    """Sort findings, and mark those that were compared with faulty blocks of the finer level."""
     places = {level.path: (pyramid, level.number) for pyramid in pyramids for level in pyramid.levels}
     order = {path: number for number, path in enumerate(places)}
     faulty = {(finding.path, finding.unit) for finding in findings if not finding.repaired}
