@@ -97,7 +97,7 @@ def test_it_says_in_words_what_is_drawn():
     for words in (
         "of the dimensions y, x; not drawn: t of 2, c of 3",
         "scale1: 2 x 3 x 32 x 32 samples, in blocks of 1 x 1 x",
-        "Shaded in each level is what one block of its stage makes of it",
+        "Shaded in each level is the part that one block of its stage computes",
     ):
         assert words in desc.text
 
@@ -107,7 +107,7 @@ def test_it_says_which_levels_are_made_inside_one_block():
     text = svg_of(plan).find(f"{SVG}desc").text
     for number, stage in enumerate(plan.stages):
         names = ", ".join(f"scale{level}" for level in stage.written)
-        assert f"Stage {number} makes {names} in {stage.blocks} task" in text
+        assert f"Stage {number} computes {names} in {stage.blocks} task" in text
 
 
 def test_every_output_has_ids_of_its_own():

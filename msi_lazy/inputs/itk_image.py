@@ -179,7 +179,7 @@ def _read_itk_image(image: Any) -> tuple[_Grid, Any]:
     image = itk.output(image)
     if not hasattr(image, "GetImageDimension"):
         raise TypeError(
-            f"image must be an itk.Image or a filter that makes one, not {type(image).__name__}; "
+            f"image must be an itk.Image or a filter whose output is one, not {type(image).__name__}; "
             f"wrap an array with to_spatial_image(...)"
         )
     ndim = image.GetImageDimension()

@@ -181,7 +181,6 @@ def _check_name(name: Any, dims: tuple[str, ...]) -> None:
 
 
 def _check_strings(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str, ...]) -> dict[str, str]:
-    """Check strings by dimension; ``None`` is left out."""
     _check_known(what, mapping, dims)
     checked = {dim: value for dim, value in (mapping or {}).items() if value is not None}
     for dim, value in checked.items():

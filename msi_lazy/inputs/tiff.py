@@ -95,7 +95,6 @@ def open_tiff(path: str | Path, dims: tuple[str, ...] | None = None) -> xr.DataA
 
 
 def _read_geometry(file: tifffile.TiffFile) -> tuple[dict[str, float], dict[str, str], list[str]]:
-    """Read spacing, units and channel names from OME-XML or from ImageJ's metadata."""
     if file.ome_metadata:
         return _read_ome(file.ome_metadata)
     if file.imagej_metadata:

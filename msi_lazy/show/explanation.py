@@ -1,4 +1,4 @@
-"""The plan of a tree, as people read it."""
+"""Printable plan of a tree."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ExplainedPlan", "explain"]
 
 @dataclass(frozen=True, repr=False)
 class ExplainedPlan(PyramidPlan):
-    """A plan that is a table where it is printed, and a picture and a table in a notebook."""
+    """A plan that prints as a table, and shows a picture and a table in a notebook."""
 
     @classmethod
     def of(cls, plan: PyramidPlan) -> ExplainedPlan:
@@ -42,7 +42,7 @@ def explain(tree: xr.DataTree, *, measure: bool = False) -> ExplainedPlan:
     tree
         A pyramid, also an edited or a reopened one.
     measure
-        Read one block of level 0, in the middle; make its levels, and store them in a temporary directory, which is
+        Read one block of level 0, in the middle; compute its levels, and store them in a temporary directory, which is
         removed again.  The plan then has ``measured``, with the projected time and size of the whole write, to local
         files with the default codec.
 
@@ -56,12 +56,12 @@ def explain(tree: xr.DataTree, *, measure: bool = False) -> ExplainedPlan:
     TypeError
         It is no tree, or ``measure`` is neither ``True`` nor ``False``.
     ValueError
-        The tree is no pyramid, or its levels no longer show the same extent.
+        The tree is no pyramid, or its levels no longer have the same extent.
 
     Notes
     -----
     A projection is as good as the block is typical, and holds for a machine with nothing else to do.  Of writes of a
-    quarter of a GiB on two busy cores, most took between 0.9 and 1.5 times what was projected, some up to 2.5 times.
+    quarter of a GiB on two busy cores, most took between 0.9 and 1.5 times the projection, some up to 2.5 times.
     """
     check_switches(measure=measure)
     plan = ExplainedPlan.of(read_plan(tree))

@@ -1,4 +1,4 @@
-"""Layers of napari, from a tree: napari is not imported, and no pixel is read."""
+"""Layers for napari, from a tree; napari is not imported, and no pixel is read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["napari_layer"]
 
 
 def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Literal["image", "labels"]]:
-    """Layer data of napari (0.5.5 or later): the levels, how to show them, and the type of the layer.
+    """Layer data for napari (0.5.5 or later): levels, display settings, and the type of the layer.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Lit
         Arguments of ``Viewer.add_image`` or ``Viewer.add_labels``: spacing, position and units as the coordinates have
         them, and a layer for each channel in its ``omero`` colour and window.
     layer_type : str
-        ``"labels"`` for a label image, or what a method for labels made; else ``"image"``.
+        ``"labels"`` for a label image, or after a method for labels; else ``"image"``.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Lit
 
     Notes
     -----
-    The three values are what napari calls a ``LayerDataTuple``.  In 3D, napari shows only the coarsest level.
+    The three values form napari's ``LayerDataTuple``.  In 3D, napari shows only the coarsest level.
 
     Examples
     --------
@@ -64,7 +64,9 @@ def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Lit
     plan = read_plan(tree)
     images = level_images(tree)
     is_labels = holds_labels(ome_block(tree.attrs), plan.dtype, plan.method, plan.channel_count)
-    channel = None if is_labels else plan.channel_dim  # labels have no channels: such an axis is one more to napari
+    channel = (
+        None if is_labels else plan.channel_dim
+    )  # labels have no channels: napari takes such an axis like any other
     shown = [number for number in range(len(plan.axes)) if number != channel]
     finest = plan.levels[0]
     options: dict[str, Any] = {
@@ -82,7 +84,6 @@ def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Lit
 
 
 def _channel_options(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan) -> dict[str, Any]:
-    """Names, colours and display ranges of the channels, as far as they are known."""
     block = channel_block(tree.attrs, image, plan)
     channels = block["channels"] if block else []
     if len(channels) != plan.channel_count:
@@ -93,8 +94,7 @@ def _channel_options(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan) 
         "colormap": [f"#{one.color}" for one in display],
         "visible": [one.visible for one in display],
     }
-    if any(
-        one.stated for one in display
-    ):  # napari takes all or none, and measures none then; it knows no inverted ones
+    # napari takes ranges for all channels or for none, which it measures then; inverted ones it does not know
+    if any(one.stated for one in display):
         options["contrast_limits"] = [sorted(one.range) for one in display]
     return options

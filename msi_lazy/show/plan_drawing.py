@@ -1,4 +1,4 @@
-"""The levels of a plan as a picture: boxes to one scale, cut into blocks and chunks; inline SVG, and nothing else.
+"""Picture of the levels of a plan: boxes to one scale, cut into blocks and chunks, as inline SVG.
 
 Up to three dimensions are drawn, the spatial ones where there are any.  Depth goes to the upper right, so that the
 front, the upper and the right face of a box are seen::
@@ -36,11 +36,11 @@ _LONGEST = 240.0
 _SHORTEST = 3.0
 """Pixels of a side that would be shorter to scale."""
 _SLANT = (0.42, -0.32)
-"""Where a sample further back lies, in samples to the right and down."""
+"""Offset of a sample further back, in samples to the right and down."""
 _FINEST = {"chunk": 4.0, "block": 5.0}
-"""Pixels between two borders, at least: grids that are finer are thinned out."""
+"""Least pixels between two borders: finer grids are thinned out."""
 _COLUMN = 46.0
-"""Pixels that a level takes at least: room for its name."""
+"""Least width of a level in pixels: room for its name."""
 _GAP = 14.0
 _MARGIN = 30.0
 """Pixels around level 0's box, for the lengths of its sides, and around each stage, for its name."""
@@ -53,14 +53,14 @@ class _Box:
 
     level: LevelPlan
     dims: tuple[int | None, int | None, int | None]
-    """Dimensions of the image that are depth, height and width; ``None`` for one that the image has not."""
+    """Dimensions of the image along depth, height and width; ``None`` for one that the image lacks."""
     scale: float
     """Pixels of a sample."""
 
     @cached_property
     def sides(self) -> tuple[float, float, float]:
         """Depth, height and width in pixels, before the slant."""
-        lone = (0.0, 12.0, _SHORTEST)  # of a dimension that is not there: no depth, and the height of a bar
+        lone = (0.0, 12.0, _SHORTEST)  # of a missing dimension: no depth, and the height of a bar
         depth, height, width = (
             none if dim is None else max(self.level.shape[dim] * self.scale, _SHORTEST)
             for dim, none in zip(self.dims, lone, strict=True)
@@ -78,22 +78,22 @@ class _Box:
         return self.sides[1] - self.sides[0] * _SLANT[1]
 
     def at(self, depth: float, height: float, width: float) -> Point:
-        """Where a point lies, from the box's upper left, given in parts of the box's sides."""
-        z, y, x = (part * side for part, side in zip((depth, height, width), self.sides, strict=True))
+        """Return the position of a point, given in fractions of the sides, from the box's upper left."""
+        z, y, x = (fraction * side for fraction, side in zip((depth, height, width), self.sides, strict=True))
         return x + z * _SLANT[0], y + (z - self.sides[0]) * _SLANT[1]
 
-    def border(self, side: int, part: float) -> Sequence[Point]:
-        """The line of a border across ``side``, at ``part`` of it, over the two faces where it is seen."""
+    def border(self, side: int, at: float) -> Sequence[Point]:
+        """Return the line of a border across ``side``, at a fraction of it, over its two visible faces."""
         line = {
-            0: ((part, 0, 0), (part, 0, 1), (part, 1, 1)),
-            1: ((0, part, 0), (0, part, 1), (1, part, 1)),
-            2: ((0, 1, part), (0, 0, part), (1, 0, part)),
+            0: ((at, 0, 0), (at, 0, 1), (at, 1, 1)),
+            1: ((0, at, 0), (0, at, 1), (1, at, 1)),
+            2: ((0, 1, at), (0, 0, at), (1, 0, at)),
         }[side]
         seen = line if self.sides[0] else [point for point in line if not point[0]]
         return [self.at(*point) for point in seen]
 
     def faces(self, window: Sequence[tuple[float, float]]) -> list[Sequence[Point]]:
-        """The faces that are seen of a part of the box, which touches its front, top and right."""
+        """Return the visible faces of a part of the box, which touches its front, top and right."""
         (front, back), (top, bottom), (left, right) = window
         faces = [((front, top, left), (front, top, right), (front, bottom, right), (front, bottom, left))]
         if self.sides[0]:
@@ -103,20 +103,20 @@ class _Box:
 
 
 def stage_of(plan: PyramidPlan, level: LevelPlan) -> int | None:
-    """Number of the stage that writes a level, if it is known."""
+    """Return the number of the stage that writes a level, if it is known."""
     return next((i for i, stage in enumerate(plan.stages) if level.number in stage.written), None)
 
 
 def stage_tasks(plan: PyramidPlan, number: int) -> int:
-    """Tasks of a stage: one for each of its blocks, or for each run of them."""
+    """Count the tasks of a stage: one for each of its blocks, or for each run of them."""
     return run_stage(plan.stages[number], plan.reading.run if number == 0 else 1).blocks
 
 
 def draw_levels(plan: PyramidPlan) -> str:
     """Draw the levels of ``plan`` as one SVG element, with a title and a description in words.
 
-    Thick lines are the borders of blocks, thin ones those of chunks.  Shaded is what one block of a stage makes of
-    each of its levels.
+    Thick lines are the borders of blocks, thin ones those of chunks.  The part of each level that one block of its
+    stage computes is shaded.
     """
     boxes = _boxes(plan)
     tallest = max(box.height for box in boxes)
@@ -153,13 +153,13 @@ def _boxes(plan: PyramidPlan) -> list[_Box]:
 
 
 def _draw_level(plan: PyramidPlan, box: _Box, stage: int | None, left: float, tallest: float, column: float) -> str:
-    """One level, standing on the same ground as the others, with its name below."""
+    """Draw one level, on the same base line as the others, with its name below."""
     level, top = box.level, _MARGIN + tallest - box.height
     shift = (column - box.width) / 2
     parts = []
     if stage is not None:
         outline = "".join(map(_closed, box.faces(_one_block(plan, box, stage))))
-        parts.append(f'<path class="made" d="{outline}" fill="currentColor" fill-opacity="0.22"/>')
+        parts.append(f'<path class="shaded" d="{outline}" fill="currentColor" fill-opacity="0.22"/>')
     for kind, width, opacity in (("chunk", 0.4, 0.5), ("block", _block_width(box), 0.8)):
         lines = "".join(_line(box.border(side, part)) for side, part in _borders(plan, box, kind, stage))
         if lines:
@@ -177,7 +177,7 @@ def _draw_level(plan: PyramidPlan, box: _Box, stage: int | None, left: float, ta
 
 
 def _one_block(plan: PyramidPlan, box: _Box, number: int) -> list[tuple[float, float]]:
-    """Parts of the box's sides that one block of a stage makes: the one in front, on top and to the right."""
+    """Fractions of the box's sides that the block of a stage in front, on top and to the right computes."""
     stage = plan.stages[number]
     index = tuple(count - 1 if dim == box.dims[2] else 0 for dim, count in enumerate(stage.counts))
     owned: Window = stage.owned(box.level.number, index)
@@ -187,7 +187,7 @@ def _one_block(plan: PyramidPlan, box: _Box, number: int) -> list[tuple[float, f
 
 
 def _borders(plan: PyramidPlan, box: _Box, kind: str, stage: int | None) -> list[tuple[int, float]]:
-    """Where borders of blocks or chunks cross each side of a box, in parts of it; fewer where they would blacken it."""
+    """Borders of blocks or chunks along each side of a box, in fractions of it; thinned out where too dense."""
     found: list[tuple[int, float]] = []
     for side, dim in enumerate(box.dims):
         if dim is None:
@@ -206,7 +206,7 @@ def _borders(plan: PyramidPlan, box: _Box, kind: str, stage: int | None) -> list
 
 
 def _block_width(box: _Box) -> float:
-    """Width of the borders of blocks: thick, unless there are so many that the faces would be black."""
+    """Width of the borders of blocks: thin where thick ones would blacken the faces."""
     pixels = [
         side * box.level.blocks[dim] / box.level.shape[dim]
         for side, dim in zip(box.sides[1:], box.dims[1:], strict=True)
@@ -236,7 +236,7 @@ def _side_names(plan: PyramidPlan, box: _Box) -> str:
 
 
 def _draw_stage(plan: PyramidPlan, number: int, left: float, right: float, tallest: float) -> str:
-    """A frame around the levels that are made inside one block."""
+    """Draw a frame around the levels that are computed inside one block."""
     tasks = stage_tasks(plan, number)
     text = f"stage {number}: {tasks:,} task{'s' * (tasks > 1)}"
     if right - left < 7 * len(text):
@@ -253,7 +253,6 @@ def _title(plan: PyramidPlan) -> str:
 
 
 def _description(plan: PyramidPlan) -> str:
-    """What is drawn, in words."""
     box = _boxes(plan)[0]
     drawn = [plan.dims[dim] for dim in box.dims if dim is not None]
     kept = [f"{dim} of {n:,}" for dim, n in zip(plan.dims, plan.levels[0].shape, strict=True) if dim not in drawn]
@@ -270,9 +269,9 @@ def _description(plan: PyramidPlan) -> str:
     for number, stage in enumerate(plan.stages):
         names = ", ".join(plan.levels[level].name for level in stage.written)
         tasks = stage_tasks(plan, number)
-        words.append(f"Stage {number} makes {names} in {tasks:,} task{'s' * (tasks > 1)}")
+        words.append(f"Stage {number} computes {names} in {tasks:,} task{'s' * (tasks > 1)}")
     if plan.stages:
-        words.append("Shaded in each level is what one block of its stage makes of it")
+        words.append("Shaded in each level is the part that one block of its stage computes")
     return ". ".join(words) + "."
 
 

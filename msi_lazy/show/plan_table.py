@@ -1,4 +1,4 @@
-"""The plan as people read it: a table for terminals; a picture and a table for notebooks."""
+"""Text and HTML of a plan: a table for terminals; a picture and a table for notebooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["levels_text", "plan_html", "plan_text"]
 
 _HEADINGS = ("level", "shape", "chunks", "blocks", "stage", "spacing", "size")
 _LEGEND = "Levels to one scale. Thick lines: blocks; thin lines: chunks; grids too fine to draw are thinned out."
-_SHADED = " Shaded: what one block of a stage makes of each of its levels."
+_SHADED = " Shaded: the part of each level that one block of its stage computes."
 
 
 def plan_text(plan: PyramidPlan) -> str:
@@ -29,17 +29,17 @@ def plan_text(plan: PyramidPlan) -> str:
 
 
 def levels_text(plan: PyramidPlan) -> str:
-    """Return what is stored, without what it takes to make it: axes, and one line per level."""
+    """Return the axes, and one line per level, without the cost of a write."""
     axes = [f"{axis.name} ({', '.join(filter(None, (axis.kind, axis.unit)))})" for axis in plan.axes]
-    made = f", made with method {plan.method}" if plan.method else ""
+    method = f", method {plan.method}" if plan.method else ""
     chosen = [i for i, heading in enumerate(_HEADINGS) if heading not in ("blocks", "stage")]
     rows = [_HEADINGS, *(_level_cells(plan, level) for level in plan.levels)]
     table = _table([tuple(row[i] for i in chosen) for row in rows])
-    return "\n".join([f"{plan.name!r}, {plan.dtype}, axes {', '.join(axes)}{made}", "", *table])
+    return "\n".join([f"{plan.name!r}, {plan.dtype}, axes {', '.join(axes)}{method}", "", *table])
 
 
 def plan_html(plan: PyramidPlan) -> str:
-    """Return the plan as HTML: its levels as a picture, and a table with a caption, readable without styles."""
+    """Return the plan as HTML: a picture of its levels, and a table with a caption, readable without styles."""
     head = "".join(f'<th scope="col">{heading}</th>' for heading in _HEADINGS)
     rows = [[escape(cell) for cell in _level_cells(plan, level)] for level in plan.levels]
     body = "".join(
@@ -54,7 +54,7 @@ def plan_html(plan: PyramidPlan) -> str:
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Lines of a table whose first row is its heading."""
+    """Align the columns of a table whose first row is its heading."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     table.insert(1, "  ".join("-" * width for width in widths))
@@ -92,7 +92,7 @@ def _spacing(plan: PyramidPlan, level: LevelPlan) -> str:
 
 
 def _memory(plan: PyramidPlan) -> str:
-    """What a process holds: for each thread, for itself, and between the stages."""
+    """Describe the memory of a process: per thread, for itself, and between stages."""
     memory = plan.memory()
     text = (
         f"{format_bytes(memory.per_thread)} per worker thread, {format_bytes(PROCESS_RESERVE + memory.graph)} besides"
@@ -128,7 +128,6 @@ def _facts(plan: PyramidPlan) -> list[tuple[str, str]]:
 
 
 def _measured(block: MeasuredBlock) -> list[tuple[str, str]]:
-    """What one block took, and what the write is projected to take."""
     threads = f"{block.threads} thread{'s' * (block.threads > 1)}"
     steps = {"read": block.read_seconds, "reduce": block.reduce_seconds, "encode": block.encode_seconds}
     took = ", ".join(f"{step} {format_time(seconds)}" for step, seconds in steps.items())

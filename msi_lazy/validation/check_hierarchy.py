@@ -57,7 +57,6 @@ def _check_image(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
 
 
 def _check_collection(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
-    """Check a bioformats2raw collection: every image of its series."""
     checks = metadata.fields.checks
     layout = metadata.fields.value[_LAYOUT]
     fault = f"{metadata.fields.where}[{_LAYOUT!r}] is {reprlib.repr(layout)}; it must be the number 3"
@@ -71,7 +70,6 @@ def _check_collection(group: zarr.Group, metadata: Metadata, decode: Decode) -> 
 
 
 def _check_plate(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
-    """Check the images of every well of a plate."""
     plate = metadata.fields.member("plate", "object")
     for well in (plate and plate.listed("wells", "object")) or ():
         path = well.member("path", "string")
@@ -95,7 +93,6 @@ def _check_labels(labels: zarr.Group, metadata: Metadata, decode: Decode) -> Non
 
 
 def _check_listed_image(group: zarr.Group, path: str, metadata: Metadata, decode: Decode) -> None:
-    """Check an image that a collection lists."""
     below = _open_listed(group, path, metadata)
     if below is None:
         return

@@ -1,4 +1,4 @@
-"""From samples to colours: channels add up as light does, labels have a colour each.  Arrays only."""
+"""Colours of samples: channels add up as light does, labels have a colour each.  Arrays only."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 __all__ = ["blend_channels", "paint_labels"]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-"""The golden ratio's share of 2**64: its multiples, modulo 2**64, lie far from each other, neighbours the most."""
+"""Fraction of 2**64 by the golden ratio: its multiples, modulo 2**64, lie far apart, neighbours the most."""
 
 
 def blend_channels(
     planes: np.ndarray[Any, Any], colors: Sequence[str], ranges: Sequence[tuple[float, float]]
 ) -> np.ndarray[Any, Any]:
-    """Picture of channels, each black at the start of its range, its colour at the end; they add up; NaN is black.
+    """Blend channels, each black at the start of its range, its colour at the end; they add up; NaN is black.
 
     Parameters
     ----------
@@ -41,16 +41,16 @@ def blend_channels(
     """
     light = np.zeros((*planes.shape[1:], 3))
     for plane, color, (start, end) in zip(planes, colors, ranges, strict=True):
-        # halved, as the difference of large floats may be none
+        # halved, as the difference of large floats may overflow
         with np.errstate(invalid="ignore"):
-            share = np.clip((plane.astype(np.float64) / 2 - start / 2) / (end / 2 - start / 2), 0, 1)
-        light += np.nan_to_num(share)[..., np.newaxis] * (np.frombuffer(bytes.fromhex(color), np.uint8) / 255)
+            strength = np.clip((plane.astype(np.float64) / 2 - start / 2) / (end / 2 - start / 2), 0, 1)
+        light += np.nan_to_num(strength)[..., np.newaxis] * (np.frombuffer(bytes.fromhex(color), np.uint8) / 255)
     picture: np.ndarray[Any, Any] = np.rint(255 * np.minimum(light, 1)).astype(np.uint8)
     return picture
 
 
 def paint_labels(plane: np.ndarray[Any, Any], colors: Mapping[int, str]) -> np.ndarray[Any, Any]:
-    """Picture of labels: those in ``colors`` (``#rrggbb``) have theirs, 0 is black, the others are told apart.
+    """Paint labels: in the colours (``#rrggbb``) given, 0 black, the others in distinct colours.
 
     Parameters
     ----------

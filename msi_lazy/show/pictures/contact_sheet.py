@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_sheet"]
 
-_PATCH_SHARE = 0.12
+_PATCH_FRACTION = 0.12
 _TILE = 300
 _MARGIN = 16
 
@@ -44,8 +44,8 @@ def _picture(tree: xr.DataTree, name: str) -> np.ndarray[Any, Any]:
 
 
 def _cut_patch(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The same part of the image at every level, off centre where a retina has its optic disc."""
+    """Cut the same part of the image at every level, off centre where a retina has its optic disc."""
     height, width = picture.shape[:2]
-    edge = max(round(height * _PATCH_SHARE), 1)
+    edge = max(round(height * _PATCH_FRACTION), 1)
     top, left = round(height * 0.40), round(width * 0.11)
     return picture[top : top + edge, left : left + edge]

@@ -1,4 +1,4 @@
-"""Display settings of a tree: its channels' colours and ranges, or its labels' colours, as its attributes have them."""
+"""Display settings of a tree, from its attributes: colours and ranges of channels, or colours of labels."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ __all__ = ["DisplaySettings", "read_display_settings"]
 
 @dataclass(frozen=True)
 class DisplaySettings:
-    """What a picture shows of each pixel's samples, and how."""
+    """Channels, colours and ranges of a picture, or its labels."""
 
     channels: tuple[int, ...]
-    """Numbers of the channels that are shown; 0 alone for an image without."""
+    """Numbers of the channels to show; 0 alone for an image without channels."""
     colors: tuple[str, ...]
     """Six hex digits for each of these channels."""
     ranges: tuple[Range | None, ...]
-    """First and last value to show; ``None`` is to be measured on the samples."""
+    """First and last value to show; ``None`` where it is to be measured on the samples."""
     labels: Mapping[int, str] | None = None
-    """Colours of labels, as far as they are known; ``None`` where the samples are no labels."""
+    """Known colours of labels; ``None`` where the samples are no labels."""
 
     @property
     def method(self) -> str:
@@ -47,14 +47,14 @@ class DisplaySettings:
         return () if self.labels is not None else fill_windows(planes, self.colors, self.ranges)
 
     def paint(self, planes: np.ndarray[Any, Any], ranges: tuple[Range, ...]) -> np.ndarray[Any, Any]:
-        """Picture ``(y, x, 3)`` of samples ``(c, y, x)``."""
+        """Paint samples ``(c, y, x)`` as a picture ``(y, x, 3)``."""
         if self.labels is not None:
             return paint_labels(planes[0], self.labels)
         return blend_channels(planes, self.colors, ranges)
 
 
 def read_display_settings(tree: xr.DataTree, image: xr.DataArray, plan: PyramidPlan) -> DisplaySettings:
-    """Display settings of a tree whose finest level is ``image``; no pixel is read.
+    """Read the display settings of a tree whose finest level is ``image``; no pixel is read.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def read_display_settings(tree: xr.DataTree, image: xr.DataArray, plan: PyramidP
         return DisplaySettings((0,), (), (), label_colors(block))
     described = channel_block(tree.attrs, image, plan)
     known = list(described["channels"]) if described else []
-    if len(known) != count:  # too many to be described, or nobody can say which of several it is
+    if len(known) != count:  # too many to be described, or one of several and unknown which
         names = [str(number) for number in range(min(count, MOST_VISIBLE))]
         known = describe_channels(names, plan.dtype)["channels"]
     shown = {number: one for number, one in enumerate(read_display(known, plan.dtype)) if one.visible}

@@ -1,4 +1,4 @@
-"""Which samples a picture shows: two dimensions of space, the level that suits its pixels, and one plane of that."""
+"""Samples of a picture: two dimensions of space, the level that suits its pixels, and one plane of it."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ if TYPE_CHECKING:
 __all__ = ["Frame", "Plane", "compute_planes", "fit_axis"]
 
 _ROUNDING = 1e-6
-"""Share of a pixel by which a spacing may be larger, and still count as the same."""
+"""Fraction of a pixel by which a spacing may be larger, and still count as the same."""
 
 _FEW = 2**22
-"""Samples of a plane, for each channel, that are taken as they are, whatever the size of the picture."""
+"""Most samples of a plane, for each channel, that are not reduced, whatever the size of the picture."""
 
 Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Samples ``(c, y, x)`` of one level, not computed yet, and how many of them, as a float, cover the level."""
+    """Samples ``(c, y, x)`` of one level, not computed yet, and how many of them cover the level."""
 
     samples: xr.DataArray
     """``y`` and ``x`` may be reduced by ``steps``."""
     steps: tuple[int, int]
-    """Samples of the level along ``y`` and ``x`` that one of these is made of."""
+    """Samples of the level, along ``y`` and ``x``, that are reduced to one of these."""
     lengths: Pair
-    """Length of the level in these samples: the last one may lie partly beyond its end."""
+    """Lengths of the level in these samples, not whole where the last one lies partly beyond its end."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The rectangle that pictures of a pyramid show."""
+    """Rectangle that pictures of a pyramid show."""
 
     plan: PyramidPlan
-    """Of the pyramid."""
+    """Plan of the pyramid."""
 
     @cached_property
     def sides(self) -> tuple[int, int]:
@@ -75,7 +75,7 @@ class Frame:
         return level.scale[down], level.scale[across]
 
     def extent(self, level: LevelPlan) -> tuple[Pair, Pair]:
-        """Where ``level`` begins and ends, down and across: half a sample beyond the centres of the outermost."""
+        """Start and end of ``level``, down and across: half a sample beyond the centres of the outermost."""
         down, across = self.sides
         return level.extent(down), level.extent(across)
 
@@ -87,17 +87,14 @@ class Frame:
     def choose_level(self, pixel: float, finest: int = 0) -> int:
         """Coarsest level with at least one sample for each pixel of length ``pixel``, or ``finest``.
 
-        Along a dimension where ``finest`` has fewer itself, its spacing counts.
+        Along a dimension where ``finest`` itself has fewer, its spacing counts.
         """
         own = self.spacing(self.plan.levels[finest])
         wanted = {dim: max(pixel, spacing) for dim, spacing in zip(self.sides, own, strict=True)}
         return fitting_level(self.plan, wanted, finest)
 
     def middles(self, level: LevelPlan) -> dict[str, int]:
-        """Sample that is shown along every dimension that does not run down, across, or over channels.
-
-        The middle along a dimension of space, the first along any other.
-        """
+        """Choose indices along dimensions other than down, across, channels: the middle in space, else the first."""
         return {
             axis.name: level.shape[number] // 2 if axis.is_spatial else 0
             for number, axis in enumerate(self.plan.axes)
@@ -105,10 +102,10 @@ class Frame:
         }
 
     def plane(self, image: xr.DataArray, level: LevelPlan, display: DisplaySettings, pixel: float) -> Plane:
-        """Plane of ``image``, which is ``level``; nothing is computed.
+        """Plane of ``image``, the pixels of ``level``; nothing is computed.
 
-        Of a large plane, where pixels of length ``pixel`` take two samples or more along a dimension, windows of these
-        are reduced by the library's own kernels, block by block: a level without a coarser one needs little memory.
+        Where pixels of length ``pixel`` cover two samples or more of a large plane, these windows are reduced by the
+        library's own kernels, block by block: a level without a coarser one needs little memory.
         """
         down, across = (self.plan.dims[dim] for dim in self.sides)
         channel = None if self.plan.channel_dim is None else self.plan.dims[self.plan.channel_dim]
@@ -117,7 +114,9 @@ class Frame:
             plane = plane.expand_dims("c")
         elif display.channels != tuple(range(image.sizes[channel])):
             first, last = min(display.channels), max(display.channels)
-            plane = plane.isel({channel: slice(first, last + 1)})  # for a slice a store is not asked for the others
+            plane = plane.isel(
+                {channel: slice(first, last + 1)}
+            )  # with a slice, other channels are not read from a store
             plane = plane.isel({channel: [number - first for number in display.channels]})
         plane = plane.transpose(channel or "c", down, across)
         plane = plane.rename({old: new for old, new in zip(plane.dims, "cyx", strict=True) if old != new})
@@ -131,7 +130,7 @@ class Frame:
         return Plane(plane, steps, (lengths[0], lengths[1]))
 
     def _steps(self, level: LevelPlan, pixel: float) -> tuple[int, int]:
-        """Whole samples in a pixel, down and across; all of the level's at most, and one of a plane of few samples."""
+        """Whole samples in a pixel, down and across; at most all of the level, and one in a small plane."""
         if prod(level.shape[dim] for dim in self.sides) <= _FEW:
             return 1, 1
         steps = [
@@ -142,7 +141,7 @@ class Frame:
 
 
 def compute_planes(planes: Sequence[Plane]) -> list[np.ndarray[Any, Any]]:
-    """Samples of ``planes``, in one computation: what levels of a lazy pyramid have in common is made once."""
+    """Compute ``planes`` together: work that levels of a lazy pyramid have in common is done once."""
     computed = compute(*(plane.samples for plane in planes))
     return [np.asarray(samples.values) for samples in computed]
 
@@ -150,18 +149,18 @@ def compute_planes(planes: Sequence[Plane]) -> list[np.ndarray[Any, Any]]:
 def fit_axis(
     samples: np.ndarray[Any, Any], axis: int, length: float, pixels: int, nearest: bool
 ) -> np.ndarray[Any, Any]:
-    """``samples`` with ``pixels`` entries along ``axis``, which together cover the first ``length`` samples.
+    """Resample to ``pixels`` entries along ``axis``, which together cover the first ``length`` samples.
 
     Parameters
     ----------
     samples, axis
-        What is resampled, and along which axis; not the first one, except for the nearest.
+        Samples, and the axis to resample; not the first one, except for the nearest.
     length
-        How many samples are covered; the last one may be partly.
+        Number of samples that are covered; the last one may be covered partly.
     pixels
         Entries of the result along ``axis``.
     nearest
-        Whether an entry is the sample at its centre, else the mean of what it covers, NaN left out.
+        Take the sample at the centre of each entry, else the mean of the samples that it covers, without NaN.
 
     Examples
     --------
@@ -170,16 +169,18 @@ def fit_axis(
     >>> fit_axis(np.array([1, 2, 3]), 0, 3.0, 6, nearest=True)
     array([1, 1, 2, 2, 3, 3])
     """
-    edges = _snapped(np.linspace(0, length, pixels + 1))
+    edges = _snap(np.linspace(0, length, pixels + 1))
     last = samples.shape[axis] - 1
     if nearest:
-        centres: np.ndarray[Any, Any] = np.floor(_snapped((edges[:-1] + edges[1:]) / 2)).astype(int).clip(0, last)
+        centres: np.ndarray[Any, Any] = np.floor(_snap((edges[:-1] + edges[1:]) / 2)).astype(int).clip(0, last)
         return np.take(samples, centres, axis)
     if pixels == length == last + 1:
         return samples
     # cut where a sample or an entry begins: each piece is of one sample, and counts in one entry
     cuts = np.union1d(edges[:-1], np.arange(np.ceil(length)))
-    sizes = np.diff(cuts, append=length) * (pixels / length)  # shares of an entry: their sum is at most 1, no overflow
+    sizes = np.diff(cuts, append=length) * (
+        pixels / length
+    )  # fractions of an entry: their sum is at most 1, no overflow
     entries = np.searchsorted(cuts, edges[:-1])
     means = [
         _mean_of_pieces(plane, cuts.astype(int).clip(0, last), sizes, entries)
@@ -188,8 +189,8 @@ def fit_axis(
     return np.moveaxis(np.stack(means), -1, axis)
 
 
-def _snapped(positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Positions in samples; those that are off the border of a sample by rounding alone lie on it."""
+def _snap(positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Move positions in samples that miss the border of a sample by rounding alone onto it."""
     borders: np.ndarray[Any, Any] = np.rint(positions)
     return np.where(np.isclose(positions, borders, rtol=1e-13, atol=1e-9), borders, positions)
 
@@ -197,7 +198,7 @@ def _snapped(positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def _mean_of_pieces(
     rows: np.ndarray[Any, Any], pieces: np.ndarray[Any, Any], sizes: np.ndarray[Any, Any], entries: np.ndarray[Any, Any]
 ) -> np.ndarray[Any, Any]:
-    """Means along the last axis of ``rows``: of its samples ``pieces``, by ``sizes``, from each of ``entries`` on."""
+    """Means along the last axis of ``rows``: of its samples ``pieces``, weighted by ``sizes``, per entry."""
     values = rows[..., pieces].astype(np.float64)
     valid = ~np.isnan(values)
     weights = np.add.reduceat(sizes * valid, entries, axis=-1)

@@ -1,4 +1,4 @@
-"""The levels of a tree side by side, drawn by matplotlib."""
+"""Levels of a tree side by side, drawn by matplotlib."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def plot_levels(
 ) -> np.ndarray[Any, Any]:
     """Draw the levels side by side, at the same physical extent, with matplotlib (extra ``plot``).
 
-    The colours are those of :meth:`thumbnail`, the same in all panels; samples are drawn as squares, in place, and
-    ``y`` runs downwards.  A level with more samples than its panel has pixels is drawn from the coarsest level that
-    has enough, and the title says so: of a stored image, however large, little is read.
+    The colours are those of :meth:`thumbnail`, the same in all panels; samples are drawn as squares, ``y`` runs
+    downwards.  A level with more samples than its panel has pixels is drawn from the coarsest level that has enough,
+    and the title says so: little is read of a stored image, however large.
 
     Parameters
     ----------
@@ -55,13 +55,13 @@ def plot_levels(
     ImportError
         The extra ``plot`` is not installed.
     TypeError, ValueError
-        No such levels, not one of the axes for each; else as :meth:`thumbnail`.
+        Unknown levels, or not one of the axes for each; else as :meth:`thumbnail`.
 
     Notes
     -----
-    The coarse levels of a pyramid that is not stored are made from its source, and all of that is read for them:
-    an image that does not fit memory is to be opened from a store.  What is drawn fits the figure as it is now:
-    zooming in shows no more samples.
+    The coarse levels of a pyramid that is not stored are computed from its source, which is read as a whole: open an
+    image that does not fit memory from a store.  The samples are chosen for the figure's current size: zooming in
+    shows no more of them.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def plot_levels(
     frame, display = Frame(plan), read_display_settings(tree, images[0], plan)
     shown = [plan.levels[number] for number in _parse_levels(levels, len(plan.levels))]
     size = frame.size(plan.levels[0])
-    panels = _new_panels(len(shown)) if axes is None else _parse_axes(axes, len(shown))
+    panels = _create_panels(len(shown)) if axes is None else _parse_axes(axes, len(shown))
     try:
         planes: dict[tuple[int, tuple[int, int]], Plane] = {}
         drawn = []
@@ -89,11 +89,11 @@ def plot_levels(
             planes.setdefault((source.number, plane.steps), plane)
             drawn.append((source, plane.steps))
         samples = dict(zip(planes, compute_planes(list(planes.values())), strict=True))
-        ranges = display.measured(samples[min(samples)])  # of the most detailed: one range for all panels
+        ranges = display.measured(samples[min(samples)])  # of the finest level: one range for all panels
         pictures = {key: display.paint(value, ranges) for key, value in samples.items()}
     except BaseException:
         if axes is None:
-            _forget(panels)
+            _close(panels)
         raise
     for level, panel, (source, steps) in zip(shown, panels, drawn, strict=True):
         _draw(panel, frame, pictures[source.number, steps], source, steps)
@@ -102,7 +102,7 @@ def plot_levels(
 
 
 def _draw(panel: Axes, frame: Frame, picture: np.ndarray[Any, Any], source: LevelPlan, steps: tuple[int, int]) -> None:
-    """Show ``picture``, of the level ``source``, where it lies, in a panel for all of level 0, ``y`` downwards."""
+    """Show ``picture``, of the level ``source``, at its position in a panel for all of level 0, ``y`` downwards."""
     (top, _), (left, _) = frame.extent(source)
     tall, wide = (
         count * step * spacing
@@ -119,7 +119,7 @@ def _draw(panel: Axes, frame: Frame, picture: np.ndarray[Any, Any], source: Leve
 
 
 def _title(plan: PyramidPlan, frame: Frame, level: LevelPlan, source: LevelPlan, steps: tuple[int, int]) -> list[str]:
-    """What a panel shows: the level, and what of it."""
+    """Lines of a panel's title: the level, its samples, and the plane."""
     title = level.name if source is level else f"{level.name}, drawn from {source.name}"
     if max(steps) > 1:
         title += f", in windows of {steps[0]} x {steps[1]}"
@@ -136,13 +136,12 @@ def _title(plan: PyramidPlan, frame: Frame, level: LevelPlan, source: LevelPlan,
 
 
 def _pixel(panel: Axes, size: tuple[float, float]) -> float:
-    """Physical length of a pixel, where all of ``size``, down and across, fits the panel."""
+    """Physical length of a pixel when ``size``, down and across, fits the panel."""
     box = panel.get_window_extent()
     return float(max(size[0] / max(box.height, 1), size[1] / max(box.width, 1)))
 
 
 def _parse_levels(levels: Any, count: int) -> list[int]:
-    """Numbers of the levels that are asked for, by number or by name."""
     names = {f"scale{number}": number for number in range(count)}
     if levels is None:
         return list(names.values())
@@ -163,7 +162,7 @@ def _parse_levels(levels: Any, count: int) -> list[int]:
 
 
 def _parse_axes(axes: Any, count: int) -> np.ndarray[Any, Any]:
-    """``axes`` in a row, one for each of ``count`` levels."""
+    """Check that ``axes`` has one for each of ``count`` levels, and flatten it."""
     _import_matplotlib()
     from matplotlib.axes import Axes
 
@@ -183,8 +182,8 @@ def _is_sequence(axes: Any) -> bool:
     return isinstance(axes, (Sequence, np.ndarray)) and not isinstance(axes, (str, bytes))
 
 
-def _new_panels(count: int) -> np.ndarray[Any, Any]:
-    """Panels of a new figure of pyplot's, so that a notebook shows it."""
+def _create_panels(count: int) -> np.ndarray[Any, Any]:
+    """Create panels in a new figure of pyplot's, which notebooks show."""
     _import_matplotlib()
     import matplotlib.pyplot as plt
 
@@ -198,15 +197,14 @@ def _new_panels(count: int) -> np.ndarray[Any, Any]:
     return panels
 
 
-def _forget(panels: np.ndarray[Any, Any]) -> None:
-    """Close the figure of new panels, which nobody has seen."""
+def _close(panels: np.ndarray[Any, Any]) -> None:
     import matplotlib.pyplot as plt
 
     plt.close(panels[0].figure)
 
 
 def _import_matplotlib() -> None:
-    """Refuse to go on without matplotlib.
+    """Check that matplotlib is installed.
 
     Raises
     ------

@@ -17,13 +17,13 @@ __all__ = ["make_thumbnail"]
 
 
 def make_thumbnail(tree: xr.DataTree, max_size: int = 256) -> np.ndarray[Any, Any]:
-    """Small picture of the image, as an array of colours.
+    """Draw a small picture of the image, as an array of colours.
 
-    It is made from the coarsest level with a sample for each pixel, and nothing else is read.  Channels add up in
-    the colours and windows of the root's ``omero`` attributes, those that are active.  Where these say nothing of
-    the values, 8 bits are shown as they are, and the middle 99.8 % of what is read from black to the full colour.
-    An image that has neither is gray.  Labels, of a label image or made by a method for labels, have distinct
-    colours, or their own from the attributes, and 0 is black.
+    It is computed from the coarsest level with a sample for each pixel, and nothing else is read.  The active channels
+    add up in the colours and windows of the root's ``omero`` attributes.  Where these state no window, 8 bits are shown
+    as they are, and of other samples the middle 99.8 % from black to the full colour.  An image with neither
+    channels nor colours is gray.  Labels, of a label image or from a method for labels, have distinct colours,
+    or their own from the attributes, and 0 is black.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ def make_thumbnail(tree: xr.DataTree, max_size: int = 256) -> np.ndarray[Any, An
     Raises
     ------
     TypeError, ValueError
-        No such size; an image of complex numbers, or with one dimension of space; a tree that is no pyramid.
+        An impossible size; an image of complex numbers, or with one dimension of space; a tree that is no pyramid.
 
     Notes
     -----
-    The coarse levels of a pyramid that is not stored are made from its source, and all of that is read for them:
-    write a large image, and take the thumbnail from :func:`msi_lazy.open_multiscale`.
+    The coarse levels of a pyramid that is not stored are computed from its source, which is read as a whole: write a
+    large image, and take the thumbnail from :func:`msi_lazy.open_multiscale`.
 
     Examples
     --------

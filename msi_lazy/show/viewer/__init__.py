@@ -1,4 +1,4 @@
-"""Looking at a stored image in a browser: an HTTP server on this machine alone, and Neuroglancer."""
+"""Stored images in a browser: an HTTP server on this machine alone, and Neuroglancer."""
 
 from msi_lazy.show.viewer.viewer import Viewer, view, view_tree
 

@@ -1,4 +1,4 @@
-"""The files of a store, for a server: any store that zarr can read, and nothing outside of it."""
+"""Files of a store, for a server: any store that zarr can read, and nothing outside of it."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ __all__ = ["Contents", "is_plain_key"]
 
 @dataclass(frozen=True)
 class Contents:
-    """What a store holds, by key; to be read on zarr's event loop."""
+    """Contents of a store, by key; to be read on zarr's event loop."""
 
     store: Store
     """A directory, memory, a zip file, an object store, ..."""
 
     @classmethod
     def of(cls, files: Mapping[str, bytes]) -> Contents:
-        """``files`` in memory."""
+        """Hold ``files`` in memory."""
         buffer = default_buffer_prototype().buffer
         return cls(MemoryStore({key: buffer.from_bytes(content) for key, content in files.items()}))
 
     async def size(self, key: str) -> int | None:
-        """Bytes that are stored under ``key``; ``None`` if there are none, or it is not a key of this store."""
+        """Count the bytes under ``key``; ``None`` if nothing is stored, or it is not a key of this store."""
         if await asyncio.to_thread(self._is_inside, key):
             with suppress(FileNotFoundError, KeyError):
                 return await self.store.getsize(key)
         return None
 
     async def read(self, key: str, part: tuple[int, int] | None = None) -> bytes | None:
-        """What is stored under ``key``: all of it, or the bytes of ``part``; ``None`` as for :meth:`size`."""
+        """Read the bytes under ``key``, or a ``part`` of them; ``None`` as for :meth:`size`."""
         if await asyncio.to_thread(self._is_inside, key):
             request = None if part is None else RangeByteRequest(*part)
             with suppress(FileNotFoundError, KeyError):
@@ -52,24 +52,24 @@ class Contents:
         return None
 
     def _is_inside(self, key: str) -> bool:
-        """Whether a file is where its key says; a link that leads out of the directory is none of the store's."""
+        """Check that a key belongs to the store: a link may lead out of its directory."""
         if not is_plain_key(key):
             return False
-        if isinstance(self.store, (MemoryStore, ZipStore)):  # keys are what they say
+        if isinstance(self.store, (MemoryStore, ZipStore)):  # keys are no paths
             return True
         location = locate_store(self.store)
-        root = Path(location.path)  # seen through wrappers, too: they follow links as well
+        root = Path(location.path)  # also below wrappers: they follow links, too
         if location.scheme != "file" or root.is_file():  # an archive
-            return not set(key) & set("%?#")  # a remote file system would decode them, and go up by what they hide
+            return not set(key) & set("%?#")  # a remote file system would decode them, perhaps to '..'
         try:
             path = (root / key).resolve()
             return path.is_relative_to(root) and path.is_file()
-        except (OSError, RuntimeError):  # a name that is too long; links in a circle
+        except (OSError, RuntimeError):  # too long a name; a cycle of links
             return False
 
 
 def is_plain_key(key: str) -> bool:
-    """Whether a key goes down only, from the root of a store.
+    """Check that a key goes down only, from the root of a store.
 
     Examples
     --------

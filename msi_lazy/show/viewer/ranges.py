@@ -1,4 +1,4 @@
-"""The ``Range`` header of HTTP, in integers."""
+"""``Range`` header of HTTP, as integers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _SINGLE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII | re.IGNORECASE)
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """First byte that is asked for and the one after the last, of a file of ``size`` bytes; ``None`` for the whole.
+    """Return the first requested byte and the one after the last, of ``size`` bytes; ``None`` for the whole file.
 
-    A header in another form, or with several ranges, asks for the whole file, as RFC 9110 (14.2) allows.  Nothing lies
-    between the two where the file has none of the bytes: HTTP's 416.
+    A header in another form, or with several ranges, requests the whole file, as RFC 9110 (14.2) allows.  The range
+    is empty where the file has none of the bytes: HTTP's 416.
 
     Examples
     --------
@@ -33,5 +33,5 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     else:
         start, stop = int(first), min(int(last) + 1, size) if last else size
         if last and int(last) < start:
-            return None  # no range at all, so it is as if it were not there
+            return None  # an invalid range is ignored
     return start, stop

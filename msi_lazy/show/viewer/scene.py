@@ -1,4 +1,4 @@
-"""What Neuroglancer shows at first: its state, as a plain dict, from what a store says of its image."""
+"""Initial state of Neuroglancer, as a plain dict, from the metadata of an image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_LAYERS", "LabelLayer", "Scene", "check_showable", "client_unit"]
 
 _DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32")
-"""What Neuroglancer's Zarr reader takes."""
+"""Dtypes that Neuroglancer's Zarr reader takes."""
 _PREFIXES = {
     "yotta": 24, "zetta": 21, "exa": 18, "peta": 15, "tera": 12, "giga": 9, "mega": 6, "kilo": 3, "hecto": 2, "deca": 1,
     "": 0, "deci": -1, "centi": -2, "milli": -3, "micro": -6, "nano": -9, "pico": -12, "femto": -15, "atto": -18,
@@ -28,9 +28,9 @@ _OTHER_UNITS = {
     "parsec": (3.0856775814913673e16, "m"), "yard": (0.9144, "m"), "minute": (60.0, "s"), "hour": (3600.0, "s"),
     "day": (86400.0, "s"),
 }  # fmt: skip
-"""Numbers as in Neuroglancer's source (datasource/zarr/ome.ts): others would be another place."""
+"""Numbers as in Neuroglancer's source (datasource/zarr/ome.ts): with others, the image would lie elsewhere."""
 MOST_LAYERS = 16
-"""Channels that get a layer each; the page is full then."""
+"""Most channels that get a layer: the page is full then."""
 _SCREEN = 800
 """Pixels that the longer side of the image takes at first."""
 _SHADER = """#uicontrol invlerp normalized(range=[{start}, {end}], window=[{low}, {high}])
@@ -48,7 +48,7 @@ def client_unit(unit: str | None, axis: str) -> tuple[float, str]:
     Raises
     ------
     ValueError
-        One that Neuroglancer does not know, and would refuse the image for.
+        Neuroglancer does not know the unit, and would refuse the image.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def check_showable(dtype: np.dtype[Any]) -> None:
     Raises
     ------
     ValueError
-        Samples of a dtype that it does not know.
+        It does not know the dtype.
     """
     if dtype.name not in _DTYPES:
         raise ValueError(
@@ -87,39 +87,39 @@ class LabelLayer:
     """A label image below the image."""
 
     name: str
-    """Its name."""
+    """Name of the layer."""
     source: str
-    """Where Neuroglancer finds it."""
+    """Neuroglancer's URL of it."""
     colors: Mapping[int, str]
     """Colour of each label that has one, as ``#rrggbb``."""
 
     def state(self) -> dict[str, Any]:
-        """Layer of Neuroglancer's."""
+        """Return the layer as Neuroglancer has it."""
         colors = {str(label): color for label, color in self.colors.items()}
         return {"type": "segmentation", "name": self.name, "source": self.source, "segmentColors": colors}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """An image, and how it is shown at first."""
+    """An image, and its initial display."""
 
     image: StoredImage
-    """Its attributes."""
+    """Attributes of the image."""
     shape: tuple[int, ...]
     """Samples of level 0."""
     source: str
-    """Where Neuroglancer finds it: ``http://.../|zarr3:``."""
+    """Neuroglancer's URL of it: ``http://.../|zarr3:``."""
     channels: Mapping[int, ChannelDisplay]
     """Display settings of the channels that get a layer, by number; of one for an image without channels, of none for a
     label image."""
     labels: Sequence[LabelLayer]
-    """Label images that are shown over it."""
+    """Label images to show over it."""
 
     def state(self) -> dict[str, Any]:
-        """State of Neuroglancer, which its URL carries as JSON.
+        """Return the state of Neuroglancer, which its page loads as JSON.
 
         Positions are in samples of level 0: sample ``i`` covers from ``i + origin - 0.5`` to ``i + origin + 0.5``,
-        where ``origin`` is its first sample's centre in samples, as OME-Zarr has it.  Dimensions go from x to t.
+        where ``origin`` is the centre of the first sample, in samples.  Dimensions go from x to t.
         """
         dims = [dim for dim in reversed(self.image.dims) if not self._is_channel(dim)]
         shown = [dim for dim in dims if self._kind(dim) == "space"][:3] or dims[:3]
@@ -144,8 +144,7 @@ class Scene:
         return self.image.kinds[self.image.dims.index(dim)]
 
     def _is_channel(self, dim: str) -> bool:
-        """Whether Neuroglancer takes it for a layer's own dimension, and calls it ``c'``."""
-        return self._kind(dim) == "channel"
+        return self._kind(dim) == "channel"  # to Neuroglancer a layer's own dimension, called c'
 
     def _length(self, dim: str) -> int:
         return self.shape[self.image.dims.index(dim)]
@@ -191,5 +190,5 @@ class Scene:
 
 
 def _plain(value: float) -> str:
-    """A number in the words of Neuroglancer's shaders, where an integer has no point."""
+    """Format a number as Neuroglancer's shaders need it: an integer has no point."""
     return str(int(value)) if float(value).is_integer() else repr(float(value))

@@ -1,4 +1,4 @@
-"""An HTTP server for the files of a store, and for the viewer that shows them, on this machine alone."""
+"""HTTP server for the files of a store, and for the viewer that shows them, on this machine alone."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ _HEADERS = {
     "Access-Control-Max-Age": "3600",
 }
 _HEARTBEAT = 15
-"""Seconds between two signs of life on a stream of events."""
+"""Seconds between two messages on a stream of events."""
 _IDLE = 60
 """Seconds that a connection may wait for a request, or for its answer to be taken."""
 _LAST_READS = 5
-"""Seconds that a closing server waits for what it is reading, at most."""
+"""Most seconds that a closing server waits for its reads."""
 _MOST_CONNECTIONS = 256
-"""Open connections, at most; another one is closed at once."""
+"""Most open connections; another one is closed at once."""
 
 
 class ViewerServer:
-    """Serves one store, and Neuroglancer's own files, from when it is made until it is closed.
+    """Server of one store, and of Neuroglancer's own files, until it is closed.
 
     It listens on the loopback interface: no other machine reaches it.  A random token in every path keeps out the web
-    pages of other people in the same browser, which could otherwise try the ports of this machine.  It gives single
-    files and parts of them, no lists, and takes nothing.  Its event loop runs in a thread of its own.
+    pages of other people in the same browser, which could otherwise try the ports of this machine.  It serves
+    single files and parts of them, no listings, and accepts no data.  Its event loop runs in a thread of its own.
 
     Parameters
     ----------
@@ -73,12 +73,12 @@ class ViewerServer:
     client
         Files of Neuroglancer; ``None`` serves the store alone.
     port
-        Port to listen on; 0 takes one that is free.
+        Port to listen on; 0 takes a free one.
 
     Raises
     ------
     OSError
-        The port is in use, or is not for everyone to use.
+        The port is in use, or needs privileges.
 
     Examples
     --------
@@ -98,11 +98,11 @@ class ViewerServer:
             self._socket = socket.create_server(("127.0.0.1", port), backlog=64)
         except OSError as error:
             reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-            fault = f"port {port} of this machine {reason}; give another, or port=0 for one that is free"
+            fault = f"port {port} of this machine {reason}; give another, or port=0 for a free one"
             raise type(error)(error.errno, fault) from error
         self._socket.setblocking(False)
         self.port = int(self._socket.getsockname()[1])
-        self._rooms = {"store": store} | ({} if client is None else {"v": client})
+        self._mounts = {"store": store} | ({} if client is None else {"v": client})
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="msi_lazy-viewer", daemon=True)
         self._thread.start()
@@ -113,9 +113,9 @@ class ViewerServer:
         application = Application(
             rules,
             default_handler_class=_Nothing,
-            log_function=lambda handler: None,  # nothing is printed: a screen of chunks is hundreds of lines
+            log_function=lambda handler: None,  # print nothing: a screen of chunks is hundreds of lines
             hosts=(f"127.0.0.1:{self.port}", f"localhost:{self.port}"),
-            rooms=self._rooms,
+            mounts=self._mounts,
             zarr_loop=zarr_loop(),
         )
         server = _Server(application, idle_connection_timeout=_IDLE, max_body_size=0)
@@ -127,21 +127,21 @@ class ViewerServer:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def store_url(self, path: str = "") -> str:
-        """URL of a group in the store, with a slash at its end."""
+        """Return the URL of a group in the store, with a slash at its end."""
         below = f"{quote(path)}/" if path else ""
         return f"http://127.0.0.1:{self.port}/store/{self._token}/{below}"
 
     def page_url(self, state: Mapping[str, Any]) -> str:
-        """URL of Neuroglancer's page, which finds its token in it, and loads ``state`` as JSON from the same server.
+        """Return the URL of Neuroglancer's page, which loads ``state`` as JSON from the same server.
 
-        In the URL itself the state could be too long for a browser: it holds a colour for each label.
+        Inside the URL the state could be too long for a browser: it holds a colour for each label.
         """
-        self._rooms["state"] = Contents.of({"state.json": json.dumps(state).encode()})
+        self._mounts["state"] = Contents.of({"state.json": json.dumps(state).encode()})
         place = f"http://127.0.0.1:{self.port}"
         return f"{place}/v/{self._token}/#!{place}/state/{self._token}/state.json"
 
     def close(self) -> None:
-        """Stop listening, end open connections, and wait for what is being read; nothing the second time."""
+        """Stop listening, end open connections, and wait for reads; a second call does nothing."""
         if self._thread.is_alive():
             self._run(self._server.end())
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -156,7 +156,7 @@ class ViewerServer:
 
 
 class _Server(HTTPServer):
-    """Tornado's server, with a limit to its connections, and an end."""
+    """Tornado's server, with a limit to its connections, and a way to end them."""
 
     def initialize(self, *args: Any, **settings: Any) -> None:
         super().initialize(*args, **settings)
@@ -172,7 +172,7 @@ class _Server(HTTPServer):
         super().handle_stream(stream, address)
 
     async def end(self) -> None:
-        """End all connections, those too that wait for a request; wait for what is being read, 5 seconds at most."""
+        """End all connections, also those that wait for a request; wait for reads, 5 seconds at most."""
         self.stop()
         self.closing.set()
         await _finish(set(self.listeners), 1)
@@ -191,36 +191,36 @@ async def _finish(tasks: set[asyncio.Task[Any]], seconds: float) -> None:
 
 
 class _Handler(RequestHandler):
-    """What all requests have in common."""
+    """Common parts of all requests."""
 
     def set_default_headers(self) -> None:
         for name, value in _HEADERS.items():
             self.set_header(name, value)
 
     def prepare(self) -> None:
-        if self.request.host not in self.settings["hosts"]:  # a page that gave this machine a name (DNS rebinding)
+        if self.request.host not in self.settings["hosts"]:  # a page under another name of this machine (DNS rebinding)
             raise HTTPError(HTTPStatus.MISDIRECTED_REQUEST)
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:
-        return value.decode(errors="replace")  # what is no text is no key of a store either
+        return value.decode(errors="replace")  # bytes that are not UTF-8 are no key of a store
 
     async def options(self, *path: str) -> None:
-        """Answer a browser that asks whether it may send a ``Range`` header."""
+        """Allow a browser to send a ``Range`` header."""
         self.set_status(HTTPStatus.NO_CONTENT)
 
     def write_error(self, status_code: int, **settings: Any) -> None:
-        """Answer with nothing, or with what a store said."""
+        """Answer with nothing, or with the error of a store."""
         if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", _HEADERS["Access-Control-Allow-Methods"])
         error = settings["exc_info"][1]
         self.finish("" if isinstance(error, HTTPError) else f"{type(error).__name__}: {error}")
 
     def log_exception(self, *error: Any) -> None:
-        """Print nothing: who asked is told."""
+        """Print nothing: the answer says it."""
 
 
 class _Nothing(_Handler):
-    """A request for what is not there, or without the token."""
+    """A request for an unknown path, or without the token."""
 
     def prepare(self) -> None:
         raise HTTPError(HTTPStatus.NOT_FOUND)
@@ -229,19 +229,21 @@ class _Nothing(_Handler):
 class _Files(_Handler):
     """A request for a file, for a part of it, or for its size."""
 
-    async def get(self, room: str, key: str) -> None:
-        key = key or ("index.html" if room == "v" else "")
+    async def get(self, mount: str, key: str) -> None:
+        key = key or ("index.html" if mount == "v" else "")
         asked, with_body = self.request.headers.get("Range"), self.request.method == "GET"
-        size = await self._fetch(room, Contents.size, key) if asked or not with_body else 0  # as costly as to read
+        size = await self._fetch(mount, Contents.size, key) if asked or not with_body else 0  # as costly as to read
         part = parse_range(asked, size) if with_body else None  # RFC 9110: of GET alone
         if part is not None and part[0] >= part[1]:
             self.set_status(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
             self.set_header("Content-Range", f"bytes */{size}")
             return
-        body = await self._fetch(room, Contents.read, key, part) if with_body else b""
+        body = await self._fetch(mount, Contents.read, key, part) if with_body else b""
         if part is not None:
             self.set_status(HTTPStatus.PARTIAL_CONTENT)
-            self.set_header("Content-Range", f"bytes {part[0]}-{part[0] + len(body) - 1}/{size}")  # it may have shrunk
+            self.set_header(
+                "Content-Range", f"bytes {part[0]}-{part[0] + len(body) - 1}/{size}"
+            )  # the file may have shrunk
         self.set_header("Content-Type", _TYPES.get(PurePosixPath(key).suffix, "application/octet-stream"))
         self.set_header("Content-Length", str(len(body) if with_body else size))
         self.set_header("Accept-Ranges", "bytes")
@@ -254,10 +256,10 @@ class _Files(_Handler):
 
     head = get
 
-    async def _fetch(self, room: str, how: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
-        """What the contents called ``room`` say, on zarr's event loop."""
-        if room in self.settings["rooms"]:
-            coroutine = how(self.settings["rooms"][room], *args)
+    async def _fetch(self, mount: str, read: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+        """Call ``read`` on the contents at ``mount``, on zarr's event loop."""
+        if mount in self.settings["mounts"]:
+            coroutine = read(self.settings["mounts"][mount], *args)
             found = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.settings["zarr_loop"]))
             if found is not None:
                 return found
@@ -265,9 +267,9 @@ class _Files(_Handler):
 
 
 class _Events(_Handler):
-    """The stream on which Neuroglancer waits for news from Python: there are none.
+    """Stream of events from Python, which stays empty.
 
-    Without it the page would say, over and over, that it lost its server.
+    Without it Neuroglancer's page would report, over and over, that it lost its server.
     """
 
     async def get(self) -> None:

@@ -1,4 +1,4 @@
-"""Display settings of a stored image: what it states, and display ranges measured where it states none."""
+"""Display settings of a stored image, with display ranges measured where it states none."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["stored_display"]
 
 _MOST_MEASURED = 16 * 2**20
-"""Bytes of the coarsest level that are read to find a display range, at most."""
+"""Most bytes of the coarsest level that are read to measure a display range."""
 
 
 def stored_display(group: zarr.Group, image: StoredImage, block: Mapping[str, Any]) -> tuple[ChannelDisplay, ...]:
-    """Display settings of each channel of an image; of one channel for an image without.
+    """Return the display settings of each channel of an image, or of one if it has none.
 
-    Where no display range is stated, one that is measured on the coarsest level takes its place, if that level is
-    small.  No other pixel is read.
+    A display range that is not stated is measured on the coarsest level, if that is small.  No other pixel is read.
     """
     coarsest: Any = group[image.levels[-1].path]
     axis = image.kinds.index("channel") if "channel" in image.kinds else None

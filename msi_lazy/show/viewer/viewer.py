@@ -1,4 +1,4 @@
-"""Opening an image in Neuroglancer."""
+"""Images in Neuroglancer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Viewer", "view", "view_tree"]
 
 _MOST_IN_MEMORY = 256 * 2**20
-"""Bytes of a tree that is written to memory to be looked at, at most."""
+"""Most bytes of a tree that is written to memory to be viewed."""
 
 
 class Viewer:
@@ -53,17 +53,17 @@ class Viewer:
         self._url = server.page_url(state)
         self._what = what
         self.state = dict(state)
-        """Neuroglancer's state at first, which the page loads from this server."""
+        """Initial state of Neuroglancer, which the page loads from this server."""
         self.store_url = store_url
-        """Where the image is served: any reader of OME-Zarr on this machine can open it."""
+        """URL of the image, for any reader of OME-Zarr on this machine."""
 
     @property
     def url(self) -> str:
-        """URL of the page; whoever knows it can read the image, as long as it is served."""
+        """URL of the page; whoever knows it can read the image while it is served."""
         return self._url
 
     def close(self) -> None:
-        """Stop serving: the page keeps what it has loaded.  Nothing the second time."""
+        """Stop serving; the page keeps the data that it has loaded.  A second call does nothing."""
         self._server.close()
 
     def __enter__(self) -> Viewer:
@@ -88,7 +88,7 @@ def view(
     port: int = 0,
     open_browser: bool = True,
 ) -> Viewer:
-    """Look at a stored image in Neuroglancer, at the level that each zoom needs; returns at once.
+    """Show a stored image in Neuroglancer, at the level that each zoom needs; return at once.
 
     The store is served on this machine alone, at a URL with a random token, and so is Neuroglancer: nothing is fetched
     from elsewhere.  Channels have their ``omero`` colours and windows, label images lie over the image.
@@ -96,15 +96,15 @@ def view(
     Parameters
     ----------
     store
-        Path, URL, or a zarr store or group of the image: what can be opened can be viewed.
+        Path, URL, or a zarr store or group of the image, as for :func:`msi_lazy.open_multiscale`.
     storage_options
         Options of the file system behind a URL.
     group
         Path of the image in the store: one of several, or a label image, ``"labels/cells"``.
     port
-        Port to serve on, of this machine; 0 takes one that is free.
+        Port of this machine to serve on; 0 takes a free one.
     open_browser
-        Whether to open the page in the browser; else use ``viewer.url``.
+        Open the page in the browser; else use ``viewer.url``.
 
     Returns
     -------
@@ -124,9 +124,9 @@ def view(
 
     Notes
     -----
-    The coarsest level is read, if it is small and the image does not say which values to show; of the rest only what
-    the browser asks for.  A link in a directory that leads out of it is not followed.  Of more than 16 channels 16 get
-    a layer, those that are active first, with a warning.
+    The coarsest level is read, if it is small and the image has no display range; of the rest, only what the browser
+    requests.  A link in a directory that leads out of it is not followed.  Of more than 16 channels 16 get a layer, the
+    active ones first, with a warning.
 
     Other users of this machine cannot guess the URL, but may see it among the arguments of the browser that is started;
     where that matters, open ``viewer.url`` yourself.
@@ -166,13 +166,13 @@ def view(
         server.close()
         raise
     viewer = Viewer(server, scene.state(), server.store_url(opened.path), str(opened.store_path))
-    return _shown(viewer, open_browser)
+    return _show(viewer, open_browser)
 
 
 def view_tree(tree: xr.DataTree, *, port: int = 0, open_browser: bool = True) -> Viewer:
-    """Look at a tree in Neuroglancer, as it is now, edits and all; returns once it is written to memory.
+    """Show a tree in Neuroglancer, with its edits; return once it is written to memory.
 
-    To look at what is stored, however large, and read only what is on the screen, use :func:`msi_lazy.view`.
+    To show a stored image of any size, and read only what is on the screen, use :func:`msi_lazy.view`.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def view_tree(tree: xr.DataTree, *, port: int = 0, open_browser: bool = True) ->
     Returns
     -------
     Viewer
-        It holds the written pyramid, until it is closed and forgotten.
+        It holds the written pyramid until it is closed and deleted.
 
     Raises
     ------
@@ -194,11 +194,11 @@ def view_tree(tree: xr.DataTree, *, port: int = 0, open_browser: bool = True) ->
     check_switches(open_browser=open_browser)
     port, plan = _parse_port(port), read_plan(tree)
     check_showable(plan.dtype)
-    _client()  # before the work is done
+    _client()  # before anything is computed
     if plan.bytes_written > _MOST_IN_MEMORY:
         raise ValueError(
-            f"the pyramid has {plan.bytes_written / 2**20:,.0f} MiB, and to be viewed it is written to memory, "
-            f"up to {_MOST_IN_MEMORY // 2**20} MiB; write it with pyramid.to_zarr(store), and look at it with "
+            f"the pyramid has {plan.bytes_written / 2**20:,.0f} MiB, and a tree is viewed from memory, up to "
+            f"{_MOST_IN_MEMORY // 2**20} MiB; write it with pyramid.to_zarr(store), and view it with "
             f"msi_lazy.view(store)"
         )
     store = MemoryStore()
@@ -213,14 +213,14 @@ def _shown_channels(display: Sequence[ChannelDisplay]) -> dict[int, ChannelDispl
     first = sorted(range(len(display)), key=lambda number: not display[number].visible)
     if len(display) > MOST_LAYERS:
         warnings.warn(
-            f"the image has {len(display)} channels, and {MOST_LAYERS} are shown: those that are active in its omero "
-            f"attributes, then the first; view a part of it, or set 'active' there",
+            f"the image has {len(display)} channels, and {MOST_LAYERS} are shown: those active in its omero "
+            f"attributes, then the first ones; view a part of it, or set 'active' there",
             stacklevel=3,
         )
     return {number: display[number] for number in sorted(first[:MOST_LAYERS])}
 
 
-def _shown(viewer: Viewer, open_browser: bool) -> Viewer:
+def _show(viewer: Viewer, open_browser: bool) -> Viewer:
     """Open the page in a thread: a browser in the terminal would hold up the program that called us."""
     if open_browser:
         threading.Thread(target=webbrowser.open, args=(viewer.url,), daemon=True).start()
@@ -233,12 +233,12 @@ def _parse_port(port: Any) -> int:
 
 
 def _client() -> Contents:
-    """Neuroglancer's files: its package brings them, and need not be imported.
+    """Find the files of Neuroglancer in its package, without importing it.
 
     Raises
     ------
     ImportError
-        It is not installed, or came without them.
+        It is not installed, or lacks them.
     """
     found = importlib.util.find_spec("neuroglancer")
     for folder in (found.submodule_search_locations or ()) if found else ():
@@ -249,19 +249,19 @@ def _client() -> Contents:
 
 
 def _serve(contents: Contents, client: Contents, port: int) -> ViewerServer:
-    """Start a server; tornado is imported for it, and not with the package."""
+    """Start a server; tornado is imported only here."""
     from msi_lazy.show.viewer.server import ViewerServer
 
     return ViewerServer(contents, client, port)
 
 
 def _source(server: ViewerServer, path: str, group: zarr.Group) -> str:
-    """Neuroglancer's name for an image: its place, then the format."""
+    """Neuroglancer's URL of an image, which ends with the format."""
     return f"{server.store_url(path)}|zarr{group.metadata.zarr_format}:"
 
 
 def _label_layers(group: zarr.Group, server: ViewerServer, image: StoredImage) -> list[LabelLayer]:
-    """Label images below the image; those that cannot be shown are left out, with a warning."""
+    """Open the label images below the image; one that cannot be shown is left out, with a warning."""
     target, layers = Target.of(group), []
     for path in label_paths(target):
         try:
@@ -289,6 +289,6 @@ def _check_units(labels: StoredImage, image: StoredImage) -> None:
     for dim, unit in zip(labels.dims, labels.units, strict=True):
         if dim in units and client_unit(unit, dim)[1] != client_unit(units[dim], dim)[1]:
             raise ValueError(
-                f"it has the unit {unit!r} along {dim!r}, and the image {units[dim]!r}, so that it has no place in it; "
+                f"it has the unit {unit!r} along {dim!r}, and the image {units[dim]!r}, so that it cannot be placed; "
                 f"write it with the image's axis_units"
             )
