@@ -1,8 +1,12 @@
 """Stores beyond local directories: S3 for real, obstore, HTTP, zip files, Icechunk."""
 
+import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from inspect import signature
+from io import BytesIO
+from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
@@ -155,3 +159,14 @@ def test_a_pyramid_is_written_in_one_session_of_icechunk_and_committed(tmp_path)
     assert_same(session.store, tree)
     session.commit("a pyramid")
     assert_same(repository.readonly_session("main").store, tree)
+
+
+@pytest.mark.skipif("IO" not in str(signature(ZipStore).parameters["path"].annotation), reason="zarr 3.4 has it")
+def test_a_zip_file_is_read_that_is_nowhere_but_open(tmp_path):
+    tree = make_tree()
+    tree.pyramid.to_zarr(tmp_path / "out.zarr")
+    packed = BytesIO(Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "out.zarr")).read_bytes())
+    with ZipStore(packed, mode="r") as store:
+        assert_same(store, tree)
+        msi.open_multiscale(store).pyramid.to_zarr(tmp_path / "again.zarr")
+    assert_same(tmp_path / "again.zarr", tree)

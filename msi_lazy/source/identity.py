@@ -139,7 +139,7 @@ def _last_modified(array: zarr.Array[Any], place: Place) -> str | None:
     try:
         if place.in_memory:
             return f"in memory, {uuid4().hex}"  # its content is unknown
-        if isinstance(store, ZipStore):
+        if isinstance(store, ZipStore) and store.path is not None:
             return str(Path(store.path).stat().st_mtime_ns)
         if place.directory is not None:
             return str((place.directory / document).stat().st_mtime_ns)

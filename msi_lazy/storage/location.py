@@ -85,7 +85,7 @@ def locate_store(store: Any, path: str = "") -> Location:
         return local_location(Path(store.root, path))
     if isinstance(store, MemoryStore):
         return Location("memory", path, holder=str(store))
-    if isinstance(store, ZipStore):
+    if isinstance(store, ZipStore) and store.path is not None:  # zarr 3.4 has them of open files, too
         return replace(local_location(Path(store.path)), packed=True)
     if isinstance(store, FsspecStore):
         return _locate_files(store.fs, "/".join(filter(None, (store.path.rstrip("/"), path))))
