@@ -24,6 +24,8 @@ FLOOR, HALOED = compare.FLOORS
 @pytest.mark.parametrize(
     ("options", "names"),
     [
+        ([], [FLOOR, "msi_lazy"]),
+        (["--method", "gaussian", "--codec", "none"], [FLOOR, HALOED, "msi_lazy"]),
         (["--work", "plane", "--method", "gaussian", "--codec", "lz4"], [FLOOR, HALOED, "msi_lazy"]),
         (["--work", "labels", "--method", "mode"], [FLOOR, "msi_lazy"]),
     ],
