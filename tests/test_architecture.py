@@ -127,6 +127,12 @@ def test_a_file_name_stands_for_one_thing():
     assert not twice
 
 
+def test_contributors_are_told_the_rooms_in_their_order():
+    text = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+`) \|", text, flags=re.MULTILINE)
+    assert [room for row in rows for room in re.findall(r"`(\w+)`", row)] == FLOORS
+
+
 TESTS = Path(__file__).parent
 OPTIONAL = [
     *("boto3", "icechunk", "itk", "matplotlib", "moto", "napari", "nbformat", "neuroglancer", "ngff_zarr", "obstore"),
@@ -192,7 +198,6 @@ def test_a_missing_optional_package_stops_no_file_from_being_collected():
     assert not {name: modules for name, modules in found.items() if modules}
 
 
-@pytest.mark.slow
 def test_without_any_optional_package_every_file_is_collected():
     script = """if True:
         import importlib.abc, sys, pytest

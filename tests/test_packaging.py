@@ -67,7 +67,8 @@ def test_the_wheel_says_what_the_project_does(wheel):
 
 
 def test_the_sdist_holds_what_it_takes_to_develop(sdist):
-    wanted = {"LICENSE", "README.md", "pyproject.toml", "examples/levels.png", "msi_lazy/py.typed"}
+    wanted = {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml"}
+    wanted |= {"examples/levels.png", "msi_lazy/py.typed"}
     for folder in ["msi_lazy", "tests", "benchmarks"]:
         wanted |= sources(folder)
     assert wanted - sdist == set()
@@ -82,6 +83,28 @@ def test_extras_are_installable_by_the_names_that_messages_give():
     named = {extra.strip() for text in texts for group in re.findall(pattern, text) for extra in group.split(",")}
     assert "demo" in named
     assert named <= set(PROJECT["optional-dependencies"])
+
+
+def test_every_requirement_has_a_lower_bound():
+    """``.ci/lowest`` installs them; one without a bound would be as old as there is."""
+    lines = [*PROJECT["dependencies"], *(line for extra in PROJECT["optional-dependencies"].values() for line in extra)]
+    assert [line for line in lines if ">=" not in line] == [
+        "msi-lazy[demo,icechunk,itk,plot,s3,view]",
+        "msi-lazy[demo]",
+    ]
+
+
+def test_the_changelog_has_a_part_for_this_version_and_for_what_is_to_come():
+    parts = re.findall(r"^## \[(.+)\]", (REPOSITORY / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert parts[0] == "Unreleased"
+    assert PROJECT["version"] in parts
+
+
+def test_what_contributors_are_pointed_to_is_there():
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    named = {name for name in re.findall(r"`([\w./]+)`", text) if "/" in name or name.endswith(".py")}
+    rooms = ("", "msi_lazy")
+    assert not [name for name in named if not any((REPOSITORY / room / name).exists() for room in rooms)]
 
 
 def test_the_installed_version_is_the_projects():
