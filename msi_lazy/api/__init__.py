@@ -1,1 +1,1 @@
-"""What users call: arguments are parsed here, once, and everything below gets what was parsed."""
+"""Public functions: arguments are parsed here, once, and passed on."""

@@ -50,7 +50,7 @@ def add_levels(
     memory_limit: int | str | None = None,
     group: str = "",
 ) -> Delayed | None:
-    """Build levels that an OME-Zarr image lacks, in place; those that it has are not rewritten.
+    """Add coarser levels to an OME-Zarr image in place; its own levels are not rewritten.
 
     Parameters
     ----------
@@ -62,12 +62,12 @@ def add_levels(
         As for :func:`msi_lazy.to_multiscale`; by default that of the image's levels, else ``mode`` for labels and
         ``mean`` for others.
     mode
-        ``"w-"`` refuses to overwrite an array that the image does not list, ``"w"`` overwrites it: what an interrupted
-        run left, for example.  Groups, and what the image lists, are never overwritten.
+        ``"w-"`` refuses to overwrite an array that the image does not list, such as one of an interrupted run, ``"w"``
+        overwrites it.  Groups, and arrays that the image lists, are never overwritten.
     chunks, compressors
-        Of the new levels; by default those of the image's last one.
+        Settings of the new levels; by default those of the image's last one.
     shards, compute, progress, storage_options, memory_limit, group
-        As for :func:`to_zarr`; the OME-Zarr version is the image's.
+        As for :func:`msi_lazy.to_zarr`; the OME-Zarr version is the image's.
 
     Returns
     -------
@@ -76,16 +76,16 @@ def add_levels(
     Raises
     ------
     FileNotFoundError
-        There is no image.
+        There is no Zarr group.
     StoreExistsError
-        Something else is where a new level would go, and ``mode`` is ``"w-"``.
+        The place of a new level is taken, and ``mode`` is ``"w-"``.
     TypeError, ValueError
-        An argument that cannot be used, or label images that would have fewer levels than the image.  Nothing has
-        been created then.
+        An unusable argument, or label images that would have fewer levels than the image.  Nothing has been created
+        then.
 
     Notes
     -----
-    The new levels are named in the pattern of those there are, and listed in the image's attributes last of all.
+    The new levels are named in the pattern of the others, and listed in the image's attributes last of all.
     """
     place = Place.parse(store, group, storage_options)
     check_switches(compute=compute, progress=progress)
@@ -109,16 +109,12 @@ def add_levels(
 
 
 def _method_of(stored: StoredImage, attributes: Mapping[str, Any], method: Any, dtype: np.dtype[Any]) -> Method:
-    """Method for more levels of an image: by default that of the levels it has, if it is known, else the mean.
-
-    Raises
-    ------
-    ValueError
-        A method that invents values for a label image, or not that of the image's levels.
-    """
+    """Choose the method of further levels: by default that of the image's levels, if known, else mode or mean."""
     labels = "image-label" in ome_block(attributes)
     default = recorded_method(stored) or ("mode" if labels else "mean")
     row = resolve_method(default if method is None else method)
     if labels and not row.keeps_values:
-        raise ValueError(f"method {row.name!r} invents labels; use one that keeps values, such as 'mode'")
+        raise ValueError(
+            f"method {row.name!r} invents labels; use one that keeps values, such as 'mode'"
+        )
     return read_method(stored, row, dtype)

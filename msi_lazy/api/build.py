@@ -1,4 +1,4 @@
-"""What users call: check the arguments, plan, and hand over to the rooms below."""
+"""Building and opening pyramids: check the arguments, plan, and build the tree."""
 
 from __future__ import annotations
 
@@ -47,15 +47,13 @@ def to_multiscale(
     Parameters
     ----------
     image
-        1D to any number of dimensions, over NumPy, Dask, or a lazily opened file.  ``x``, ``y``,
-        ``z`` are space, ``t`` time, ``c`` channel.  Spatial coordinates, where there are any, must
-        be evenly spaced and ascending.
+        Image of any number of dimensions, over NumPy, Dask, or a lazily opened file.  ``x``, ``y``, ``z`` are space,
+        ``t`` time, ``c`` channel.  Spatial coordinates, if any, must be evenly spaced and ascending.
     scale_factors
-        One entry per level, relative to the level before: 128 samples with ``[2, 4]`` become 64,
-        then 16.  An entry is an integer for all spatial dimensions, or a dict ``{dim: integer}``
-        in which a missing dimension means 1.  ``"auto"`` halves until the spatial dimensions fit one
-        chunk (``[]`` makes one level); each time those whose spacing is within √2 of the finest, so that an anisotropic
-        image becomes near-isotropic.
+        One entry per level, relative to the finer level: 128 samples with ``[2, 4]`` become 64,
+        then 16.  An entry is an integer for all spatial dimensions, or a dict ``{dim: integer}`` in which a missing
+        dimension means 1; ``[]`` is a single level.  ``"auto"`` halves until the spatial dimensions fit one chunk; each
+        time those whose spacing is within √2 of the finest, so that an anisotropic image becomes near-isotropic.
     method
         Name of the downsampling method, see :class:`msi_lazy.Methods`; or a function ``f(array, factors)`` that
         reduces a NumPy array of whole windows to one sample for each, see :meth:`msi_lazy.Method.from_function`.
@@ -64,12 +62,12 @@ def to_multiscale(
         256 along each of two spatial dimensions, 64 along three, 1 for ``t`` and ``c``.  Kept in the
         ``encoding`` of each variable, which xarray drops when you do arithmetic with it.
     boundary
-        What becomes of the ``n % factor`` samples at the end of a dimension that fill no window:
-        ``"trim"`` leaves them out, ``"pad"`` reduces over the samples that exist, ``"exact"`` raises.
+        Treatment of the ``n % factor`` samples at the end of a dimension that fill no window: ``"trim"`` leaves them
+        out, ``"pad"`` reduces over the samples that exist, ``"exact"`` raises.
     nodata
-        A value that every reduction leaves out; a window of nothing else becomes this value.
+        Value that every reduction leaves out; a window of nothing else becomes this value.
     block_bytes
-        How much of level 0 one task holds, as an integer or a text.  Dask blocks are whole multiples of
+        Most bytes of level 0 that one task holds, as an integer or a string.  Dask blocks are whole multiples of
         ``chunks`` up to this.
 
     Returns
@@ -81,7 +79,7 @@ def to_multiscale(
     Raises
     ------
     TypeError, ValueError
-        An argument that cannot be used; the message names it, and what is allowed.
+        An unusable argument; the message names it, and what is allowed.
 
     Examples
     --------
@@ -147,21 +145,21 @@ def open_multiscale(store: Any, *, storage_options: Mapping[str, Any] | None = N
     Returns
     -------
     xarray.DataTree
-        The same kind of tree that :func:`to_multiscale` builds, whatever the paths in the store.
+        Tree as :func:`to_multiscale` builds it, whatever the paths in the store.
 
     Raises
     ------
     FileNotFoundError
         There is no Zarr group at ``store``.
     TypeError
-        ``store`` is no store, or an argument is of the wrong type.
+        An argument of the wrong type.
     ValueError
-        The group holds no OME-Zarr image, or one that contradicts itself, or cannot be read: what zarr, xarray or
-        NumPy say of it is the cause.
+        The group holds no OME-Zarr image, or one that contradicts itself, or cannot be read; errors of zarr, xarray
+        or NumPy are the cause.
 
     Notes
     -----
-    Nothing is unpickled: a store that asks for it is refused.
+    Nothing is unpickled: arrays stored as pickles are refused.
     """
     images, attributes = open_image(Place.parse(store, group, storage_options))
     return stack_levels(images, attributes)

@@ -1,4 +1,4 @@
-"""Maintenance of a stored image: checking its levels, and bringing them up to date."""
+"""Maintenance of a stored image: verify its levels, and bring them up to date."""
 
 from __future__ import annotations
 
@@ -47,29 +47,26 @@ def verify(
     store
         Path, URL, or zarr store of the image.
     sample
-        Fraction of each level to check, above 0 and at most 1, for a spot check: so many of its blocks, all over it.
+        Fraction of each level's blocks to check, above 0 and at most 1: a spot check all over the level.
     method
         Method of the levels, where the image's attributes do not name one of this library: a name, a ``Method``, or a
         function.
     repair
         Recompute faulty blocks, and write nothing else.  Level by level: each from the finer level, once that is
-        repaired.  Where the finer level cannot be trusted, as level 0 lacks a chunk or cannot be read, nothing is
-        written.
+        repaired.  Where the finer level lacks a chunk or cannot be read, nothing is written.
     labels
         Whether label images below the image are verified too, by their own methods.
     seed
         Seed of the choice of blocks in a spot check: the same seed gives the same blocks.
     progress
         Show a progress bar.
-    storage_options
-        Options of the file system behind a URL.
-    group
-        Path of the image in the store: one of several, or a label image, ``"labels/cells"``.
+    storage_options, group
+        As for :func:`msi_lazy.open_multiscale`.
 
     Returns
     -------
     VerifyReport
-        ``report.ok`` says whether all is well, ``report.findings`` has every faulty block: a shard, or a chunk
+        ``report.ok`` says whether no block is faulty, ``report.findings`` has every faulty block: a shard, or a chunk
         where there are none.
 
     Raises
@@ -77,21 +74,21 @@ def verify(
     FileNotFoundError
         There is no image.
     TypeError, ValueError
-        An argument that cannot be used, levels of an unknown method, or shapes that no factors explain.
+        An unusable argument, levels of an unknown method, or shapes that no factors explain.
 
     Notes
     -----
-    It computes on the active scheduler, one task per block of at most 64 MiB.  A block that differs because the finer
+    Computed on the active scheduler, one task per block of at most 64 MiB.  A block that differs because the finer
     level is faulty there is marked so (``finding.follows``); it may be sound.
 
     Two kinds of levels differ without being damaged, and should not be repaired: those of a tree that was edited
     after it was built (``2 * tree``), which are written as edited; and those in a lossy codec, which were computed from
-    what had not been encoded yet.
+    samples before encoding.
     """
     sampling = Sampling(parse_fraction(sample, "sample", "all blocks"), parse_integer(seed, "seed must be"))
     place = Place.parse(store, group, storage_options)
     check_switches(repair=repair, labels=labels, progress=progress)
-    open_image(place)  # what is wrong with the image as such is said here
+    open_image(place)  # raises for any fault of the image as such
     target = find_image(place, writable=repair)
     pyramids = [open_pyramid(target, "", method, writable=repair)]
     if labels:
@@ -111,8 +108,8 @@ def update(
 ) -> Delayed | None:
     """Bring the levels of a stored image up to date after a region of level 0 was edited in place.
 
-    Only the chunks (or shards) that the region reaches are recomputed, on every level: what is stored then is what
-    building all levels anew would give, bit for bit.  Level 0 and label images are not touched.
+    Only the chunks (or shards) that the region reaches are recomputed, on every level: the result equals a new
+    pyramid, bit for bit.  Level 0 and label images are not touched.
 
     Parameters
     ----------

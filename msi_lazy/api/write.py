@@ -1,4 +1,4 @@
-"""Functions to write with: check the arguments, describe the images to write, and hand them over."""
+"""Writing images and labels: check the arguments, and describe the images to write."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def to_zarr(
     source_id: str | None = None,
     retries: int = 0,
 ) -> Delayed | None:
-    """Write every level of a pyramid as OME-Zarr, in one Dask computation.
+    """Write all levels of a pyramid as OME-Zarr, in one Dask computation.
 
     Parameters
     ----------
     tree
-        A pyramid, also an edited or a reopened one: it is written as it is, with true geometry.
+        Pyramid, also an edited or a reopened one: it is written as it is, with true geometry.
     store
         Path, URL, or a zarr store: also one of obstore, wrapped in ``zarr.storage.ObjectStore``, or of Icechunk.
     mode
@@ -76,31 +76,30 @@ def to_zarr(
         OME-Zarr version: ``"0.5"`` (Zarr v3) or ``"0.4"`` (Zarr v2).
     shards
         Shape of the shards, files that hold many chunks each (0.5 only): ``"auto"`` takes the blocks that a level is
-        made in; else a tuple, a dict, or an integer for the spatial dimensions, in whole chunks.  Default none.
+        computed in; else a tuple, a dict, or an integer for the spatial dimensions, in whole chunks.  Default none.
     compressors
         Codecs of all levels of the image, as ``zarr.create_array`` takes them: ``zarr.codecs.ZstdCodec()``, or for 0.4
         one of numcodecs.  ``"auto"`` is zstd, level 3: for images through Blosc, after a bit shuffle; alone for labels,
-        that is, integers of 32 or 64 bits, bool, and what a method for labels made.
+        that is, integers of 32 or 64 bits, bool, and levels by a method for labels.
     encoding
         Settings per level, in the form of xarray's ``DataTree.to_zarr``: ``{"/scale0": {"image": {...}}}``.
     compute
-        ``False`` creates the arrays and returns a :class:`dask.delayed.Delayed` that does the rest; until
-        it has run, the store does not open as an image.
+        ``False`` creates the arrays and returns a :class:`dask.delayed.Delayed` that does the rest; until it has run,
+        the store does not open as an image.
     progress
-        Show what is stored of each level, how fast, and how long it takes yet: in a terminal or a notebook, and
-        nowhere else.
+        Show the progress, speed and remaining time of each level, in a terminal or a notebook only.
     storage_options
         Options of the file system behind a URL.
     memory_limit
-        Most bytes that each process may hold, over what Python and its libraries take; an integer or a text such
-        as ``"4 GiB"``.  The plan is held against it before anything is created.
+        Most bytes that each process may hold, in addition to Python and its libraries; an integer or a string such as
+        ``"4 GiB"``.  The plan is checked before anything is created.
     group
         Path of the image in the store, for several images in one: its root lists them as bioformats2raw does, and
-        nothing else in it is touched.
+        nothing else in it is changed.
     colors
         Colour of each channel, six hex digits, as a sequence or a dict by channel name.
     windows
-        First and last value that viewers show of each channel, as a sequence of pairs or a dict by channel name; by
+        Display range (first and last value) of each channel, as a sequence of pairs or a dict by channel name; by
         default the range of the dtype.  ``"auto"`` takes quantiles of the coarsest level, in the same computation.
     labels
         Label images to write below the image, in the same computation: pyramids of integers by name, with the shape
@@ -110,7 +109,7 @@ def to_zarr(
     source_id
         String that names the source, where its samples cannot be identified otherwise, for ``resume``.
     retries
-        How often a failing task is tried again.
+        Number of retries of a failing task.
 
     Returns
     -------
@@ -121,23 +120,23 @@ def to_zarr(
     StoreExistsError
         The target exists, and ``mode`` is ``"w-"``.
     ResumeError
-        The incomplete image has another source, method or layout; the message says what differs.
+        The incomplete image has another source, method or layout; the message names the difference.
     MemoryLimitError
         The plan needs more than ``memory_limit``; the message says what to change.
     UnsupportedImageError
         OME-Zarr cannot hold the image; the message names the rule.
     TypeError, ValueError
-        An argument that cannot be used.  Nothing has been created then.
+        An unusable argument.  Nothing has been created then.
 
     Notes
     -----
     Dimensions are written in the order of the specification (t, c, z, y, x).  The image's attributes
-    are written last of all, so an interrupted run never looks complete.  Until then a ledger with the data notes,
-    under ``.msi_lazy-unfinished``, which blocks are stored.  Errors in a block have a note that names it.
+    are written last of all, so an interrupted run never looks complete.  Until then a ledger in the image's group,
+    ``.msi_lazy-unfinished``, marks the blocks that are stored.  Errors in a block have a note that names it.
     """
     check_switches(compute=compute, progress=progress, resume=resume)
     if source_id is not None and not isinstance(source_id, str):
-        raise TypeError(f"source_id is a text that names the source, not {source_id!r}")
+        raise TypeError(f"source_id is a string that names the source, not {source_id!r}")
     place = Place.parse(store, group, storage_options, new=True)
     specification = find_specification(version)
     options = WriteOptions(
@@ -187,14 +186,14 @@ def write_labels(
     name
         Name of the label image.
     labels
-        Pyramid of integers, made with a method for labels such as ``mode``.  It has the image's shape, without ``c`` if
-        you like, and as many levels.
+        Pyramid of integers, by a method for labels such as ``mode``.  It has the image's shape, optionally without
+        ``c``, and as many levels.
     mode
         ``"w-"`` refuses a name that is taken, ``"w"`` overwrites that label image.
     colors
         Colour of each label, ``{label: colour}``: hex digits, or three or four integers from 0 to 255.
     properties
-        What else is known of each label, ``{label: {name: value}}``.
+        Other properties of each label, ``{label: {name: value}}``.
     shards, compressors, compute, progress, storage_options, memory_limit, group
         As for :func:`to_zarr`; the OME-Zarr version is the image's.
 
@@ -224,7 +223,7 @@ def write_labels(
 
 
 def _shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -> Any:
-    """What ``shards`` of an image say of label images that lack some of its dimensions."""
+    """Select from the shards of an image those of a label image, which may lack some dimensions."""
     if isinstance(shards, Sequence) and not isinstance(shards, str) and len(shards) == len(image_dims):
         shards = dict(zip(image_dims, shards, strict=True))
     if isinstance(shards, Mapping):
@@ -233,7 +232,6 @@ def _shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -
 
 
 def _image_job(tree: xr.DataTree, specification: Specification, *, colors: Any, windows: Any) -> ImageJob:
-    """The image of a tree."""
     job = _ordered_job(tree)
     plan = job.plan
     omero = channel_block(job.tree.attrs, level_images(job.tree)[0], plan, colors, windows)
@@ -251,11 +249,12 @@ def _image_job(tree: xr.DataTree, specification: Specification, *, colors: Any, 
 
 
 def _label_job(tree: xr.DataTree, name: str, specification: Specification, colors: Any, properties: Any) -> ImageJob:
-    """The label image of a tree."""
     if not is_storable_name(name):
-        raise ValueError(f"the name of a label image must be a word that can be a path in a store, not {name!r}")
+        raise ValueError(
+            f"the name of a label image must be a string without '/' that can be a path in a store, not {name!r}"
+        )
     if not isinstance(tree, xr.DataTree):
-        raise TypeError(f"labels {name!r} must be a pyramid, as to_multiscale makes it, not {type(tree).__name__}")
+        raise TypeError(f"labels {name!r} must be a pyramid, as to_multiscale builds it, not {type(tree).__name__}")
     job = _ordered_job(tree)
     stored = ome_block(job.tree.attrs).get("image-label")
     attributes = image_attributes(job.plan, specification, label=describe_labels(colors, properties, stored))
@@ -263,7 +262,7 @@ def _label_job(tree: xr.DataTree, name: str, specification: Specification, color
 
 
 def _ordered_job(tree: xr.DataTree) -> ImageJob:
-    """The image of a tree, transposed lazily to the order of the specification."""
+    """Describe the image of a tree, transposed lazily to the order of the specification."""
     plan = read_plan(tree)
     check_holdable(plan.axes, plan.name)
     origin, order = None, spec_order(plan.axes)

@@ -114,7 +114,7 @@ NO_NODATA = [
 ]
 NO_METHOD = [(odd, TypeError, "method must be a name, a member of Methods") for odd in (5, 0, True, [], object())]
 NO_METHOD += [("meen", ValueError, "did you mean 'mean'"), (lambda array: array, TypeError, r"as f\(array, factors\)")]
-NO_LABELS = [(odd, TypeError, "must be a pyramid, as to_multiscale makes it") for odd in (None, 5, "q", IMAGE)]
+NO_LABELS = [(odd, TypeError, "must be a pyramid, as to_multiscale builds it") for odd in (None, 5, "q", IMAGE)]
 NO_LABELS += [(FLOATS, TypeError, "have dtype float32; OME-Zarr allows integers only"), NO_TREE[-1]]
 NO_NAME = [
     (odd, ValueError, "the name of a label image") for odd in (None, 5, "", "a/b", "..", "__a", "zarr.json", "\0")
@@ -164,7 +164,7 @@ TO_ZARR = {
         *((odd, TypeError, "encoding has the form") for odd in (5, "q", [], {"/scale0": 5}, {"/scale0": {"image": 5}})),
         ({"/scale9": {}}, ValueError, "names the node '/scale9'; the scales are '/scale0' to '/scale1'"),
         ({"/scale0": {"q": {}}}, ValueError, "names the variable 'q'; the image is called 'image'"),
-        ({"/scale0": {"image": {"q": 1}}}, ValueError, "has the setting 'q'; those that"),
+        ({"/scale0": {"image": {"q": 1}}}, ValueError, "has the setting 'q'; only those that"),
     ],
     "colors": [
         *((odd, TypeError, "colors are a sequence, one for each channel, or a dict") for odd in (5, "FF0000", True)),
@@ -179,7 +179,7 @@ TO_ZARR = {
         *(({"a": odd}, ValueError, "'a' needs two numbers") for odd in ((1, 0), (0, np.nan), 5, itertools.repeat(2))),
     ],
     "resume": NO_SWITCH,
-    "source_id": [(odd, TypeError, f"a text that names the source, not {odd!r}") for odd in (5, b"x", True)],
+    "source_id": [(odd, TypeError, f"a string that names the source, not {odd!r}") for odd in (5, b"x", True)],
     "retries": [
         *((odd, TypeError, "tried again, an integer, not") for odd in (None, 1.5, "q", True)),
         (-1, ValueError, "tried again, 0 or more, not -1"),
