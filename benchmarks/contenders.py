@@ -67,13 +67,13 @@ def make_tree(source: Path, work: Work) -> Any:
 
 
 def tensorstore_copy(source: Path, target: Path, work: Work) -> None:
-    """The floor: TensorStore copies level 0 and makes no other."""
+    """Copy level 0 alone with TensorStore: the lower bound."""
     opened = _ts_open(source)
     _ts_create(target / "0", opened.shape, opened.dtype.name, work).write(opened).result()
 
 
 def haloed_copy(source: Path, target: Path, work: Work) -> None:
-    """The floor of a method with a halo: read each of our blocks with its halo, and copy level 0 of it."""
+    """Read each of our blocks with its halo, and copy its level 0: the lower bound of a method with a halo."""
     from msi_lazy.storage.arrays import reopen_array
 
     stage = make_tree(source, work).pyramid.explain().stages[0]

@@ -58,7 +58,7 @@ def cases() -> list[Case]:
 
 
 def make_block(case: Case, edge: int) -> Array:
-    """Samples of the synthetic volume, its labels, or noise."""
+    """Generate a block of the synthetic volume, its labels, or noise."""
     shape = (edge,) * len(case.factors)
     if case.samples == "noise":
         return np.random.default_rng(0).integers(0, 200, shape).astype(case.dtype)
@@ -68,7 +68,7 @@ def make_block(case: Case, edge: int) -> Array:
 
 
 def prepare(method: Method, block: Array, factors: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]:
-    """The block with the halo that the kernel reads, and the shape that it gives."""
+    """Return the block with the halo that the kernel reads, and the shape of its result."""
     out_shape = tuple(n // f for n, f in zip(block.shape, factors, strict=True))
     block = block[tuple(slice(n * f) for n, f in zip(out_shape, factors, strict=True))]
     radii = [method.radius(factor) if factor > 1 else 0 for factor in factors]
@@ -76,7 +76,7 @@ def prepare(method: Method, block: Array, factors: tuple[int, ...]) -> tuple[Arr
 
 
 def run_ours(method: Method, block: Array, factors: tuple[int, ...]) -> Callable[[], Any]:
-    """A call of the kernel; the halo counts as no input."""
+    """Return a call of the kernel; the halo does not count as input."""
     haloed, out_shape = prepare(method, block, factors)
     return partial(method.kernel, haloed, factors, out_shape)
 
@@ -90,7 +90,7 @@ def tensorstore(name: str, block: Array, factors: tuple[int, ...]) -> Any:
 
 
 def scipy_filter(name: str, block: Array, factors: tuple[int, ...]) -> Any:
-    """A filter of ``scipy.ndimage`` on the whole block, and then every n-th sample."""
+    """Filter the whole block with ``scipy.ndimage``, then take every n-th sample."""
     from scipy import ndimage
 
     return getattr(ndimage, name)(block, size=factors)[tuple(slice(f // 2, None, f) for f in factors)]
@@ -197,7 +197,7 @@ def measure_first_calls(method: str, dtype: str) -> list[str]:
 
 
 def in_lines(heads: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
+    """Format a table in Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def without_ledger() -> AbstractContextManager[ExitStack]:
-    """Writes within keep no ledger."""
+    """Write without a ledger in this context."""
     stack = ExitStack()
     for name in ("begin", "mark", "remove"):
         stack.enter_context(patch.object(StoredLedger, name, lambda *_: None))

@@ -48,7 +48,7 @@ def measure(work: str, method: str, gib: float) -> tuple[float, float, float]:
 
 
 def measure_apart(work: str, method: str, gib: float) -> list[float]:
-    """The same in a process of its own."""
+    """Measure in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.memory", "--child", work, method, str(gib)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [float(word) for word in output.split()[-3:]]

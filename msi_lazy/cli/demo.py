@@ -25,7 +25,7 @@ def demo(out: Path, sheet: Path) -> None:
         try:
             msi.to_zarr(tree, out, mode="w" if _is_earlier_demo(out) else "w-", progress=True)
         except msi.StoreExistsError:
-            raise click.ClickException(f"{out} exists and is not from the demo; give another --out") from None
+            raise click.ClickException(f"{out} exists already, not from the demo; give another --out") from None
         files = [path for path in out.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
         click.echo(f"\nwrote {out}: {len(files)} files, {size / 2**20:.1f} MiB")
