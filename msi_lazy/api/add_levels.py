@@ -114,7 +114,5 @@ def _method_of(stored: StoredImage, attributes: Mapping[str, Any], method: Any, 
     default = recorded_method(stored) or ("mode" if labels else "mean")
     row = resolve_method(default if method is None else method)
     if labels and not row.keeps_values:
-        raise ValueError(
-            f"method {row.name!r} invents labels; use one that keeps values, such as 'mode'"
-        )
+        raise ValueError(f"method {row.name!r} invents labels; use one that keeps values, such as 'mode'")
     return read_method(stored, row, dtype)
