@@ -24,7 +24,7 @@ def test_bad_arguments(tmp_path):
         with pytest.raises(ValueError, match="above 0 and at most 1"):
             msi.verify(tmp_path / "a.zarr", sample=sample)
     for sample in ("all", True, None):
-        with pytest.raises(TypeError, match="sample is a fraction"):
+        with pytest.raises(TypeError, match="sample must be a fraction"):
             msi.verify(tmp_path / "a.zarr", sample=sample)
     with pytest.raises(TypeError, match="seed must be an integer"):
         msi.verify(tmp_path / "a.zarr", seed=0.5)
