@@ -185,7 +185,7 @@ def test_labels_get_labels_and_the_image_waits_for_them(tmp_path):
         msi.add_levels(tmp_path / "a.zarr", [2])
     with pytest.raises(ValueError, match="'mean' invents labels"):
         msi.add_levels(tmp_path / "a.zarr", [2], method="mean", group="labels/cells")
-    with pytest.raises(ValueError, match="were made by 'mode', and not by 'max': leave method= out"):
+    with pytest.raises(ValueError, match="were computed by 'mode', and not by 'max': leave method= out"):
         msi.add_levels(tmp_path / "a.zarr", [2], method="max", group="labels/cells")
     msi.add_levels(tmp_path / "a.zarr", [2], group="labels/cells")
     msi.add_levels(tmp_path / "a.zarr", [2])
@@ -201,7 +201,7 @@ def test_the_method_of_an_image_without_coarser_levels_binds_nobody(tmp_path):
     msi.add_levels(tmp_path / "a.zarr", [2], method="max")
     assert msi.verify(tmp_path / "a.zarr").ok
     for action in (msi.add_levels, msi.verify):
-        with pytest.raises(ValueError, match="were made by 'max', and not by 'mean': leave method= out"):
+        with pytest.raises(ValueError, match="were computed by 'max', and not by 'mean': leave method= out"):
             action(tmp_path / "a.zarr", method="mean")
 
 

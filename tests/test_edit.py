@@ -211,7 +211,7 @@ def test_reindex_refuses_what_it_cannot_do(tree):
     with pytest.raises(ValueError, match="labels along 'c' occur twice"):
         tree.pyramid.assign_coords(c=["r", "r", "b"]).pyramid.reindex_data_arrays(c=["r"])
     bare = tree.map_over_datasets(lambda level: level.drop_vars("c", errors="ignore"))
-    with pytest.raises(ValueError, match=r"'c' has no labels to look for; give it some: assign_coords\(c="):
+    with pytest.raises(ValueError, match=r"'c' has no labels; assign some: assign_coords\(c="):
         bare.pyramid.reindex_data_arrays(c=["r"])
 
 

@@ -177,10 +177,10 @@ SCALE = ("datasets", 0, "coordinateTransformations", 0, "scale")
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [
-        (SCALE, [1, 1, 1, 10**400], "numbers can"),
+        (SCALE, [1, 1, 1, 10**400], "must be finite numbers"),
         (SCALE, [1, 1, 1, "1"] * 2, "does not fit 4 axes"),
-        (SCALE, [1, 1, 1, {}], "numbers can"),
-        (("coordinateTransformations",), [{"type": "scale", "scale": [1e308] * 4}] * 2, "beyond what numbers can hold"),
+        (SCALE, [1, 1, 1, {}], "must be finite numbers"),
+        (("coordinateTransformations",), [{"type": "scale", "scale": [1e308] * 4}] * 2, "exceed the range of numbers"),
         (("axes", 3, "name"), "y", "they need different names"),
         (("axes", 3, "name"), "a/b", "without '/'"),
         (("axes", 3, "name"), None, "they need different names"),

@@ -30,7 +30,7 @@ def test_bad_arguments(tmp_path):
         msi.verify(tmp_path / "a.zarr", seed=0.5)
     with pytest.raises(TypeError, match="repair must be True or False, not 'no'"):
         msi.verify(tmp_path / "a.zarr", repair="no")
-    with pytest.raises(ValueError, match="made by 'mean', and not by 'max': leave method= out"):
+    with pytest.raises(ValueError, match="computed by 'mean', and not by 'max': leave method= out"):
         msi.verify(tmp_path / "a.zarr", method="max")
     with pytest.raises(FileNotFoundError):
         msi.verify(tmp_path / "none.zarr")

@@ -1,4 +1,4 @@
-"""Adding levels to the attributes of an image that has some."""
+"""Adding levels to the attributes of an image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["appended_attributes", "next_paths"]
 
 
 def next_paths(paths: Sequence[str], count: int) -> list[str]:
-    """Paths of ``count`` more levels, in the pattern of those there are; never one of these.
+    """Choose the paths of ``count`` further levels, in the pattern of ``paths``.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def next_paths(paths: Sequence[str], count: int) -> list[str]:
         number, width = int(found[0]), len(found[0])
         before, after = last[: found.start()], last[found.end() :]
         if len(paths) == 1 and number:
-            continue  # a single level is number 0, so this one counts something else
+            continue  # a single level has number 0, so this number counts something else
         counted = [f"{before}{number + step:0{width}d}{after}" for step in range(1 - len(paths), count + 1)]
         if counted[: len(paths)] == list(paths):
             return counted[len(paths) :]
@@ -47,16 +47,16 @@ def next_paths(paths: Sequence[str], count: int) -> list[str]:
 
 
 def appended_attributes(attributes: Mapping[str, Any], plan: PyramidPlan, paths: Sequence[str]) -> dict[str, Any]:
-    """``attributes`` of an image with the levels of ``plan`` behind its own.
+    """Append the levels of ``plan`` to the ``attributes`` of an image.
 
     Parameters
     ----------
     attributes
         Attributes of the group.
     plan
-        Its level 0 is the last level of the image, the others are new; dimensions in the order of the image's axes.
+        Plan whose level 0 is the last level of the image; dimensions in the order of the image's axes.
     paths
-        Where the new levels are.
+        Paths of the new levels.
     """
     specification = specification_of(attributes)
     block = specification.append(specification.block_of(attributes), plan, paths)

@@ -1,4 +1,4 @@
-"""Display settings of channels: how viewers and pictures show each of them at first."""
+"""Display settings of channels, initial in viewers, and in pictures."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ __all__ = ["ChannelDisplay", "read_display"]
 
 @dataclass(frozen=True)
 class ChannelDisplay:
-    """How one channel is shown at first."""
+    """Display settings of one channel."""
 
     label: str
-    """Its name."""
+    """Name of the channel."""
     color: str
-    """Six hex digits."""
+    """Colour, as six hex digits."""
     visible: bool
-    """Whether it is shown at all."""
+    """Whether the channel is shown."""
     limits: Range
-    """Values between which a display range can be chosen."""
+    """Limits of the display ranges that can be chosen."""
     stated: Range | None
-    """First and last value to show; ``None`` where nothing says which, so that they are measured if they can be."""
+    """Display range; ``None`` if it is not stated, and to be measured if possible."""
 
     @property
     def range(self) -> Range:
-        """First and last value to show: those stated, or else all; never the same, as viewers divide by the difference.
+        """Display range as stated, or else all values; never empty, as viewers divide by its length.
 
         Examples
         --------
@@ -45,13 +45,13 @@ class ChannelDisplay:
         return start, end if end != start else start + 1
 
     def with_range(self, measured: Range) -> ChannelDisplay:
-        """The same channel with another display range, within limits that hold it."""
+        """Replace the display range, and widen the limits to hold it."""
         low, high = self.limits
         return replace(self, stated=measured, limits=(min(low, measured[0]), max(high, measured[1])))
 
 
 def read_display(channels: Sequence[Mapping[str, Any]], dtype: np.dtype[Any]) -> tuple[ChannelDisplay, ...]:
-    """Display settings of ``omero`` channels, as :func:`msi_lazy.ngff.omero.describe_channels` has them."""
+    """Read the ``omero`` channels that :func:`msi_lazy.ngff.omero.describe_channels` returns."""
     visible = set(shown_channels(channels))
     return tuple(
         ChannelDisplay(

@@ -1,4 +1,4 @@
-"""The ``image-label`` block of a label image: colours and properties of its labels."""
+"""Block ``image-label`` of a label image: colours and properties of its labels."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["check_labels", "describe_labels", "holds_labels", "label_colors"]
 
 _SOURCE = {"image": "../../"}
-"""From ``labels/<name>`` back to the image."""
+"""Path from ``labels/<name>`` back to the image."""
 
 
 def describe_labels(colors: Any = None, properties: Any = None, stored: Any = None) -> dict[str, Any]:
-    """``image-label`` block, to which the writer of a specification adds its version.
+    """Compose the ``image-label`` block, to which the writer of a specification adds its version.
 
     Parameters
     ----------
@@ -29,15 +29,14 @@ def describe_labels(colors: Any = None, properties: Any = None, stored: Any = No
         Colour of each label, ``{label: colour}``: a colour is three or four integers from 0 to 255 (red, green, blue
         and opacity), or six or eight hex digits.
     properties
-        What else is known of each label, ``{label: {name: value}}``, or the same as a list of dicts with a
-        ``label-value`` each.
+        Other properties of each label, ``{label: {name: value}}``, or a list of dicts with a ``label-value`` each.
     stored
-        An ``image-label`` block that the labels have already: what it says is kept where nothing else is given.
+        Block that the labels have already: members are kept unless others are given.
 
     Raises
     ------
     TypeError, ValueError
-        A label that is no integer, no colour, or two entries for one label.
+        A label that is not an integer, an invalid colour, or two entries for one label.
 
     Examples
     --------
@@ -64,9 +63,9 @@ def check_labels(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
     Raises
     ------
     ValueError
-        Another number of levels, or another shape or place along a dimension that both have; names both.
+        Another number of levels, or another shape or place along a common dimension; names both.
     TypeError
-        Samples that are no integers.
+        Samples that are not integers.
     """
     if labels.dtype.kind not in "iu":
         raise TypeError(f"labels {name!r} have dtype {labels.dtype}; OME-Zarr allows integers only: convert them")
@@ -105,9 +104,9 @@ def _check_place(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
 
 
 def holds_labels(block: Mapping[str, Any], dtype: np.dtype[Any], method: str | None, channels: int = 1) -> bool:
-    """Whether an image holds labels: it has an ``image-label`` block, or a method for labels made it (of one channel).
+    """Tell whether an image holds labels: by an ``image-label`` block, or a method for labels of one channel.
 
-    By the method, not by the dtype: integers of 32 bits may well be an image.
+    The dtype does not tell: integers of 32 bits may well be an image.
 
     Examples
     --------
@@ -119,7 +118,7 @@ def holds_labels(block: Mapping[str, Any], dtype: np.dtype[Any], method: str | N
 
 
 def label_colors(block: Mapping[str, Any]) -> dict[int, str]:
-    """Colours that an ``image-label`` block gives to labels, as ``#rrggbb``; what is malformed is left out.
+    """Colours of labels in an ``image-label`` block, as ``#rrggbb``; malformed ones are left out.
 
     Examples
     --------

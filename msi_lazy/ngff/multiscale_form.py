@@ -1,4 +1,4 @@
-"""The multiscale image in the form that OME-Zarr 0.4 and 0.5 have in common, read and written."""
+"""Multiscale images in the form that OME-Zarr 0.4 and 0.5 have in common, read and written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["append_levels", "check_members", "compose_multiscale", "read_multisc
 
 
 def read_multiscale(block: Block, version: str) -> StoredImage:
-    """Read the first multiscale image of a block; lenient with other tools' omissions.
+    """Read the first multiscale image of a block; omissions of other tools are tolerated.
 
     Raises
     ------
@@ -40,32 +40,32 @@ def read_multiscale(block: Block, version: str) -> StoredImage:
     metadata = multiscale.get("metadata")
     return StoredImage(
         version=version,
-        name=_text(multiscale.get("name")),
+        name=_string(multiscale.get("name")),
         dims=dims,
-        kinds=tuple(_text(axis.get("type")) for axis in multiscale["axes"]),
-        units=tuple(_text(axis.get("unit")) for axis in multiscale["axes"]),
+        kinds=tuple(_string(axis.get("type")) for axis in multiscale["axes"]),
+        units=tuple(_string(axis.get("unit")) for axis in multiscale["axes"]),
         levels=tuple(_read_level(dataset, outer, len(dims)) for dataset in multiscale["datasets"]),
-        method=_text(multiscale.get("type")),
+        method=_string(multiscale.get("type")),
         metadata=metadata if isinstance(metadata, Mapping) else {},
         channels=_channel_names(block.get("omero")),
     )
 
 
 def _read_dims(axes: Any) -> tuple[str, ...]:
-    """Names of the axes; they become names of dimensions."""
+    """Check the names of the axes, which become names of dimensions."""
     dims = tuple(axis["name"] for axis in axes)
     if not all(isinstance(dim, str) and dim and "/" not in dim for dim in dims) or len(set(dims)) < len(dims):
         raise ValueError(f"the axes of the image are called {dims}; they need different names, without '/'")
     return dims
 
 
-def _text(value: Any) -> str | None:
-    """A text that is not empty; anything else says nothing."""
+def _string(value: Any) -> str | None:
+    """Return a string that is not empty; ``None`` for anything else."""
     return value if isinstance(value, str) and value else None
 
 
 def _channel_names(omero: Any) -> tuple[str, ...]:
-    """Labels of the channels, if each has one of its own; viewers' settings are never worth an error."""
+    """Labels of the channels, if they are distinct; display settings never raise errors."""
     channels = omero.get("channels") if isinstance(omero, Mapping) else None
     if not isinstance(channels, list):
         return ()
@@ -83,23 +83,27 @@ def _read_level(dataset: Mapping[str, Any], outer: tuple[Any, Any], ndim: int) -
         # the image-wide transformation applies after the level's own
         scale, translation = scale * outer[0], translation * outer[0] + outer[1]
     if not (np.isfinite([scale, translation]).all() and (scale > 0).all()):
-        raise ValueError(f"the coordinate transformations of dataset {path!r} lead beyond what numbers can hold")
+        raise ValueError(f"the coordinate transformations of dataset {path!r} exceed the range of numbers")
     return StoredLevel(path, tuple(scale.tolist()), tuple(translation.tolist()))
 
 
 def read_transforms(transforms: Any, ndim: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Scale and translation that a list of transformations amounts to."""
+    """Combine a list of transformations into a scale and a translation."""
     scale, translation = np.ones(ndim), np.zeros(ndim)
     for transform in transforms or ():
         kind = transform["type"]
         if kind == "identity":
             continue
         if kind not in ("scale", "translation") or kind not in transform:
-            raise ValueError(f"coordinate transformation {dict(transform)} cannot be read: scale and translation can")
+            raise ValueError(
+                f"coordinate transformation {dict(transform)} cannot be read: only scale and translation can"
+            )
         try:
             values = np.asarray(transform[kind], dtype=float)
         except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"coordinate transformation {dict(transform)} cannot be read: numbers can") from None
+            raise ValueError(
+                f"coordinate transformation {dict(transform)} cannot be read: its values must be finite numbers"
+            ) from None
         if values.shape != (ndim,) or not np.isfinite(values).all():
             raise ValueError(f"coordinate transformation {dict(transform)} does not fit {ndim} axes")
         if kind == "scale" and (values <= 0).any():
@@ -113,7 +117,7 @@ def read_transforms(transforms: Any, ndim: int) -> tuple[np.ndarray[Any, Any], n
 
 
 def compose_multiscale(plan: PyramidPlan) -> dict[str, Any]:
-    """Multiscale image of a plan, with its axes in the order of the specification."""
+    """Compose the multiscale image of a plan, with its axes in the order of the specification."""
     order = [plan.dims.index(dim) for dim in spec_order(plan.axes)]
     axes = []
     for axis in (plan.axes[i] for i in order):
@@ -147,7 +151,7 @@ def _compose_dataset(path: str, scale: Sequence[float], translation: Sequence[fl
 
 
 def method_metadata(plan: PyramidPlan, order: list[int]) -> dict[str, Any]:
-    """How the levels were made, in the shape that the specification suggests."""
+    """Describe the method of the levels, in the form that the specification suggests."""
     dims = [plan.dims[i] for i in order]
     factors = [dict(zip(dims, (level.factors[i] for i in order), strict=True)) for level in plan.levels[1:]]
     method, description = describe_method(plan.method)
@@ -165,7 +169,7 @@ def method_metadata(plan: PyramidPlan, order: list[int]) -> dict[str, Any]:
 
 
 def check_members(members: Block, version: str, label: Any) -> dict[str, Any]:
-    """Members of a block besides the image, once the models have taken them; ``label`` is that of ``image-label``."""
+    """Check members of a block besides the image by their models; ``label`` is that of ``image-label``."""
     from ome_zarr_models.common.omero import Omero
 
     checked = dict(members)
@@ -178,18 +182,18 @@ def check_members(members: Block, version: str, label: Any) -> dict[str, Any]:
 
 
 def append_levels(block: Block, plan: PyramidPlan, paths: Sequence[str]) -> dict[str, Any]:
-    """Block of an image with the levels of ``plan``, but the first, behind its own, in arrays at ``paths``."""
+    """Append the levels of ``plan``, except the first, in arrays at ``paths``, to the block of an image."""
     changed: dict[str, Any] = deepcopy(dict(block))
     multiscale = changed["multiscales"][0]
     outer_scale, outer_translation = read_transforms(multiscale.get("coordinateTransformations"), len(plan.dims))
     for level, path in zip(plan.levels[1:], paths, strict=True):
-        scale = np.array(level.scale) / outer_scale  # what the image-wide transformation leaves to be said
+        scale = np.array(level.scale) / outer_scale  # the image-wide transformation does the rest
         translation = (np.array(level.translation) - outer_translation) / outer_scale
         multiscale["datasets"].append(_compose_dataset(path, scale.tolist(), translation.tolist()))
-    made = method_metadata(plan, list(range(len(plan.dims))))
+    appended = method_metadata(plan, list(range(len(plan.dims))))
     known = multiscale.get("metadata")
     if len(multiscale["datasets"]) == len(plan.levels) or not isinstance(known, dict):
-        multiscale["type"], multiscale["metadata"] = plan.method, made  # no level was made by anything else
+        multiscale["type"], multiscale["metadata"] = plan.method, appended  # no other method was used
     elif isinstance(known.get("kwargs"), dict) and isinstance(known["kwargs"].get("scale_factors"), list):
-        known["kwargs"]["scale_factors"] += made["kwargs"]["scale_factors"]
+        known["kwargs"]["scale_factors"] += appended["kwargs"]["scale_factors"]
     return changed

@@ -1,4 +1,4 @@
-"""The ``omero`` block of an image: how viewers show each channel."""
+"""Block ``omero`` of an image: display settings of each channel."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _NAMED = {
     **dict.fromkeys(("b", "blue"), "0000FF"),
 }
 _CYCLE = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF", "FFFFFF")
-"""Green and magenta first: two channels in these can be told apart by everyone."""
+"""Default colours: green and magenta first, which everyone can tell apart."""
 MOST_VISIBLE = 4
-"""Channels that a viewer shows at first: with more, nothing can be told from anything."""
+"""Most channels that are visible by default: more cannot be told apart."""
 _QUANTILES = (0.001, 0.999)
-"""Shares of the samples that are darker than a measured window begins and ends at: a few hot pixels change nothing."""
+"""Quantiles at which a measured window begins and ends, so that a few hot pixels change nothing."""
 
 
 def describe_channels(
@@ -43,19 +43,18 @@ def describe_channels(
     colors: Mapping[str, str] | Sequence[str] | None = None,
     windows: Mapping[str, Range] | Sequence[Range] | str | None = None,
 ) -> dict[str, Any]:
-    """``omero`` block of channels called ``names``.
+    """Compose the ``omero`` block of channels with these names.
 
     Parameters
     ----------
     names
         Names of the channels.
     dtype
-        Of a sample: its range is the range of a window.
+        Dtype of the samples; its range is the default window.
     stored
-        An ``omero`` block that the image has already: what it says of a channel of the same name is kept, and all that
-        it says besides.
+        Block that the image has already: members, and channels of the same names, are kept.
     colors, windows
-        What a user wants, see :func:`channel_colors` and :func:`channel_windows`; it goes before what is stored.
+        Settings by the user, see :func:`channel_colors` and :func:`channel_windows`; they override those stored.
 
     Examples
     --------
@@ -84,12 +83,12 @@ def describe_channels(
 
 
 def channel_colors(colors: Any, names: Sequence[str]) -> dict[int, str]:
-    """Six hex digits for each channel that ``colors`` names, or for all of them in order; by number.
+    """Check colours, by name or for all channels in order; return six hex digits by number.
 
     Raises
     ------
     TypeError, ValueError
-        No sequence or dict, one for other channels than there are, or no colour.
+        Not a sequence or dict, one of other channels, or not colours.
 
     Examples
     --------
@@ -101,12 +100,12 @@ def channel_colors(colors: Any, names: Sequence[str]) -> dict[int, str]:
 
 
 def channel_windows(windows: Any, names: Sequence[str]) -> dict[int, Range]:
-    """First and last value to show for each channel that ``windows`` names, or for all of them in order; by number.
+    """Check display ranges, by name or for all channels in order; return them by number.
 
     Raises
     ------
     TypeError, ValueError
-        No sequence or dict, one for other channels than there are, or no pair of numbers.
+        Not a sequence or dict, one of other channels, or not pairs of numbers.
     """
     found = {}
     for number, window in _per_channel("windows", windows, names).items():
@@ -123,7 +122,7 @@ def channel_windows(windows: Any, names: Sequence[str]) -> dict[int, Range]:
 
 
 def with_measured_windows(omero: Mapping[str, Any], ranges: Sequence[Range]) -> dict[str, Any]:
-    """``omero`` with windows from ``ranges``, one for each channel."""
+    """Replace the windows of all channels by ``ranges``."""
     channels = [
         {**channel, "window": _window(channel["window"]["min"], channel["window"]["max"], *measured)}
         for channel, measured in zip(omero["channels"], ranges, strict=True)
@@ -132,7 +131,7 @@ def with_measured_windows(omero: Mapping[str, Any], ranges: Sequence[Range]) -> 
 
 
 def shown_channels(channels: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Numbers of the ``omero`` channels that are shown at first: the active ones, else the first few.
+    """Numbers of the visible ``omero`` channels: the active ones, else the first few.
 
     Examples
     --------
@@ -144,9 +143,9 @@ def shown_channels(channels: Sequence[Mapping[str, Any]]) -> list[int]:
 
 
 def stated_range(window: Mapping[str, float], dtype: np.dtype[Any]) -> Range | None:
-    """Display range of an ``omero`` window, from black to the full colour; ``None`` if it says nothing of the image.
+    """Display range of an ``omero`` window, from black to the full colour; ``None`` if it is not meaningful.
 
-    An empty one says nothing, nor does the whole range of more than 8 bits: most images would look black.
+    An empty one is not, nor is the whole range of more than 8 bits: most images would look black.
 
     Examples
     --------
@@ -159,9 +158,9 @@ def stated_range(window: Mapping[str, float], dtype: np.dtype[Any]) -> Range | N
 
 
 def measure_window(samples: np.ndarray[Any, Any]) -> Range:
-    """Values to show as black and as the full colour, where nothing says which: almost all finite samples between them.
+    """Measure a display range that holds almost all finite samples.
 
-    Where the quantiles are one value, the smallest and the largest sample take their place, and where these are one, it
+    If the quantiles are equal, the smallest and the largest sample are used instead; if those are equal too, the value
     is the full colour, or black if it is not above 0.
 
     Examples
@@ -184,7 +183,7 @@ def measure_window(samples: np.ndarray[Any, Any]) -> Range:
 def fill_windows(
     planes: np.ndarray[Any, Any], colors: Sequence[str], stated: Sequence[Range | None]
 ) -> tuple[Range, ...]:
-    """Window of each channel, measured on its samples where ``None`` is stated; ``planes`` has channels first.
+    """Measure the windows of channels for which ``None`` is stated; ``planes`` has channels first.
 
     Red, green and blue are measured together, so that gray stays gray.
     """
@@ -207,7 +206,7 @@ def _dtype_range(dtype: np.dtype[Any]) -> Range:
 
 
 def _default_colors(names: Sequence[str]) -> list[str]:
-    """White for a single channel, their own for red, green and blue, else colours that can be told apart."""
+    """Choose white for a single channel, their own for red, green and blue, else distinct colours."""
     if all(name.lower() in _NAMED for name in names):
         return [_NAMED[name.lower()] for name in names]
     return ["FFFFFF"] if len(names) == 1 else [_CYCLE[number % len(_CYCLE)] for number in range(len(names))]
@@ -234,7 +233,7 @@ def _per_channel(argument: str, values: Any, names: Sequence[str]) -> dict[int, 
 
 
 def _stored_channels(stored: Any, names: Sequence[str]) -> dict[int, Mapping[str, Any]]:
-    """What ``stored`` says of each channel: by its label where these tell channels apart, else in order."""
+    """Match stored channels to numbers: by label where labels are distinct, else in order."""
     channels = stored.get("channels") if isinstance(stored, Mapping) else None
     if not isinstance(channels, Sequence):
         return {}
@@ -246,7 +245,7 @@ def _stored_channels(stored: Any, names: Sequence[str]) -> dict[int, Mapping[str
 
 
 def _repaired(channel: Mapping[str, Any], name: str, default: str, low: float, high: float) -> dict[str, Any]:
-    """``channel`` as it is, but for a label, a colour or a window that breaks the specification."""
+    """Replace a label, a colour or a window that breaks the specification."""
     color, window = str(channel.get("color")).removeprefix("#"), channel.get("window")
     repaired = {**channel, "color": color if re.fullmatch("[0-9A-Fa-f]{6}", color) else default}
     repaired["label"] = channel["label"] if isinstance(channel.get("label"), str) else name

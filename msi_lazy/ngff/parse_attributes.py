@@ -1,4 +1,4 @@
-"""From the attributes of a group, of any version in the table, to the image that they describe."""
+"""Parsing the attributes of a group, of any version in the table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
     Raises
     ------
     ValueError
-        There is none, or one of an unknown version, or what is there contradicts itself.
+        There is none, or one of an unknown version, or one that contradicts itself.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Provenance of the levels of a stored image: method, value left out and factors, by its attributes and shapes."""
+"""Provenance of the levels of a stored image: method, nodata and factors, by its attributes and shapes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Extents = tuple[int, ...]
 
 
 def recorded_method(stored: StoredImage) -> str | None:
-    """Name of the method of this library that the attributes of an image name, ``None`` if they name none."""
+    """Name of the method in the attributes of an image; ``None`` unless it is one of this library."""
     name = stored.method
     if name is None or name not in method_names():
         return None
@@ -30,40 +30,42 @@ def recorded_method(stored: StoredImage) -> str | None:
 
 
 def read_method(stored: StoredImage, asked: Any, dtype: np.dtype[Any]) -> Method:
-    """Method of the levels of an image.
+    """Find the method of the levels of an image.
 
     Parameters
     ----------
     stored
         The image.
     asked
-        Method that the user gives: needed where the attributes name none of this library; ``None`` for that one.
+        Method by the user, needed where the attributes name none of this library; else ``None``.
     dtype
-        Of the samples.
+        Dtype of the samples.
 
     Raises
     ------
     ValueError
-        The attributes name no method of this library and none was given, or the levels were made by another one.
+        The attributes name no method of this library and none was given, or another one than was given.
     TypeError
         The method is not defined for ``dtype``.
     """
     name = recorded_method(stored)
     if asked is None and name is None:
-        what = f"name the method {stored.method!r}, which is none of msi_lazy's" if stored.method else "name no method"
+        what = (
+            f"name the method {stored.method!r}, which is not one of msi_lazy's" if stored.method else "name no method"
+        )
         raise ValueError(
-            f"the image's attributes {what}: pass method=, by which its levels were made; one of "
+            f"the image's attributes {what}: pass method=, by which its levels were computed; one of "
             f"{', '.join(method_names())}, or the function itself"
         )
     row = resolve_method(name if asked is None else asked)
     if name is not None and row.name != name and len(stored.levels) > 1:
-        raise ValueError(f"the image's levels were made by {name!r}, and not by {row.name!r}: leave method= out")
+        raise ValueError(f"the image's levels were computed by {name!r}, and not by {row.name!r}: leave method= out")
     check_dtype(row, dtype.newbyteorder("="))
     return row
 
 
 def read_nodata(stored: StoredImage, method: Method, dtype: np.dtype[Any]) -> Any:
-    """Value that was left out of every reduction, as a scalar of ``dtype``; ``None`` if there is none."""
+    """Read the value that every reduction left out, as a scalar of ``dtype``; ``None`` if there is none."""
     value = _kwargs(stored).get("nodata")
     if value is None:
         return None
@@ -73,7 +75,7 @@ def read_nodata(stored: StoredImage, method: Method, dtype: np.dtype[Any]) -> An
 
 
 def read_factors(stored: StoredImage, shapes: Sequence[Extents]) -> tuple[Extents, ...]:
-    """Factors of every step, as the attributes list them where the shapes agree, else as the spacings say.
+    """Read the factors of every step: those of the attributes if the shapes agree, else by the spacings.
 
     Raises
     ------
@@ -92,7 +94,7 @@ def read_factors(stored: StoredImage, shapes: Sequence[Extents]) -> tuple[Extent
             factors = tuple(max(round(coarse / fine), 1) for fine, coarse in spacings)
         if not fits(finer, extents, factors):
             raise ValueError(
-                f"level {stored.levels[number].path!r} has shape {extents}, and the level before it {finer}: by its "
+                f"level {stored.levels[number].path!r} has shape {extents}, and the finer level {finer}: by its "
                 f"scale the factors are {factors}, which give another shape, so it cannot be recomputed"
             )
         found.append(factors)
@@ -100,7 +102,7 @@ def read_factors(stored: StoredImage, shapes: Sequence[Extents]) -> tuple[Extent
 
 
 def fits(finer: Extents, extents: Extents, factors: Extents) -> bool:
-    """Whether ``factors`` give a level of shape ``extents``, with trim or with pad along each dimension.
+    """Tell whether ``factors`` give a level of shape ``extents``, with trim or with pad along each dimension.
 
     Examples
     --------

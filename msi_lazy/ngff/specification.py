@@ -1,4 +1,4 @@
-"""The row of a specification: what tells one version of OME-Zarr from another."""
+"""Row of a specification: all facts that depend on the version of OME-Zarr."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ __all__ = ["GROUP_BLOCKS", "Block", "Specification", "ZarrFormat"]
 
 ZarrFormat = Literal[2, 3]
 Block = Mapping[str, Any]
-"""What OME-Zarr says of a group: ``multiscales``, ``omero``, ``image-label``, ``labels``, ``series``, and so on."""
+"""OME-Zarr attributes of a group: ``multiscales``, ``omero``, ``image-label``, ``labels``, ``series``, and so on."""
 
 GROUP_BLOCKS = ("multiscales", "labels", "image-label", "omero", "bioformats2raw.layout", "series", "plate", "well")
-"""Members of a block, by which it is recognised where it has no attribute of its own."""
+"""Members of a block, by which it is recognised if it has no attribute of its own."""
 
 
 @dataclass(frozen=True)
 class Specification:
-    """One version of a specification: facts, a reader and a writer; whatever depends on the version asks its row."""
+    """One version of a specification: facts, a reader and a writer."""
 
     version: str
     """Version, as users and stores name it."""
     zarr_format: ZarrFormat
     """Zarr version that it is stored in."""
     holder: str | None
-    """Attribute of a group that holds the block, and in it the version; ``None`` where the attributes are the block."""
+    """Attribute of a group that holds the block and its version; ``None`` if the attributes are the block."""
     read: Callable[[Block, str], StoredImage]
-    """Reader: from a block and the version to the first multiscale image in it; ``KeyError`` and the like where
-    something is missing, ``ValueError`` with a reason where something contradicts itself."""
+    """Reader: from a block and the version to the first multiscale image in it.  Raises ``KeyError`` and the like if
+    something is missing, ``ValueError`` with a reason if something contradicts itself."""
     write: Callable[[PyramidPlan, Block, str], dict[str, Any]]
     """Writer: from a plan, other members of the block (``omero``, ``image-label``) and the version to a block."""
     append: Callable[[Block, PyramidPlan, Sequence[str]], dict[str, Any]]
-    """Writer of further levels: the block with those of the plan behind its own, and where their arrays are."""
+    """Writer of further levels: from a block, a plan and the paths of new arrays to a block."""
     marks: tuple[str, ...] = GROUP_BLOCKS
-    """Attributes by which a block without a holder is recognised; any of them will do."""
+    """Attributes any of which shows a block without a holder."""
     version_in_multiscale: bool = False
     """Whether each multiscale image states the version."""
     separator: str | None = None
-    """What separates indices in the keys of chunks, where the specification asks for one."""
+    """Separator of indices in the keys of chunks, if the specification asks for one."""
     dimension_names_required: bool = False
     """Whether each array has the names of the axes in its metadata."""
     channel_display_required: bool = False
@@ -66,11 +66,11 @@ class Specification:
         return found if isinstance(found, Mapping) else {}
 
     def place(self, block: Block) -> dict[str, Any]:
-        """Attributes of a group with ``block``."""
+        """Compose the attributes of a group from ``block``."""
         return dict(block) if self.holder is None else {self.holder: dict(block)}
 
     def extend(self, attributes: Mapping[Any, Any], members: Block) -> dict[str, Any]:
-        """Attributes that give a group ``members`` besides those that its ``attributes`` have in their block."""
+        """Compose the attributes that add ``members`` to the block in a group's ``attributes``."""
         if self.holder is None:
             return dict(members)
         return self.place({**self.block_of(attributes), "version": self.version, **members})
@@ -84,7 +84,7 @@ class Specification:
         return zarr_format == self.zarr_format
 
     def stated_version(self, attributes: Mapping[Any, Any]) -> str | None:
-        """Version that the block or its first multiscale image states, right or wrong; ``None`` if none does."""
+        """Version that the block or its first multiscale image states, right or wrong; ``None`` if neither does."""
         block = self.block_of(attributes)
         listed = block.get("multiscales")
         first = listed[0] if isinstance(listed, list) and listed else None

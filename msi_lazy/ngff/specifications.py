@@ -1,6 +1,6 @@
-"""The table of specifications, and where a group's attributes are looked up in it.
+"""Table of specifications, and its look-up by the attributes of a group.
 
-A further version is a row here, and its reader and its writer.
+A further version is a row here, a reader and a writer.
 """
 
 from __future__ import annotations
@@ -57,23 +57,23 @@ SPECIFICATIONS = (
         all_labels_listed=True,
     ),
 )
-"""Every version that can be read and written, oldest first; of two that fit a group, the newer one is taken."""
+"""All versions that can be read and written, oldest first; of two that fit a group, the newer one is taken."""
 Version = Literal["0.4", "0.5"]
 DEFAULT_VERSION: Version = "0.5"
 IN_MEMORY = SPECIFICATIONS[1]
-"""Form of the attributes at the root of a tree: written by xarray as it is, it is such an image."""
+"""Version of the attributes at the root of a tree, which xarray's own writer stores as they are."""
 
 _IMAGE_BLOCKS = ("multiscales", "omero", "image-label")
-"""Members of a block that belong to an image; a user may have attributes called like the others."""
+"""Members of a block that belong to an image; a user may have attributes with the names of others."""
 
 
 def find_specification(version: Any) -> Specification:
-    """Row of a version.
+    """Find the row of a version.
 
     Raises
     ------
     ValueError
-        There is none; the message names those there are.
+        There is none; the message names all versions.
 
     Examples
     --------
@@ -91,19 +91,19 @@ def find_specification(version: Any) -> Specification:
 
 
 def specification_of(attributes: Mapping[Any, Any], zarr_format: int | None = None) -> Specification:
-    """Row that the attributes of a group follow.
+    """Find the row that the attributes of a group follow.
 
     Parameters
     ----------
     attributes
         Attributes of the group.
     zarr_format
-        Zarr version of the group, which decides where its attributes hold no block; without it that is an error.
+        Zarr version of the group, which decides if its attributes hold no block; without it that is an error.
 
     Raises
     ------
     ValueError
-        No block, or one of a version that is not known, which the message names.
+        No block, or one of an unknown version, which the message names.
 
     Notes
     -----
@@ -133,13 +133,13 @@ def specification_of(attributes: Mapping[Any, Any], zarr_format: int | None = No
 
 
 def specifications_at(attributes: Mapping[Any, Any]) -> list[Specification]:
-    """Rows whose place the block of a group has, whatever version it states, oldest first; none without a block."""
+    """Rows with the place of a group's block, whatever version it states, oldest first; none without a block."""
     found = next((row for row in reversed(SPECIFICATIONS) if row.holds(attributes)), None)
     return [row for row in SPECIFICATIONS if found is not None and row.same_place(found)]
 
 
 def specification_in(zarr_format: int) -> Specification:
-    """Row of the version to write where the Zarr version is given."""
+    """Find the row of a Zarr version."""
     return next(row for row in SPECIFICATIONS if row.fits(zarr_format))
 
 
@@ -149,13 +149,13 @@ def known_versions() -> tuple[str, ...]:
 
 
 def describe_absence() -> str:
-    """Message for a group that holds no image, whose place it names in each version."""
+    """Message for a group without an image; names its place in each version."""
     places = " nor ".join(f"{row.holder or 'multiscales'!r} ({row.version})" for row in reversed(SPECIFICATIONS))
     return f"the group holds no OME-Zarr image: neither {places} in its attributes"
 
 
 def ome_block(attributes: Mapping[Any, Any]) -> Block:
-    """Block in the attributes of a group, of any version, known or not; empty if there is none.
+    """Block in the attributes of a group, whatever the version; empty if there is none.
 
     Examples
     --------
@@ -167,12 +167,12 @@ def ome_block(attributes: Mapping[Any, Any]) -> Block:
 
 
 def holds_image(attributes: Mapping[Any, Any]) -> bool:
-    """Tell whether the attributes of a group say that it is a multiscale image."""
+    """Tell whether the attributes of a group are those of a multiscale image."""
     return "multiscales" in ome_block(attributes)
 
 
 def image_members(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    """Members of an image's block, apart from what else is among the attributes where it has no holder."""
+    """Members of an image's block, without other attributes, which are next to them if there is no holder."""
     rows = specifications_at(attributes)
     return {
         name: value
@@ -182,13 +182,13 @@ def image_members(attributes: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def own_attributes(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Attributes of an image's group that are the specification's, of any version."""
+    """Attributes of an image's group that belong to the specification, of any version."""
     ours = {*(row.holder for row in SPECIFICATIONS), *_IMAGE_BLOCKS}
     ours |= {mark for row in SPECIFICATIONS for mark in row.marks if mark not in GROUP_BLOCKS}
     return {name: value for name, value in attributes.items() if name in ours}
 
 
 def foreign_attributes(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Attributes of an image's group that are a user's, or another tool's."""
+    """Attributes of an image's group that belong to users or other tools."""
     ours = own_attributes(attributes)
     return {name: value for name, value in attributes.items() if name not in ours}

@@ -1,4 +1,4 @@
-"""A multiscale image as its attributes describe it, whatever their version."""
+"""Multiscale images as their attributes describe them, whatever the version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["StoredImage", "StoredLevel"]
 
 @dataclass(frozen=True)
 class StoredLevel:
-    """One dataset of a multiscale image."""
+    """Dataset of a multiscale image."""
 
     path: str
     """Path of the array below the image group."""
@@ -25,7 +25,7 @@ class StoredLevel:
 
 @dataclass(frozen=True)
 class StoredImage:
-    """A multiscale image as its attributes describe it."""
+    """Multiscale image as its attributes describe it."""
 
     version: str
     """OME-Zarr version."""
@@ -40,8 +40,8 @@ class StoredImage:
     levels: tuple[StoredLevel, ...]
     """Datasets, largest first."""
     method: str | None
-    """Downsampling method, where the attributes name it."""
+    """Downsampling method, if the attributes name it."""
     metadata: Mapping[str, Any]
-    """What else they say of the method."""
+    """Further attributes of the method."""
     channels: tuple[str, ...]
-    """Names of the channels; empty where they are not given, or not told apart."""
+    """Names of the channels; empty if they are missing, or not distinct."""

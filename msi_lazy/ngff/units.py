@@ -1,4 +1,4 @@
-"""Units of axes: what users write, and the UDUNITS names that OME-Zarr asks for."""
+"""Units of axes: usual spellings, and the UDUNITS names that OME-Zarr asks for."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _WORDS = {"micron": "micrometer", "sec": "second", "hr": "hour"}
 
 
 def ngff_unit(unit: str | None, kind: str | None) -> str | None:
-    """UDUNITS name of the unit of a ``space`` or ``time`` axis, ``None`` if there is none.
+    """UDUNITS name of the unit of a ``space`` or ``time`` axis, ``None`` without a unit.
 
     Raises
     ------
     ValueError
-        The unit is not one that OME-Zarr lists for this kind of axis, nor a known spelling of one.
+        The unit is none that OME-Zarr lists for this kind of axis, nor a known spelling of one.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def ngff_unit(unit: str | None, kind: str | None) -> str | None:
     names = _NAMES.get(str(kind), frozenset())
     exact = unit.strip()
     word = exact.lower().replace("metre", "meter")
-    # an abbreviation is meant as it is written: mm is not Mm
+    # the case of an abbreviation counts: mm is not Mm
     for candidate in (
         _ALIASES.get(exact),
         word,

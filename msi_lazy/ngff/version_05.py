@@ -1,4 +1,4 @@
-"""OME-Zarr 0.5: the block of a group is its attribute ``ome``, and states the version."""
+"""OME-Zarr 0.5: the block of a group is its attribute ``ome``, which states the version."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["write"]
 
 
 def write(plan: PyramidPlan, members: Block, version: str) -> dict[str, Any]:
-    """Block of an image, as the models of the specification give it back; ``members`` are checked by them, and kept."""
+    """Compose the block of an image; the models of the specification check it, and ``members``."""
     from ome_zarr_models.v05.image import ImageAttrs
     from ome_zarr_models.v05.image_label_types import Label
 

@@ -1,4 +1,4 @@
-"""From a plan to the attributes of groups: those of an image, of a list of labels, of a collection."""
+"""Attributes of groups: of an image, of a list of labels, of a collection."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def spec_order(axes: Sequence[Axis]) -> tuple[str, ...]:
 
 
 def array_path(level: int, name: str) -> str:
-    """Path of a level's array below the image group; its own group makes room for coordinates."""
+    """Path of a level's array below the image group; its own group also holds coordinates."""
     return f"scale{level}/{name}"
 
 
 def check_holdable(axes: Sequence[Axis], name: str) -> None:
-    """Refuse an image that OME-Zarr has no place for.
+    """Refuse an image that OME-Zarr cannot hold.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def check_holdable(axes: Sequence[Axis], name: str) -> None:
 def image_attributes(
     plan: PyramidPlan, specification: Specification, omero: Block | None = None, label: Block | None = None
 ) -> dict[str, Any]:
-    """Attributes of the image's group: plain JSON values, with the axes in the order of the specification.
+    """Compose the attributes of the image's group: JSON values, axes in the order of the specification.
 
     Parameters
     ----------
@@ -81,9 +81,9 @@ def image_attributes(
     specification
         OME-Zarr version.
     omero
-        How the channels are shown, see :func:`msi_lazy.ngff.omero.describe_channels`.
+        Display settings of the channels, see :func:`msi_lazy.ngff.omero.describe_channels`.
     label
-        What makes it a label image, see :func:`msi_lazy.ngff.label_attributes.describe_labels`.
+        Block of a label image, see :func:`msi_lazy.ngff.label_attributes.describe_labels`.
     """
     blocks = {"omero": omero, "image-label": label}
     members = {name: block for name, block in blocks.items() if block is not None}
@@ -93,7 +93,7 @@ def image_attributes(
 def labels_attributes(
     attributes: Mapping[str, Any], names: Sequence[str], specification: Specification
 ) -> dict[str, Any]:
-    """Attributes of a ``labels`` group that lists ``names`` too.
+    """Add ``names`` to the attributes of a ``labels`` group.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def labels_attributes(
 def collection_attributes(
     root: Mapping[str, Any], series: Mapping[str, Any], path: str, specification: Specification
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Attributes of the root of a collection, and of its ``OME`` group, which lists the image at ``path`` too.
+    """Add the image at ``path`` to the attributes of a collection: those of its root, and of its ``OME`` group.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Plan and arrays to an ``xarray.DataTree``, and back; selections and edits of trees."""
+"""Trees: from plan and arrays to an ``xarray.DataTree``, and back; selections and edits."""

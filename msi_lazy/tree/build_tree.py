@@ -1,4 +1,4 @@
-"""Plan and arrays to an ``xarray.DataTree``, with the coordinates and attributes of every level."""
+"""Building an ``xarray.DataTree`` from a plan and arrays, with coordinates and attributes of every level."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT_NAME = "multiscales"
 
 
 def build_tree(plan: PyramidPlan, arrays: Sequence[Any], image: xr.DataArray) -> xr.DataTree:
-    """Tree of ``plan`` whose levels hold ``arrays``, with the coordinates and attributes of ``image``."""
+    """Build the tree of ``plan`` from ``arrays``, with the coordinates and attributes of ``image``."""
     nodes = {"/": xr.Dataset(attrs=root_attributes(plan, channel_block({}, image, plan)))}
     for level, array in zip(plan.levels, arrays, strict=True):
         coords = _level_coords(plan, level, image)
@@ -35,17 +35,14 @@ def build_tree(plan: PyramidPlan, arrays: Sequence[Any], image: xr.DataArray) ->
 
 
 def stack_levels(images: Sequence[xr.DataArray], attributes: Mapping[str, Any]) -> xr.DataTree:
-    """Tree of the levels of a stored image, with the attributes of its group in the form that trees have."""
+    """Build the tree of a stored image from its levels and the attributes of its group."""
     nodes = {"/": xr.Dataset(attrs=attributes)}
     nodes |= {f"scale{number}": image.to_dataset(promote_attrs=True) for number, image in enumerate(images)}
     return refresh(xr.DataTree.from_dict(nodes, name=ROOT_NAME))
 
 
 def refresh(tree: xr.DataTree) -> xr.DataTree:
-    """Tree whose root attributes say what its levels are now: for xarray's own writer, after edits.
-
-    What else they said is kept.
-    """
+    """Update the root attributes of a copy of a tree after edits, for xarray's own writer; others are kept."""
     plan = read_plan(tree, check_nesting=False)
     stamped = root_attributes(plan, channel_block(tree.attrs, level_images(tree)[0], plan))
     if stamped:
@@ -59,7 +56,7 @@ def _level_coords(plan: PyramidPlan, level: LevelPlan, image: xr.DataArray) -> d
     """Coordinates of one level: the image's own where no sample moved, else the level's grid."""
     fixed = {
         axis.name for axis, n in zip(plan.axes, level.shape, strict=True) if n == axis.length
-    }  # a factor above 1 always shortens an axis, but for a length of 1, which no factor fits
+    }  # a factor above 1 always shortens an axis
     coords: dict[Hashable, xr.Variable] = {
         name: storable_coordinate(coord.variable) for name, coord in image.coords.items() if set(coord.dims) <= fixed
     }
@@ -69,32 +66,34 @@ def _level_coords(plan: PyramidPlan, level: LevelPlan, image: xr.DataArray) -> d
             grid = replace(axis, length=level.shape[dim], scale=level.scale[dim], translation=level.translation[dim])
             coords[axis.name] = axis_coordinate(grid, attrs)
         elif axis.kind == "channel":
-            continue  # a mean of names is no name, and a mean of numbers that are names neither
+            continue  # names, also in the form of numbers, have no mean
         elif axis.name not in fixed and image.coords[axis.name].dtype.kind in "iufmM":
             positions = _positions(plan, level, dim)
-            coords[axis.name] = xr.Variable((axis.name,), _between(image.coords[axis.name].values, positions), attrs)
+            coords[axis.name] = xr.Variable(
+                (axis.name,), _interpolate(image.coords[axis.name].values, positions), attrs
+            )
     return coords
 
 
 def _positions(plan: PyramidPlan, level: LevelPlan, dim: int) -> np.ndarray[Any, Any]:
-    """Where the samples of ``level`` lie along ``dim``, in samples of level 0."""
+    """Positions of the samples of ``level`` along ``dim``, in samples of level 0."""
     axis = plan.axes[dim]
     start = (level.translation[dim] - axis.translation) / axis.scale
     return start + np.arange(level.shape[dim]) * (level.scale[dim] / axis.scale)
 
 
-def _between(values: np.ndarray[Any, Any], positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Uneven numbers or dates at fractional positions, linearly between neighbours."""
+def _interpolate(values: np.ndarray[Any, Any], positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Interpolate uneven numbers or dates linearly at fractional positions."""
     if values.dtype.kind in "iu":
         values = values.astype(float)  # differences of unsigned integers would wrap
     lower = np.floor(positions).astype(int).clip(0, len(values) - 1)
     upper = (lower + 1).clip(0, len(values) - 1)
-    between: np.ndarray[Any, Any] = values[lower] + (values[upper] - values[lower]) * (positions - lower)
-    return between
+    interpolated: np.ndarray[Any, Any] = values[lower] + (values[upper] - values[lower]) * (positions - lower)
+    return interpolated
 
 
 def transpose_tree(tree: xr.DataTree, dims: Sequence[str]) -> xr.DataTree:
-    """Tree with the dimensions of every image in the order ``dims``; lazy."""
+    """Transpose every image of a tree lazily."""
     nodes = {node.path: node.to_dataset(inherit=False) for node in tree.subtree}
     for number, image in enumerate(level_images(tree)):
         path = f"/scale{number}"

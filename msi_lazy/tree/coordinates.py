@@ -1,4 +1,4 @@
-"""Coordinates as users give them."""
+"""Checks of coordinates that users give."""
 
 from __future__ import annotations
 
@@ -16,13 +16,7 @@ __all__ = ["as_coordinate", "by_name"]
 
 
 def by_name(argument: str, given: Any) -> Mapping[Any, Any]:
-    """Refuse what is no dict.
-
-    Raises
-    ------
-    TypeError
-        Names the argument.
-    """
+    """Refuse anything but a dict; ``None`` is an empty one."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -31,7 +25,7 @@ def by_name(argument: str, given: Any) -> Mapping[Any, Any]:
 
 
 def as_coordinate(name: Hashable, value: Any) -> xr.Variable:
-    """``value`` in any of xarray's forms as a variable, as Zarr can store it."""
+    """Convert ``value``, in any form that xarray takes, to a variable that Zarr can store."""
     try:
         coordinate = xr.Coordinates({name: value}, indexes={}).variables[name].copy(deep=False)
     except (TypeError, ValueError) as error:

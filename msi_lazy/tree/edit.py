@@ -1,4 +1,4 @@
-"""Dimensions in another order, and other coordinates, at every level of a pyramid."""
+"""Edits of all levels of a pyramid: order of dimensions, coordinates."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 __all__ = ["assign_coords", "transpose"]
 
 _PER_DIMENSION = ("chunks", "shards", "chunksizes", "original_shape")
-"""Settings of an encoding with one entry per dimension."""
+"""Settings of an encoding that have one entry per dimension."""
 
 
 def transpose(tree: xr.DataTree, *dims: Hashable | EllipsisType) -> xr.DataTree:
-    """Tree with the dimensions of every image in another order; no pixel is read.
+    """Transpose all images of a pyramid; no pixel is read.
 
     Parameters
     ----------
     tree
         A pyramid.
     *dims
-        Dimensions in the order that is wanted; ``...`` stands for those not named, and none at all reverses them.
-        A variable takes those that it has.
+        Dimensions in the new order; ``...`` stands for those not named, and none at all reverses them.  A variable
+        takes those that it has.
 
     Returns
     -------
     xarray.DataTree
-        A new tree.  The chunks on disk are turned along, and the root says what it is now: OME-Zarr's attributes,
-        or none where the order is not that of OME-Zarr (``pyramid.to_zarr`` writes that order in any case).
+        A new tree.  Chunks on disk are transposed too, and the root has the new OME-Zarr attributes, or none if the
+        order is not that of OME-Zarr (``pyramid.to_zarr`` writes that order in any case).
 
     Raises
     ------
     TypeError, ValueError
-        A dimension that is not there, is named twice, or is left out without ``...``.
+        A dimension that does not exist, is named twice, or is left out without ``...``.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def transpose(tree: xr.DataTree, *dims: Hashable | EllipsisType) -> xr.DataTree:
 
 
 def assign_coords(tree: xr.DataTree, /, coords: Mapping[Any, Any] | None = None, **coords_kwargs: Any) -> xr.DataTree:
-    """Tree with new coordinates; no pixel is read.
+    """Assign new coordinates; no pixel is read.
 
     Parameters
     ----------
@@ -81,13 +81,13 @@ def assign_coords(tree: xr.DataTree, /, coords: Mapping[Any, Any] | None = None,
     coords, **coords_kwargs
         Coordinates by name, in any form that ``xarray.Dataset.assign_coords`` takes.  Each goes to every level that
         has its dimensions and lengths.  A function is called with the dataset of each level, so that spatial
-        coordinates, which differ from level to level, can be changed all at once.
+        coordinates, which differ from level to level, can be changed at once.
 
     Returns
     -------
     xarray.DataTree
-        A new tree, whose root says what it is now.  A coordinate without attributes keeps those (unit, long name)
-        of the one that it replaces.  Channels with new names look as before.
+        A new tree with updated root attributes.  A coordinate without attributes keeps those (unit, long name) of the
+        one that it replaces.  Channels with new names keep their display settings.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def assign_coords(tree: xr.DataTree, /, coords: Mapping[Any, Any] | None = None,
     wanted = {**by_name("coords", coords), **coords_kwargs}
     for name in wanted:
         if not isinstance(name, str) or not name or "/" in name:
-            raise ValueError(f"a coordinate needs a name that is a text, without '/', and not {name!r}")
+            raise ValueError(f"a coordinate needs a name that is a string, without '/', and not {name!r}")
     misfits = dict.fromkeys(wanted, "unknown")
 
     @skip_non_dimension_nodes
@@ -138,7 +138,7 @@ def assign_coords(tree: xr.DataTree, /, coords: Mapping[Any, Any] | None = None,
 
 
 def _reordered(encoding: Mapping[Any, Any], dims: Sequence[Hashable], new: Sequence[Hashable]) -> dict[Any, Any]:
-    """``encoding`` of a variable whose dimensions ``dims`` are now in the order ``new``; xarray leaves it as it was."""
+    """Transpose an encoding from ``dims`` to ``new``, as xarray does not."""
     order = [dims.index(dim) for dim in new]
     return {
         key: tuple(value[i] for i in order) if key in _PER_DIMENSION and isinstance(value, (tuple, list)) else value

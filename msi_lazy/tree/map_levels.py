@@ -1,4 +1,4 @@
-"""The datasets of a tree, one after another, and what they have in common."""
+"""Mapping a function over the datasets of a tree, and their dimensions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ P = ParamSpec("P")
 def skip_non_dimension_nodes(
     function: Callable[Concatenate[xr.Dataset, P], xr.Dataset],
 ) -> Callable[Concatenate[xr.Dataset, P], xr.Dataset]:
-    """Decorator: a dataset without dimensions is returned unchanged.
+    """Decorate a function so that a dataset without dimensions is returned unchanged.
 
     For ``xarray.DataTree.map_over_datasets``, which calls a function with the root of a pyramid too.
 
@@ -47,15 +47,15 @@ def skip_non_dimension_nodes(
 
 
 def map_levels(tree: xr.DataTree, function: Callable[[xr.Dataset], xr.Dataset]) -> xr.DataTree:
-    """Tree of what ``function`` makes of every dataset; it shares nothing with ``tree`` that is changed in place.
+    """Apply ``function`` to every dataset; the result has copies of the attributes that are edited in place.
 
     Coordinates that levels inherit become their own, so that each level can be edited by itself.
     """
     nodes = {}
     for path, node in tree.subtree_with_keys:
         dataset = node.to_dataset()
-        handed_on = bool(node.children) and not node.data_vars
-        nodes[path] = dataset.drop_vars(list(dataset.xindexes)) if handed_on else function(dataset)
+        only_inherited = bool(node.children) and not node.data_vars
+        nodes[path] = dataset.drop_vars(list(dataset.xindexes)) if only_inherited else function(dataset)
     edited = xr.DataTree.from_dict(nodes, name=tree.name)
     edited.attrs = {**edited.attrs, **deepcopy(own_attributes(edited.attrs))}
     return edited
@@ -68,7 +68,7 @@ def dims_of(tree: xr.DataTree) -> tuple[Hashable, ...]:
 
 
 def level_along(dim: Hashable, tree: xr.DataTree) -> xr.Dataset:
-    """The first dataset of a tree that has variables along ``dim``."""
+    """First dataset of a tree that has variables along ``dim``."""
     return next(node.to_dataset() for node in tree.subtree if any(dim in v.dims for v in node.data_vars.values()))
 
 
@@ -78,7 +78,7 @@ def check_dims(dims: Iterable[Hashable], tree: xr.DataTree) -> None:
     Raises
     ------
     ValueError
-        Names the first of them, and those that there are.
+        Names the first of them, and the dimensions of the tree.
     """
     unknown = [dim for dim in dims if dim not in dims_of(tree)]
     if unknown:

@@ -1,4 +1,4 @@
-"""The plan of a tree, which carries none: geometry from its coordinates and attributes, stages from its Dask graph."""
+"""Plans of trees: geometry from coordinates and attributes, stages from the Dask graph."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 __all__ = ["level_images", "read_plan"]
 
 _AGREEMENT = 1e-6
-"""Largest difference, in samples, between stored and coordinate geometry that counts as none."""
+"""Largest difference, in samples, between stored geometry and coordinates that count as equal."""
 
 
 def level_images(tree: xr.DataTree) -> list[xr.DataArray]:
-    """The image of every scale, from ``scale0`` down.
+    """List the images of all scales, from ``scale0`` down.
 
     Raises
     ------
     TypeError
-        It is no tree.
+        Not a tree.
     ValueError
         The tree has no ``scale0``, a scale is missing, or one holds no image.
     """
     if not isinstance(tree, xr.DataTree):
         raise TypeError(
-            f"a pyramid is an xarray.DataTree, as to_multiscale and open_multiscale make it, not {type(tree).__name__}"
+            f"a pyramid is an xarray.DataTree, as to_multiscale and open_multiscale build it, not {type(tree).__name__}"
         )
     if "scale0" not in tree.children:
         raise ValueError(f"not a pyramid: the tree has no node 'scale0', only {sorted(tree.children)}")
@@ -62,12 +62,12 @@ def level_images(tree: xr.DataTree) -> list[xr.DataArray]:
 
 
 def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
-    """Plan of a tree as it is now, edits and all; no pixel is read.
+    """Derive the plan of a tree as it is, also after edits; no pixel is read.
 
     Raises
     ------
     ValueError
-        The tree is no pyramid, or its levels no longer show the same extent.
+        The tree is not a pyramid, or its levels no longer have the same extent.
     """
     images = level_images(tree)
     stored = _stored_image(tree)
@@ -96,7 +96,7 @@ def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
 
 
 def _stored_image(tree: xr.DataTree) -> StoredImage | None:
-    """What the root's ``ome`` attributes say, if they say anything readable."""
+    """Parse the root's ``ome`` attributes; ``None`` if they cannot be read."""
     try:
         return parse_image({str(key): value for key, value in tree.attrs.items()})
     except ValueError:
@@ -104,9 +104,9 @@ def _stored_image(tree: xr.DataTree) -> StoredImage | None:
 
 
 def _true_axes(image: xr.DataArray, stored: StoredImage | None, number: int) -> tuple[Axis, ...]:
-    """Axes of a level: its coordinates decide; where the attributes agree, theirs are exact.
+    """Axes of a level by its coordinates; exact values by the attributes where these agree.
 
-    A single coordinate has no spacing, so there the attributes fill in.
+    A single coordinate has no spacing, which the attributes supply.
     """
     axes = read_axes(image)
     if stored is None or number >= len(stored.levels):
@@ -147,7 +147,7 @@ def _check_nests(finest: tuple[Axis, ...], axes: tuple[Axis, ...], number: int) 
 
 
 def _matching_recipes(recipes: tuple[StageRecipe, ...], images: Sequence[xr.DataArray]) -> tuple[StageRecipe, ...]:
-    """``recipes`` if together they make these very levels, else none."""
+    """Return ``recipes`` if together they compute exactly these levels, else none."""
     written = [level for recipe in recipes for level in recipe.stage.written]
     if written != list(range(len(images))):
         return ()
@@ -180,7 +180,7 @@ def _read_level(number: int, image: xr.DataArray, axes: Sequence[tuple[Axis, ...
 
 
 def _disk_chunks(image: xr.DataArray, axes: tuple[Axis, ...]) -> tuple[int, ...]:
-    """Chunk shape that the variable's encoding asks for, else the default."""
+    """Chunk shape in the variable's encoding, else the default."""
     asked: Any = image.encoding.get("chunks")
     if isinstance(asked, tuple) and len(asked) == image.ndim:
         return tuple(map(min, asked, image.shape))

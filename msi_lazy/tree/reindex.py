@@ -1,4 +1,4 @@
-"""Other labels along dimensions that are the same at every level of a pyramid."""
+"""Reindexing along dimensions that are the same at every level of a pyramid."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["reindex_data_arrays"]
 
 _METHODS = ("nearest", "pad", "ffill", "backfill", "bfill")
-"""What may stand for a label that is not there."""
+"""Methods of pandas that find a substitute for a missing label."""
 _STORED_VALUES = ("dtype", "_FillValue", "missing_value")
-"""Settings of an encoding that hold for the dtype that was stored."""
+"""Settings of an encoding that depend on the stored dtype."""
 
 
 def reindex_data_arrays(
@@ -35,33 +35,32 @@ def reindex_data_arrays(
     fill_value: Any = None,
     **indexers_kwargs: Any,
 ) -> xr.DataTree:
-    """Tree with other labels along dimensions that are the same at every level: channels, times; no pixel is read.
+    """Reindex dimensions that are the same at every level, such as channels and times; no pixel is read.
 
-    Samples keep their labels: they are chosen, put in another order, and filled in where a label is new.
-    To give samples other labels, use :meth:`assign_coords`.
+    Samples keep their labels: they are selected, reordered, and filled in where a label is new.  To give samples other
+    labels, use :meth:`assign_coords`.
 
     Parameters
     ----------
     tree
         A pyramid.
     indexers, **indexers_kwargs
-        Labels by dimension.
+        New labels by dimension.
     method, tolerance, copy
-        What stands for a label that is not there, and how far away it may be; see ``xarray.Dataset.reindex``.
+        Substitute for a missing label, and its greatest distance; see ``xarray.Dataset.reindex``.
     fill_value
-        Value of samples that are not there, or a dict of values by variable.  Default NaN, which makes floats of
-        integers.
+        Value of missing samples, or a dict of values by variable.  Default NaN, which converts integers to floats.
 
     Returns
     -------
     xarray.DataTree
-        A new tree, whose root says what it is now: how channels look goes with them.
+        A new tree with updated root attributes; channels keep their display settings.
 
     Raises
     ------
     ValueError
-        A dimension that is not there, or has no labels; or one whose labels differ from level to level, as those of
-        an axis that is downsampled.
+        A dimension that does not exist, or has no labels, or whose labels differ from level to level, as along a
+        downsampled axis.
 
     Examples
     --------
@@ -78,7 +77,7 @@ def reindex_data_arrays(
     wanted = {dim: _check_labels(dim, labels, tree) for dim, labels in asked.items()}
     options: dict[str, Any] = {"method": method, "tolerance": tolerance}
     filling = {} if fill_value is None else {"fill_value": fill_value}
-    positions = {dim: _look_for(dim, labels, tree, options) for dim, labels in wanted.items()}
+    positions = {dim: _find_positions(dim, labels, tree, options) for dim, labels in wanted.items()}
 
     @skip_non_dimension_nodes
     def relabel(dataset: xr.Dataset) -> xr.Dataset:
@@ -97,13 +96,7 @@ def reindex_data_arrays(
 
 
 def _check_options(method: Any, tolerance: Any, copy: Any, fill_value: Any, tree: xr.DataTree) -> None:
-    """Refuse options of a reindexing before they are handed to pandas, level by level.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Names the option.
-    """
+    """Refuse options of a reindexing before they are passed to pandas, level by level."""
     if method is not None and method not in _METHODS:
         raise ValueError(f"method must be None or one of {', '.join(map(repr, _METHODS))}, not {method!r}")
     if tolerance is not None and method is None:
@@ -118,40 +111,28 @@ def _check_options(method: Any, tolerance: Any, copy: Any, fill_value: Any, tree
             raise TypeError(f"fill_value must be a number, or a dict of numbers by variable, not {value!r}")
 
 
-def _look_for(
+def _find_positions(
     dim: Hashable, labels: xr.Variable, tree: xr.DataTree, options: Mapping[str, Any]
 ) -> np.ndarray[Any, Any]:
-    """Position of each of ``labels`` along ``dim``, -1 of one that is not there.
-
-    Raises
-    ------
-    ValueError
-        The labels cannot be looked for in this way: no text is near to another one.
-    """
+    """Find the position of each of ``labels`` along ``dim``; -1 if it is missing."""
     index = level_along(dim, tree).get_index(dim)
     try:
         return np.asarray(index.get_indexer(labels.values, **options))
     except (TypeError, ValueError) as error:
         asked = ", ".join(f"{name}={value!r}" for name, value in options.items())
-        raise ValueError(f"the labels along {dim!r} cannot be looked for with {asked}: {error}") from error
+        raise ValueError(f"the labels along {dim!r} cannot be found with {asked}: {error}") from error
 
 
 def _check_labels(dim: Hashable, labels: Any, tree: xr.DataTree) -> xr.Variable:
-    """Labels along ``dim`` as a variable.
-
-    Raises
-    ------
-    ValueError
-        They are no sequence, or the levels have no labels along ``dim``, or the same twice, or not the same ones.
-    """
+    """Convert labels to a variable; refuse levels whose labels along ``dim`` are missing, not unique, or not equal."""
     wanted = as_coordinate(dim, labels)
     if wanted.dims != (dim,):
         raise ValueError(f"the labels along {dim!r} must be a sequence, not {labels!r}")
     levels = [node.to_dataset() for node in tree.subtree if dim in node.to_dataset().dims]
     if any(dim not in level.coords for level in levels):
-        raise ValueError(f"dimension {dim!r} has no labels to look for; give it some: assign_coords({dim}=[...])")
+        raise ValueError(f"dimension {dim!r} has no labels; assign some: assign_coords({dim}=[...])")
     if not levels[0].get_index(dim).is_unique:
-        raise ValueError(f"labels along {dim!r} occur twice, so they cannot be looked for; assign_coords gives others")
+        raise ValueError(f"labels along {dim!r} occur twice; assign unique ones with assign_coords")
     if not all(level[dim].variable.equals(levels[0][dim].variable) for level in levels):
         raise ValueError(
             f"the levels have different coordinates along {dim!r}, and one set of labels fits one level only; reindex "
@@ -161,14 +142,14 @@ def _check_labels(dim: Hashable, labels: Any, tree: xr.DataTree) -> xr.Variable:
 
 
 def _as_lazy(image: xr.DataArray) -> xr.Variable:
-    """The pixels of ``image``, as a Dask array in stored chunks if it was opened lazily: filling gaps would load it."""
+    """Convert an image that xarray opened lazily to a Dask array in stored chunks: filling gaps would load it."""
     if image.chunks is None and not is_in_memory(image.variable):
         return image.variable.chunk(image.encoding.get("preferred_chunks", {}))
     return image.variable
 
 
 def _take(image: xr.Variable, positions: Mapping[Any, np.ndarray[Any, Any]], fill: Any, copy: bool) -> xr.Variable:
-    """Samples at ``positions``, ``fill`` or else NaN where these are -1.
+    """Select samples at ``positions``; where these are -1, ``fill`` or else NaN.
 
     ``xarray.Dataset.reindex`` would mask all dimensions at once, with a mask of as many blocks as the image.
     """
@@ -179,6 +160,6 @@ def _take(image: xr.Variable, positions: Mapping[Any, np.ndarray[Any, Any]], fil
         taken = taken.isel({dim: order.clip(min=0)})
         if order.min() < 0:
             taken = taken.where(xr.Variable((dim,), order >= 0), *(() if fill is None else (fill,)))
-    same = taken.dtype == image.dtype  # else xarray's writer would cast NaN to the integers that were stored
+    same = taken.dtype == image.dtype  # else xarray's writer would cast NaN to the stored integers
     taken.encoding = {key: value for key, value in image.encoding.items() if same or key not in _STORED_VALUES}
     return taken

@@ -1,4 +1,4 @@
-"""What the root of a tree says of its levels after an edit, the look of channels included."""
+"""Root attributes of a tree after an edit, display settings of channels included."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["name_channels", "order_channels", "restamp"]
 
 
 def restamp(edited: xr.DataTree) -> xr.DataTree:
-    """``edited`` with root attributes that are true of it, where it is a pyramid."""
+    """Update the root attributes of an edited tree in place, if it is a pyramid, and return it."""
     pyramid = _pyramid_of(edited)
     if pyramid is None:
         return edited
@@ -34,13 +34,13 @@ def restamp(edited: xr.DataTree) -> xr.DataTree:
         edited.attrs = refresh(pyramid).attrs
     except ValueError:  # levels that are edited one by one contradict each other for a while
         edited.attrs = foreign_attributes(edited.attrs)
-    if others and not ome_block(edited.attrs):  # how a channel looks holds in any order of dimensions
+    if others and not ome_block(edited.attrs):  # display settings hold in any order of dimensions
         edited.attrs = {**edited.attrs, **IN_MEMORY.place(others)}
     return edited
 
 
 def _pyramid_of(tree: xr.DataTree) -> xr.DataTree | None:
-    """``tree`` if its levels hold one image; if they hold more, the image that the root's attributes speak of."""
+    """Select the image of a tree: the only one in its levels, or that of the root's attributes."""
     try:
         level_images(tree)
         return tree
@@ -57,7 +57,7 @@ def _pyramid_of(tree: xr.DataTree) -> xr.DataTree | None:
 
 
 def order_channels(tree: xr.DataTree, dim: Hashable, positions: np.ndarray[Any, Any]) -> None:
-    """Let the root's attributes follow channels to other places."""
+    """Reorder the display settings in the root's attributes as the channels were."""
     channels = _channels(tree, dim)
     if channels:
         known = [position for position in positions if 0 <= position < len(channels)]
@@ -65,7 +65,7 @@ def order_channels(tree: xr.DataTree, dim: Hashable, positions: np.ndarray[Any, 
 
 
 def name_channels(tree: xr.DataTree, dim: Hashable) -> None:
-    """Let the root's attributes call channels by their new names."""
+    """Rename the channels in the root's attributes by the coordinates."""
     channels = _channels(tree, dim)
     names = level_along(dim, tree)[dim].values if channels else ()
     for channel, name in zip(channels, names, strict=False):
@@ -73,7 +73,7 @@ def name_channels(tree: xr.DataTree, dim: Hashable) -> None:
 
 
 def _channels(tree: xr.DataTree, dim: Hashable) -> list[dict[str, Any]]:
-    """What the root's attributes say of each channel, if ``dim`` is that of the channels."""
+    """Display settings of channels in the root's attributes, if ``dim`` is that of the channels."""
     omero, dims = ome_block(tree.attrs).get("omero"), dims_of(tree)
     channels = omero.get("channels") if isinstance(omero, dict) else None
     if not isinstance(channels, list) or not all(isinstance(channel, dict) for channel in channels):

@@ -1,4 +1,4 @@
-"""Attributes of a tree's root: what makes it an OME-Zarr image when xarray writes it."""
+"""Attributes of a tree's root, with which xarray's own writer stores an OME-Zarr image."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["channel_block", "root_attributes"]
 
 _MOST_CHANNELS = 2**14
-"""Channels that are described unasked: nobody looks at more of them one by one, and it takes time."""
+"""Most channels that are described by default: more take time, and nobody views them one by one."""
 
 
 def channel_block(
     attributes: Mapping[Any, Any], image: xr.DataArray, plan: PyramidPlan, colors: Any = None, windows: Any = None
 ) -> dict[str, Any] | None:
-    """``omero`` block of an image; none for one without channels, unless colours or windows are given.
+    """Compose the ``omero`` block of an image; ``None`` without channels, unless colours or windows are given.
 
-    What the tree's root ``attributes`` say of a channel of the same name is kept.
+    Channels of the same names in the root's ``attributes`` are kept.
     """
     channels = None if plan.channel_dim is None else plan.dims[plan.channel_dim]
     stored = ome_block(attributes).get("omero")
@@ -36,10 +36,10 @@ def channel_block(
         return None
     if channels is None:
         chosen = next((c for c in ("c", "channel") if c in image.coords and not image.coords[c].ndim), None)
-        unasked = chosen is None and colors is None and windows is None
+        by_default = chosen is None and colors is None and windows is None
         known = stored.get("channels") if isinstance(stored, Mapping) else None
-        if unasked and isinstance(stored, Mapping) and not (isinstance(known, list) and len(known) == 1):
-            return {**stored, "channels": []}  # nobody can say which of them this is
+        if by_default and isinstance(stored, Mapping) and not (isinstance(known, list) and len(known) == 1):
+            return {**stored, "channels": []}  # which of them this is, is unknown
         names = [plan.name if chosen is None else str(image.coords[chosen].item())]
     elif channels in image.coords:
         names = [str(name) for name in image.coords[channels].values]
@@ -49,10 +49,7 @@ def channel_block(
 
 
 def root_attributes(plan: PyramidPlan, omero: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Attributes that make the tree, written by xarray as it is, an OME-Zarr image.
-
-    Empty where OME-Zarr cannot hold the image, or not with its dimensions in this order.
-    """
+    """Compose the attributes of a tree's root; empty if OME-Zarr cannot hold the image in this order of dimensions."""
     try:
         check_holdable(plan.axes, plan.name)
     except UnsupportedImageError:

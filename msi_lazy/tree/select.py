@@ -1,4 +1,4 @@
-"""The right scale for a physical window: which level has the spacing that is asked for, and which samples of it."""
+"""Selection by physical positions: the level with a given spacing, and a window of its samples."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["fitting_level", "level_for", "select_window"]
 
 _ROUNDING = 1e-6
-"""Share of a sample by which positions and spacings may be off, and still count as the same."""
+"""Fraction of a sample by which equal positions and spacings may differ."""
 
 
 def level_for(tree: xr.DataTree, spacing: float | Mapping[str, float]) -> str:
-    """Name of the coarsest level whose samples lie no wider apart than ``spacing``; no pixel is read.
+    """Choose the coarsest level whose samples lie no wider apart than ``spacing``; no pixel is read.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ def level_for(tree: xr.DataTree, spacing: float | Mapping[str, float]) -> str:
     Returns
     -------
     str
-        Such as ``"scale2"``.  The finest level, ``"scale0"``, where even that is coarser.
+        Name of the level, such as ``"scale2"``; the finest, ``"scale0"``, if even that is coarser.
 
     Raises
     ------
     TypeError
-        ``spacing`` is no number, and no mapping of numbers by dimension.
+        ``spacing`` is neither a number nor a mapping of numbers by dimension.
     ValueError
-        It is not positive and finite, or names a dimension that is none of space; or the tree is no pyramid.
+        It is not positive and finite, or names a dimension that is not spatial; or the tree is not a pyramid.
 
     Examples
     --------
@@ -64,18 +64,17 @@ def select_window(
     spacing: float | Mapping[str, float] | None = None,
     **indexers_by_name: Any,
 ) -> xr.DataArray:
-    """Window of the level that is fine enough for ``spacing``, by physical positions; no pixel is read.
+    """Select a window, by physical positions, of the level that is fine enough for ``spacing``; no pixel is read.
 
     Parameters
     ----------
     tree
         A pyramid.
     indexers, **indexers_by_name
-        What is selected along each dimension, as a dict or by name.  Along dimensions of space a slice takes every
-        sample that reaches into it, half the spacing to either side of its centre, and a position takes the sample
-        that it lies in: whatever the level, the result covers what was asked for (xarray's ``sel`` takes the
-        centres inside, and of a coarse level perhaps none).  Other dimensions, such as ``c``, are selected as
-        xarray does.
+        Selection along each dimension, as a dict or by name.  Along spatial dimensions a slice takes every sample
+        that reaches into it, half the spacing to either side of its centre, and a position takes the sample that it
+        lies in: whatever the level, the result covers the window (xarray's ``sel`` takes the centres inside, and of
+        a coarse level perhaps none).  Along other dimensions, such as ``c``, xarray selects.
     spacing
         The coarsest level no coarser than this is taken, see :meth:`level_for`; ``None`` takes the finest.
 
@@ -87,9 +86,9 @@ def select_window(
     Raises
     ------
     KeyError
-        A channel or a time that is not there.
+        A channel or a time that does not exist.
     TypeError, ValueError
-        No position, a window outside of the image, an unknown dimension, no such spacing.
+        An invalid position or spacing, a window outside the image, or an unknown dimension.
 
     Examples
     --------
@@ -112,7 +111,7 @@ def select_window(
     for name, wanted in chosen.items():
         dim = plan.dims.index(name)
         if plan.axes[dim].is_spatial:
-            spatial[name] = _samples(plan.axes[dim], level, dim, wanted)
+            spatial[name] = _find_samples(plan.axes[dim], level, dim, wanted)
         else:
             others[name] = wanted
     return _select_others(image, others).isel(spatial)
@@ -125,15 +124,12 @@ def _merge(indexers: Mapping[Any, Any] | None, by_name: Mapping[str, Any]) -> di
         raise TypeError(f"indexers must be a dict by dimension, such as {{'x': slice(0, 10)}}, not {indexers!r}")
     twice = [name for name in indexers if name in by_name]
     if twice:
-        raise ValueError(f"what is selected along {twice[0]!r} is given twice: in indexers, and by name; give one")
+        raise ValueError(f"the selection along {twice[0]!r} is given twice: in indexers, and by name; give one")
     return {**indexers, **by_name}
 
 
 def fitting_level(plan: PyramidPlan, spacing: Mapping[int, float], finest: int = 0) -> int:
-    """Number of the coarsest level, from ``finest`` on, that is no coarser than ``spacing``; ``finest`` if none is.
-
-    ``spacing`` is by number of the dimension.
-    """
+    """Find the coarsest level, from ``finest`` on, within ``spacing`` by dimension number; ``finest`` if none is."""
     fine = [
         level.number
         for level in plan.levels[finest:]
@@ -143,7 +139,7 @@ def fitting_level(plan: PyramidPlan, spacing: Mapping[int, float], finest: int =
 
 
 def _parse_spacing(plan: PyramidPlan, spacing: Any) -> dict[int, float]:
-    """Spacing by number of the dimension."""
+    """Check a spacing, and return it by dimension number."""
     space = {axis.name: number for number, axis in enumerate(plan.axes) if axis.is_spatial}
     if not isinstance(spacing, Mapping):
         spacing = dict.fromkeys(space, spacing)
@@ -161,8 +157,8 @@ def _parse_spacing(plan: PyramidPlan, spacing: Any) -> dict[int, float]:
     return found
 
 
-def _samples(axis: Axis, level: LevelPlan, dim: int, wanted: Any) -> int | slice:
-    """Samples of ``level`` along a dimension of space that lie, as far as they reach, in what is ``wanted``."""
+def _find_samples(axis: Axis, level: LevelPlan, dim: int, wanted: Any) -> int | slice:
+    """Find the samples of ``level`` along a spatial dimension that overlap a position or slice."""
     scale, length = level.scale[dim], level.shape[dim]
     begin, end = level.extent(dim)
     unit = f" {axis.unit}" if axis.unit else ""
@@ -173,16 +169,16 @@ def _samples(axis: Axis, level: LevelPlan, dim: int, wanted: Any) -> int | slice
             raise ValueError(f"{axis.name}={wanted!r} is outside of the image: {extent}")
         return min(max(floor(position), 0), length - 1)
     if wanted.step is not None:
-        raise ValueError(
-            f"{axis.name}={wanted!r} has a step, which is not known here; give spacing for a coarser level"
-        )
+        raise ValueError(f"{axis.name}={wanted!r} has a step, which is not supported; give spacing for a coarser level")
     low = begin if wanted.start is None else _parse_position(axis, wanted.start)
     high = end if wanted.stop is None else _parse_position(axis, wanted.stop)
     if wanted.start is not None and wanted.stop is not None and low > high:
         raise ValueError(f"{axis.name}={wanted!r} ends before it begins; coordinates ascend")
     first = floor((low - begin) / scale + _ROUNDING)
     stop = ceil((high - begin) / scale - _ROUNDING)
-    if wanted.start is not None and wanted.stop is not None:  # narrower than the rounding: the sample it begins in
+    if (
+        wanted.start is not None and wanted.stop is not None
+    ):  # narrower than the rounding: take the sample in which it begins
         first = min(first, length - 1) if (high - begin) / scale <= length + _ROUNDING else first
         stop = max(stop, first + 1)
     first, stop = max(first, 0), min(stop, length)
@@ -203,7 +199,7 @@ def _parse_position(axis: Axis, value: Any) -> float:
 
 
 def _to_float(value: Any) -> float:
-    """``value``, a real number; one that no float can hold is infinite."""
+    """Convert a real number; one too large for a float becomes infinite."""
     try:
         return float(value)
     except OverflowError:
@@ -211,12 +207,11 @@ def _to_float(value: Any) -> float:
 
 
 def _short(value: Any) -> str:
-    """A number in a message: Python refuses to write out long integers."""
+    """Format a number for a message: Python refuses to format long integers."""
     return f"a number of {value.bit_length()} bits" if isinstance(value, int) else repr(value)
 
 
 def _select_others(image: xr.DataArray, chosen: Mapping[str, Any]) -> xr.DataArray:
-    """Channels and times, as xarray selects them."""
     for name, wanted in chosen.items():
         try:
             image = image.sel({name: wanted})

@@ -264,7 +264,7 @@ TABLE = {
         **STORING,
         "store": NO_IMAGE,
         "group": [*NO_GROUP, *ABSENT],
-        "method": [*NO_METHOD, ("max", ValueError, "were made by 'mean', and not by 'max'")],
+        "method": [*NO_METHOD, ("max", ValueError, "were computed by 'mean', and not by 'max'")],
     },
     "open_multiscale": {
         "store": [*NO_IMAGE, ({}, FileNotFoundError, "no Zarr group at {}")],

@@ -146,7 +146,7 @@ TABLE = {
         "indexers_kwargs": [({"q": [1]}, ValueError, "no dimension 'q'")],
         "method": [
             *((odd, ValueError, "method must be None or one of 'nearest', 'pad'") for odd in (5, "q", [])),
-            ("nearest", ValueError, "'c' cannot be looked for with method='nearest', tolerance=None"),
+            ("nearest", ValueError, "'c' cannot be found with method='nearest', tolerance=None"),
         ],
         "tolerance": [(odd, ValueError, "needs a method, such as 'nearest'") for odd in (5, "q", [1])],
         "copy": NO_SWITCH,
@@ -158,7 +158,7 @@ TABLE = {
     "pyramid.assign_coords": {
         "coords": [
             *BY_NAME,
-            *(({odd: ("c", [1, 2])}, ValueError, f"a name that is a text.* not {odd!r}") for odd in (5, "", "a/b")),
+            *(({odd: ("c", [1, 2])}, ValueError, f"a name that is a string.* not {odd!r}") for odd in (5, "", "a/b")),
             *(
                 ({"c": odd}, ValueError, "'c' must be a sequence along it")
                 for odd in (5, None, object(), ("x", [1, 2]))
