@@ -1,4 +1,4 @@
-"""Axes: where the samples of an image lie (spacing, origin, unit), read off its coordinates."""
+"""Axes: spacing, origin and unit of an image's samples, read from its coordinates."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _EVENNESS = 1e-3
 
 @dataclass(frozen=True)
 class Axis:
-    """One dimension of an image and where its samples lie: sample ``i`` is at ``i * scale + translation``."""
+    """One dimension of an image and its geometry: sample ``i`` is at ``i * scale + translation``."""
 
     name: str
     """Dimension name."""
@@ -54,12 +54,12 @@ class Axis:
 
     @property
     def is_spatial(self) -> bool:
-        """Whether an integer factor downsamples this axis."""
+        """True if an integer factor downsamples this axis."""
         return self.kind == "space"
 
 
 def read_axes(image: xr.DataArray) -> tuple[Axis, ...]:
-    """The axes of an image, read from its dimensions and coordinates; no pixel is touched.
+    """Read the axes of an image from its dimensions and coordinates; no pixel is touched.
 
     ``x``, ``y``, ``z`` are space, ``t`` is time, ``c`` is channel.  Where none of ``x``, ``y``,
     ``z`` occurs, all other dimensions are space (``lat``/``lon``, ``row``/``col``).
@@ -70,7 +70,7 @@ def read_axes(image: xr.DataArray) -> tuple[Axis, ...]:
         A spatial coordinate is uneven, descending, not finite or not numeric; dimensions repeat.
     """
     if len(set(image.dims)) != image.ndim:
-        raise ValueError(f"the image has a dimension twice: {image.dims}")
+        raise ValueError(f"the image has two dimensions of one name: {image.dims}")
     if not image.ndim:
         raise ValueError("the image has no dimensions")
     axes = []
@@ -82,7 +82,7 @@ def read_axes(image: xr.DataArray) -> tuple[Axis, ...]:
 
 
 def axis_kind(dim: str, dims: Sequence[Hashable]) -> AxisKind | None:
-    """Type of the axis called ``dim`` among ``dims``."""
+    """Find the type of the axis called ``dim`` among ``dims``."""
     if dim in _KINDS:
         return _KINDS[dim]
     return None if any(name in _SPATIAL for name in dims) else "space"
@@ -105,7 +105,7 @@ def _read_axis(image: xr.DataArray, dim: str, length: int, kind: AxisKind | None
 
 
 def _even_spacing(coordinate: xr.DataArray) -> float | None:
-    """Spacing of an evenly ascending numeric coordinate, else ``None``."""
+    """Find the spacing of an evenly ascending numeric coordinate, else ``None``."""
     values = coordinate.values
     if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         return None
@@ -131,14 +131,14 @@ def _even_spacing(coordinate: xr.DataArray) -> float | None:
 
 
 def _noted_spacing(coordinate: xr.DataArray) -> float:
-    """Spacing that an attribute of a single coordinate keeps, see :func:`axis_coordinate`; 1 if it is none."""
+    """Read the spacing that an attribute of a single coordinate keeps (:func:`axis_coordinate`); 1 without one."""
     noted = coordinate.attrs.get("spacing", 1.0)
     usable = isinstance(noted, (int, float, np.number)) and not isinstance(noted, bool) and 0 < noted < inf
     return float(noted) if usable else 1.0
 
 
 def _coordinate_fault(values: np.ndarray[Any, Any], dim: str) -> str:
-    """Why a spatial coordinate cannot be used, and what to do."""
+    """Explain why a spatial coordinate cannot be used, and what to do."""
     if values.dtype.kind not in "iuf":
         return f"the coordinate of spatial dimension {dim!r} has dtype {values.dtype}; it must be numeric"
     if not np.isfinite(values).all():
@@ -146,7 +146,7 @@ def _coordinate_fault(values: np.ndarray[Any, Any], dim: str) -> str:
     if values[-1] < values[0]:
         return (
             f"the coordinate of spatial dimension {dim!r} descends from {values[0]} to {values[-1]}; "
-            f"turn the image with image.isel({dim}=slice(None, None, -1))"
+            f"reverse the image with image.isel({dim}=slice(None, None, -1))"
         )
     return (
         f"the coordinate of spatial dimension {dim!r} is not evenly spaced, and a pyramid needs a regular grid; "
@@ -155,26 +155,26 @@ def _coordinate_fault(values: np.ndarray[Any, Any], dim: str) -> str:
 
 
 def axis_coordinate(axis: Axis, attrs: Mapping[Any, Any]) -> xr.Variable:
-    """Coordinate of a regular axis; on a length-1 axis an attribute keeps the spacing."""
+    """Build the coordinate of a regular axis; on a length-1 axis an attribute keeps the spacing."""
     kept = {key: value for key, value in attrs.items() if key != "spacing"}
     if axis.length == 1 and axis.scale != 1.0:
         kept["spacing"] = axis.scale
-    with np.errstate(over="ignore", invalid="ignore"):  # what is beyond all numbers is refused where it is read
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite coordinates are refused on reading
         grid = np.arange(axis.length) * axis.scale + axis.translation
     return xr.Variable((axis.name,), grid, kept)
 
 
 def storable_coordinate(coordinate: xr.Variable) -> xr.Variable:
-    """``coordinate`` with names as variable-length strings; fixed-length ones are not in Zarr v3's specification."""
+    """Convert names to variable-length strings, as fixed-length ones are not in Zarr v3's specification."""
     if coordinate.dtype.kind != "U":
         return coordinate
     return xr.Variable(coordinate.dims, coordinate.values.astype(object), coordinate.attrs)
 
 
 def image_name(image: xr.DataArray) -> str:
-    """Name of the variable that holds the image: its own, or ``"image"``.
+    """Name the variable that holds the image: by its own name, or ``"image"``.
 
-    ``xarray.DataArray(dask_array)`` takes on the name of the Dask array, a hash: that is none.
+    The name that ``xarray.DataArray(dask_array)`` takes from the Dask array, a hash, does not count.
 
     Raises
     ------
@@ -183,9 +183,7 @@ def image_name(image: xr.DataArray) -> str:
     """
     name = "image" if not image.name or _DASK_NAME.fullmatch(str(image.name)) else str(image.name)
     if "/" in name or "\0" in name:
-        raise ValueError(
-            f"the image is called {name!r}; with '/' or a null character it is no name: image.rename('...')"
-        )
+        raise ValueError(f"the image's name {name!r} has a '/' or a null character; rename it: image.rename('...')")
     if name in image.dims or name in image.coords:
-        raise ValueError(f"the image is called {name!r}, and so is one of its coordinates: image.rename('...')")
+        raise ValueError(f"the image has the name of one of its coordinates, {name!r}; rename it: image.rename('...')")
     return name

@@ -1,4 +1,4 @@
-"""The package's exceptions, each a subclass of the built-in one that users expect."""
+"""Package's exceptions, each a subclass of the built-in one that users expect."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class MemoryLimitError(ValueError):
 
 
 class UnsupportedImageError(ValueError):
-    """The image is sound, but OME-Zarr cannot hold it (its message says which rule it breaks)."""
+    """Image is sound, but OME-Zarr cannot hold it (its message says which rule it breaks)."""
 
 
 class ResumeError(ValueError):
@@ -22,4 +22,4 @@ class UnfinishedImageError(ValueError):
 
 
 class StoreExistsError(FileExistsError):
-    """The target of a write exists already and overwriting was not asked for."""
+    """Target of a write exists already and overwriting was not asked for."""

@@ -131,7 +131,7 @@ def test_two_dimensions_of_one_name_are_refused():
     image = bad_arguments.with_coordinate([0, 1, 2, 3])
     with pytest.warns(UserWarning, match="Duplicate dimension"):
         twice = image.variable._replace(dims=("x", "x"))
-    with pytest.warns(UserWarning, match="Duplicate dimension"), pytest.raises(ValueError, match="a dimension twice"):
+    with pytest.warns(UserWarning, match="Duplicate dimension"), pytest.raises(ValueError, match="of one name"):
         msi.to_multiscale(type(image)(twice), [2])
 
 

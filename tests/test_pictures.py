@@ -311,7 +311,7 @@ def test_what_is_no_picture_is_refused():
         turned = build(np.zeros((8, 8))).map_over_datasets(
             lambda level: level.isel(y=slice(None, None, -1), missing_dims="ignore")
         )
-        with pytest.raises(ValueError, match=r"'y' descends from 7\.0 to 0\.0; turn the image"):
+        with pytest.raises(ValueError, match=r"'y' descends from 7\.0 to 0\.0; reverse the image"):
             getattr(turned.pyramid, method)()
 
 

@@ -1,1 +1,1 @@
-"""Everything that leans on how a library is built inside, in small functions, each watched by a test."""
+"""All uses of the private parts of other libraries, in small functions, each with a test of its assumption."""

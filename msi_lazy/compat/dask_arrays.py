@@ -1,8 +1,9 @@
 """Dask arrays of the one kind whose graph shows its layers.
 
-Dask has another kind, array expressions, which ``dask.config.set({"array.query-planning": True})`` makes of
-``dask.array``, and the package ``dask_array`` of xarray's chunks.  Their graph is a plain ``dict``, made anew from the
-expression.  Here they are converted; what their graph does not show (windows of a source) is then left to Dask.
+Dask has another kind, array expressions: those of ``dask.array`` under
+``dask.config.set({"array.query-planning": True})``, and those of the package ``dask_array``.  Their graph is a plain
+``dict``, built from the expression.  Here they are converted; what their graph does not show (windows of a source) is
+then left to Dask.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ Chunks = tuple[tuple[int, ...], ...]
 
 
 def classic_array(array: Any) -> da.Array:
-    """Convert an array of whatever kind Dask has to one with layers; nothing is computed.
+    """Convert any kind of Dask array to one with layers; nothing is computed.
 
-    Assumes that an array expression gives its graph and its keys together, in C order of the blocks.
+    Assumes that an array expression's graph and keys belong together, and that the keys are in C order.
 
     Raises
     ------
     TypeError
-        It is chunked, but not by Dask.
+        The array is chunked, but not by Dask.
     """
     if isinstance(array, core.Array):
         return array
@@ -44,14 +45,14 @@ def classic_array(array: Any) -> da.Array:
 
 
 def make_array(graph: HighLevelGraph, name: str, chunks: Chunks, meta: Any) -> da.Array:
-    """Array whose blocks the layer ``name`` of ``graph`` gives.
+    """Build the array whose blocks the layer ``name`` of ``graph`` computes.
 
-    Assumes that ``dask.array.core.Array`` is such an array whatever ``dask.array.Array`` is.
+    Assumes that ``dask.array.core.Array`` has layers even where ``dask.array.Array`` has none.
     """
     return core.Array(graph, name, chunks, meta=meta)
 
 
 def from_array(array: Any, chunks: Any, **options: Any) -> da.Array:
-    """Array that reads an array-like block by block; see ``dask.array.from_array``, which may give an expression."""
-    made: da.Array = core.from_array(array, chunks, **options)
-    return made
+    """Build an array that reads an array-like block by block, as ``dask.array.from_array``, but never an expression."""
+    array_of_blocks: da.Array = core.from_array(array, chunks, **options)
+    return array_of_blocks

@@ -1,4 +1,4 @@
-"""Dask's graphs inside: what no public API of Dask tells.
+"""Private parts of Dask's graphs, for which there is no public API.
 
 Each function says what it assumes; ``tests/test_compat.py`` has a test for each assumption, which names it when a
 release of Dask breaks it.
@@ -49,7 +49,7 @@ Index = tuple[int, ...]
 _GETTERS = (getter, getter_inline, getter_nofancy)
 _CROPS = (getitem, chunk_getitem)
 _DEEPEST = 5
-"""How deep containers in a task's arguments are looked through."""
+"""Depth to which containers in a task's arguments are searched."""
 
 
 class DatalessLayer(Layer):
@@ -61,25 +61,25 @@ class BlockCalls:
     """A layer of one call for each block."""
 
     function: Callable[..., Any]
-    """What is called."""
+    """Function that is called."""
     options: Mapping[str, Any]
     """Keyword arguments, the same for all blocks."""
     first: Any
-    """The first argument: the name of a layer, or the key of a task, that it comes from, or the value itself."""
+    """First argument: the name of the layer, or the key of the task, that it comes from, or the value itself."""
 
 
 @dataclass(frozen=True)
 class ArrayReads:
-    """A layer of reads of one array-like, a block each, as ``from_array`` and ``from_zarr`` make it."""
+    """A layer of reads of one array-like, a block each, as of ``from_array`` and ``from_zarr``."""
 
     array: Any
-    """What is read."""
+    """Array-like that is read."""
     chunks: tuple[tuple[int, ...], ...]
     """Lengths of the blocks along each dimension."""
     lock: Any
     """Lock to hold while reading, or ``False``."""
     plain: bool
-    """Whether what is read is made a NumPy array."""
+    """Whether what is read is converted to a NumPy array."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +87,17 @@ class Crop:
     """A block that is cut out of a block of another layer."""
 
     index: Index
-    """Of the block."""
+    """Index of the block."""
     source: str
-    """The other layer."""
+    """Name of the other layer."""
     source_index: Index
-    """The block that it is cut out of."""
+    """Index of the block that it is cut out of."""
     key: tuple[Any, ...]
-    """What is cut out, an integer or a slice for each dimension of that block."""
+    """Integer or slice for each dimension of that block."""
 
 
 def layers_of(array: da.Array) -> Layers:
-    """Layers of the graph of ``array``; the one that gives its blocks has the name of the array.
+    """Return the layers of the graph of ``array``; the one that computes its blocks has the name of the array.
 
     Assumes that ``array.dask`` is a ``HighLevelGraph``.
     """
@@ -106,7 +106,7 @@ def layers_of(array: da.Array) -> Layers:
 
 
 def block_calls(layer: Any) -> BlockCalls | None:
-    """Read a layer of one call for each block; ``None`` if it is none.
+    """Read a layer of one call for each block; ``None`` for any other layer.
 
     Assumes that ``Blockwise`` has the call in ``task``, and its arguments in ``indices``.
     """
@@ -124,21 +124,21 @@ def build_calls(
     index: bool = False,
     **options: Any,
 ) -> Blockwise:
-    """Layer that calls ``function`` for each block.
+    """Build a layer that calls ``function`` for each block.
 
     Parameters
     ----------
     function
-        What is called.
+        Function to call.
     name
-        Of the layer.
+        Name of the layer.
     counts
         Blocks along each dimension.
     *arguments
-        What each call is given: the block at the same place of a layer of as many, by its name; or the value of one
-        task, the same for all blocks.
+        Arguments of each call: the block of the same index in a layer of as many blocks, by its name; or the value of
+        one task, the same for all blocks.
     index
-        Whether it is given the index of the block too, last of all.
+        Whether the index of the block is passed too, last of all.
     **options
         Keyword arguments of every call.
     """
@@ -177,7 +177,7 @@ def array_reads(name: str, layers: Layers) -> ArrayReads | None:
 
 
 def held_value(key: Key, layers: Layers) -> Any:
-    """Value that the task ``key`` of a layer of the same name holds; ``None`` if there is no such task."""
+    """Return the value that the task ``key`` of a layer of the same name holds; ``None`` if there is no such task."""
     layer = layers.get(str(key))
     node = layer.get(key) if layer is not None else None
     return node.value if isinstance(node, DataNode) else node
@@ -201,7 +201,7 @@ def block_crops(layer: Any) -> list[Crop] | None:
 
 
 def _read_crop(task: Any) -> tuple[Any, Any]:
-    """Find the block that a task crops, and how; ``(None, None)`` if that is not what it does."""
+    """Find the block that a task crops, and how; ``(None, None)`` if it does something else."""
     if type(task) is Alias:  # a block that is taken whole
         source = alias_target(task)
         return source, (slice(None),) * (len(source) - 1) if isinstance(source, tuple) else None
@@ -211,13 +211,13 @@ def _read_crop(task: Any) -> tuple[Any, Any]:
 
 
 def alias_target(alias: Alias) -> Key:
-    """Key of the task that an alias stands for."""
+    """Return the key of the task that an alias stands for."""
     target: Key = alias.target
     return target
 
 
 def held_values(layer: Any) -> Iterator[Any]:
-    """Everything that a layer's tasks hold: literals, and values in their arguments.
+    """Yield everything that a layer's tasks hold: literals, and values in their arguments.
 
     Assumes that a ``Blockwise`` layer holds its literals in ``task``, and in ``indices`` under no dimension.
     """
@@ -246,7 +246,7 @@ def _held_by(value: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def scheduler_owner() -> Any:
-    """Object whose method a computation would be given to now, or ``None``: a distributed client, if one is active.
+    """Find the object whose method would now run a computation, or ``None``: a distributed client, if one is active.
 
     Assumes that Dask finds a client's ``get``, bound to it.
     """

@@ -1,4 +1,4 @@
-"""Dask's tasks inside: those of a layer of calls, block by block, and those in Dask's older notation."""
+"""Private parts of Dask's tasks: those of a layer of calls, block by block, and those in Dask's older notation."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Index = tuple[int, ...]
 
 
 def convert_tasks(tasks: Mapping[Key, Any]) -> dict[Key, GraphNode]:
-    """Convert tuples of Dask's older notation to tasks; what is one already stays."""
+    """Convert tuples of Dask's older notation to tasks; tasks stay as they are."""
     converted: dict[Key, GraphNode] = convert_legacy_graph(tasks)
     return converted
 
 
 def is_plain(layer: object) -> TypeGuard[Blockwise]:
-    """Whether a task of the layer takes one block of each argument, and each as an argument of its function."""
+    """Tell whether each task of a layer takes one block of each argument, and each as an argument of its function."""
     if not isinstance(layer, Blockwise) or layer.is_materialized():
         return False
     if layer.output_blocks or type(layer.task) is not Task:
@@ -39,15 +39,15 @@ def is_plain(layer: object) -> TypeGuard[Blockwise]:
 
 
 def write_out(layer: Blockwise) -> dict[Key, GraphNode]:
-    """The tasks of a plain layer, as ``dict(layer)`` has them.
+    """Write out the tasks of a plain layer, as ``dict(layer)`` has them.
 
-    Dask makes each in several steps, one for each argument, which takes four times as long.
+    Dask builds each in several steps, one for each argument, which takes four times as long.
     """
     task, blocks = layer.task, list(product(*(range(layer.dims[dim]) for dim in layer.output_indices)))
     args = [_column(layer, argument, blocks) for argument in task.args]
     kwargs = [_column(layer, argument, blocks) for argument in task.kwargs.values()]
     tasks: dict[Key, GraphNode] = {}
-    # columns of what is the same for all blocks never end
+    # the columns of constant arguments are endless
     for block, given, named in zip(blocks, _rows(args), _rows(kwargs), strict=False):
         key: Key = (layer.output, *block)
         options = dict(zip(task.kwargs, named, strict=True))
@@ -56,19 +56,18 @@ def write_out(layer: Blockwise) -> dict[Key, GraphNode]:
 
 
 def _rows(columns: Sequence[Iterable[Any]]) -> Iterable[tuple[Any, ...]]:
-    """What the columns hold for one block after another."""
     return zip(*columns, strict=False) if columns else repeat(())
 
 
 def _column(layer: Blockwise, argument: Any, blocks: Sequence[Index]) -> Iterable[Any]:
-    """What an argument of the layer's task is in the task of each block."""
+    """Yield an argument of the layer's task for each block in turn."""
     tokens: dict[Key, Any] = {blockwise_token(number): pair for number, pair in enumerate(layer.indices)}
     if not isinstance(argument, TaskRef) or argument.key not in tokens:
         return repeat(argument)
     value, dims = tokens[argument.key]
     if dims is None:
         return repeat(value if isinstance(value, (GraphNode, TaskRef)) else DataNode(None, value))
-    counts = layer.numblocks[value]  # of length 1: the one block meets all others
+    counts = layer.numblocks[value]  # along a dimension of one block, that block is for all
     axes = [None if n == 1 else layer.output_indices.index(dim) for dim, n in zip(dims, counts, strict=True)]
     same = axes == list(range(len(layer.output_indices)))
     places = blocks if same else [tuple(0 if axis is None else block[axis] for axis in axes) for block in blocks]

@@ -1,4 +1,4 @@
-"""What xarray keeps of a lazily opened file, and how it encodes what it writes."""
+"""Private parts of xarray: lazily opened files, and the encoding of what it writes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_in_memory(variable: xr.Variable) -> bool:
 
 
 def backend_array(variable: xr.Variable) -> Any:
-    """Array that a variable holds, lazy as it is: assumes ``Variable._data``, as ``data`` would load it."""
+    """Return the array that a variable holds, not loaded: assumes ``Variable._data``, as ``data`` would load it."""
     return variable._data
 
 

@@ -1,4 +1,4 @@
-"""What zarr offers to coroutines only, or keeps private: keys of stores, and what a wrapper store wraps."""
+"""Parts of zarr that are private or for coroutines only: keys of stores, and what a wrapper store wraps."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def key_exists(store: Store, key: str) -> bool:
 
 
 def list_names(store: Store, path: str) -> list[str]:
-    """Names of what lies directly below ``path`` in a store."""
+    """List the names directly below ``path`` in a store."""
     if isinstance(store, FsspecStore):
         store.fs.invalidate_cache()
 
@@ -73,19 +73,19 @@ def delete_directory(store: Store, path: str) -> None:
 
 
 def key_info(store: FsspecStore, key: str) -> dict[str, Any]:
-    """Details of ``key`` in the words of its fsspec file system, which zarr needs to be asynchronous."""
+    """Return the details of ``key`` from its fsspec file system, which zarr needs to be asynchronous."""
     place = f"{store.path.rstrip('/')}/{key}" if store.path else key
     found: dict[str, Any] = sync(store.fs._info(place))
     return found
 
 
 def wrapped_store(store: Any) -> Any:
-    """Store inside of one of zarr's wrapper stores, which have no public way in; ``None`` if it is none."""
+    """Return the store inside one of zarr's wrapper stores, which keep it private; ``None`` for any other store."""
     return store._store if isinstance(store, WrapperStore) else None
 
 
 def zarr_loop() -> asyncio.AbstractEventLoop:
-    """Event loop on which zarr reads and writes: connections that a store holds open belong to it."""
+    """Return the event loop on which zarr reads and writes, to which the open connections of stores belong."""
 
     async def running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()

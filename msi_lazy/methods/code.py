@@ -1,4 +1,4 @@
-"""What a method computes, as far as its code tells: a write goes on only with the same one."""
+"""Fingerprints of methods by their code: a write is resumed only with the same method."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["identify_method"]
 
 _DEEPEST = 20
-"""Functions in functions, at most, that are looked into."""
+"""Depth to which functions in functions are searched."""
 
 
 def identify_method(method: Method) -> dict[str, str]:
-    """Fields of a method, functions by their code; of one of the library, its name.
+    """Identify a method by its fields, functions by their code; one of the library by its name.
 
     Examples
     --------
@@ -35,14 +35,14 @@ def identify_method(method: Method) -> dict[str, str]:
 
 
 def _describe(value: Any) -> str:
-    """Text of a plain value, and the hash of the code of a function."""
+    """Convert a plain value to a string, and a function to the hash of its code."""
     if value is None or isinstance(value, (str, int, float)):
         return str(value)
     return sha256(repr(_code(value, 0)).encode()).hexdigest()[:16]
 
 
 def _code(value: Any, depth: int) -> Any:
-    """Code and data of a callable, and of what it is made of, in plain values; the same in every process."""
+    """Reduce a callable, and all that it uses, to code and data in plain values, the same in every process."""
     if depth > _DEEPEST:
         return "..."
     if isinstance(value, CodeType):
@@ -75,7 +75,7 @@ def _code(value: Any, depth: int) -> Any:
 
 
 def _data(value: Any) -> Any:
-    """A plain value as it is, any other by what pickling makes of it."""
+    """Return a plain value as it is, any other pickled."""
     if value is None or isinstance(value, (str, bytes, int, float, complex)):
         return value
     try:

@@ -1,4 +1,4 @@
-"""Compile kernels with numba, cached on disk where there is a place for it."""
+"""Compilation of kernels with numba, cached on disk where possible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["compiled"]
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Decorate a kernel, so that it is compiled when it is first called, and runs without the interpreter's lock.
 
-    Numba keeps what it compiled beside the module, or else in the user's cache folder. Where it may write to neither,
+    Numba caches what it compiled next to the module, or else in the user's cache folder. Where it may write to neither,
     as in a container with a read-only image and no home, it raises when it decorates: there, each process compiles
     for itself.
 

@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 
 
 class _Keys(NamedTuple):
-    """How bits become keys and back; every field but one of the keys' dtype."""
+    """Rules that turn bits into keys and back; all but ``plain`` are of the keys' dtype."""
 
     flip: Any
     """Bits to flip in all samples."""
@@ -34,22 +34,22 @@ class _Keys(NamedTuple):
     lowest: Any
     """Key of samples that are left out: the smallest integer."""
     first: Any
-    """First of the keys that are left out as ``nodata``, before those below make room for ``lowest``."""
+    """First of the keys that are left out as ``nodata``, before those below are moved up to free ``lowest``."""
     last: Any
-    """Last of them: -0.0 and 0.0 are two."""
+    """Last of these keys: -0.0 and 0.0 are two."""
     fill: Any
-    """Bits of a window where there is nothing else."""
+    """Bits of a window of nothing but samples that are left out."""
     plain: bool
-    """Whether nothing is left out, and keys are but flipped bits."""
+    """Whether nothing is left out, and keys are only flipped bits."""
 
 
 def window_minimum(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
-    """Smallest sample of each window; parameters and missing samples as in :func:`window_maximum`."""
+    """Find the smallest sample of each window; parameters and missing samples as in :func:`window_maximum`."""
     return _extreme(array, factors, out_shape, nodata, largest=False)
 
 
 def window_maximum(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
-    """Largest sample of each window.
+    """Find the largest sample of each window.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def window_maximum(array: Array, factors: tuple[int, ...], out_shape: tuple[int,
 
 
 def window_corner(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
-    """Sample at ``factor * i`` of every dimension, whatever its value (``nodata`` and NaN too)."""
+    """Pick the sample at ``factor * i`` of every dimension, whatever its value (``nodata`` and NaN too)."""
     picked = array[tuple(slice(None, None, factor) for factor in factors)]
     return np.ascontiguousarray(picked[tuple(map(slice, out_shape))])
 
@@ -95,7 +95,7 @@ def _extreme(
 
 
 def _describe_keys(dtype: np.dtype[Any], key: np.dtype[Any], nodata: Any, *, largest: bool) -> _Keys:
-    """Keys of samples of ``dtype``, as integers of dtype ``key``."""
+    """Describe the keys of samples of ``dtype``, as integers of dtype ``key``."""
     floats = dtype.kind == "f"
     zero, highest, lowest = key.type(0), key.type(np.iinfo(key).max), key.type(np.iinfo(key).min)
     flip = (zero if dtype.kind in "if" else lowest) ^ (zero if largest else ~zero)
@@ -112,7 +112,7 @@ def _describe_keys(dtype: np.dtype[Any], key: np.dtype[Any], nodata: Any, *, lar
 
 @compiled()
 def _extreme_of_rows(rows_in, rows_out, rows, found, part, firsts, columns, keys):  # type: ignore[no-untyped-def]
-    """Largest keys of the windows, turned back into bits."""
+    """Find the largest keys of the windows, turned back into bits."""
     stop_in, stop_out = part.start_in + part.width_in, part.start_out + part.width_out
     for row in range(len(rows_out)):
         best = rows_out[row, part.start_out : stop_out]
@@ -140,7 +140,7 @@ def _extreme_of_rows(rows_in, rows_out, rows, found, part, firsts, columns, keys
 
 @compiled(inline="always")
 def _meet_groups(best, columns, factor, inner, firsts):  # type: ignore[no-untyped-def]
-    """Largest key of each window of one row."""
+    """Find the largest key of each window of one row."""
     # no if and else: an inlined function of several ends counts references at each of them
     pairs = factor == 2 and inner == 1
     if pairs:
@@ -156,7 +156,7 @@ def _meet_groups(best, columns, factor, inner, firsts):  # type: ignore[no-untyp
 
 @compiled(inline="always")
 def _encode(bits, keys, narrow):  # type: ignore[no-untyped-def]
-    """Key of a sample; ``narrow`` undoes numba's widening of sums to 64 bits, for the loop's sake."""
+    """Encode a sample as its key; ``narrow`` undoes numba's widening of sums to 64 bits, for the loop's sake."""
     key = bits ^ ((bits >> 63) & keys.fold) ^ keys.flip
     left_out = ((key >= keys.first) & (key <= keys.last)) | ((bits & keys.highest) > keys.infinity)
     moved = narrow(key + (key < keys.first))
@@ -165,6 +165,5 @@ def _encode(bits, keys, narrow):  # type: ignore[no-untyped-def]
 
 @compiled(inline="always")
 def _decode(key, keys, narrow):  # type: ignore[no-untyped-def]
-    """Bits of a key."""
     bits = narrow(key - (key <= keys.first)) ^ keys.flip
     return keys.fill if key == keys.lowest else bits ^ ((bits >> 63) & keys.fold)

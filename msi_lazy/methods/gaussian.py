@@ -1,4 +1,4 @@
-"""The Gaussians: what the library recommends, and the two that multiscale-spatial-image users know."""
+"""Gaussian means: the one that the library recommends, and the two that multiscale-spatial-image users know."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Array = np.ndarray[Any, Any]
 
 
 def window_gaussian(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
-    """Gaussian-weighted mean around the centre of each window: :func:`gaussian_weights` by :func:`filter_windows`."""
+    """Compute the Gaussian-weighted mean around each window's centre, with :func:`gaussian_weights`."""
     return filter_windows(array, factors, out_shape, nodata, gaussian_weights)
 
 
 def window_centred_gaussian(
     array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None
 ) -> Array:
-    """Value of SciPy's Gaussian filter at the centre of each window.
+    """Evaluate SciPy's Gaussian filter at the centre of each window.
 
     The parameters are those of :func:`filter_windows`, the weights :func:`centred_gaussian_weights`: for an odd factor
     the filtered sample in the centre, for an even one the mean of the two central ones along each axis, before the
@@ -34,7 +34,7 @@ def window_centred_gaussian(
 def window_bessel_gaussian(
     array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None
 ) -> Array:
-    """Value of ITK's discrete Gaussian filter at the centre of each window.
+    """Evaluate ITK's discrete Gaussian filter at the centre of each window.
 
     The parameters are those of :func:`filter_windows`, the weights :func:`bessel_weights`: for an odd factor
     the filtered sample in the centre, for an even one the mean of the two central ones along each axis, before the

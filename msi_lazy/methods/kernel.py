@@ -1,4 +1,4 @@
-"""Kernels of the library, by name: what they are made with is imported when one is first called."""
+"""Kernels of the library, by name, so that numba is imported only when one is first called."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["LibraryKernel", "as_native"]
 
 
 def as_native(array: Any) -> np.ndarray[Any, Any]:
-    """The same values in native byte order, which is all that compiled kernels take."""
+    """Convert to native byte order, the only one that compiled kernels take."""
     samples: np.ndarray[Any, Any] = np.asarray(array)
     return samples if samples.dtype.isnative else samples.astype(samples.dtype.newbyteorder("="))
 

@@ -1,4 +1,4 @@
-"""Windows side by side: samples as keys in lanes, and a sorting network for all lanes at once.
+"""Lanes of windows side by side: samples as keys, and a sorting network for all lanes at once.
 
 The samples of many windows are gathered into *lanes*, one window per lane, so that one operation on
 two contiguous rows does the same to all of them::
@@ -36,11 +36,11 @@ __all__ = [
 ]
 
 _LANE_BYTES = 2**18
-"""Size of all lanes, at most: they should stay in the second-level cache."""
+"""Most bytes of all lanes: they should stay in the second-level cache."""
 
 
 class Keys(NamedTuple):
-    """How bits become keys and back, and which keys are of missing samples; every field but one of the keys' dtype."""
+    """Rules that turn bits into keys and back, and keys of missing samples; all but ``skips`` of the keys' dtype."""
 
     flip: Any
     """Bits to flip in integers: the highest one if they are unsigned."""
@@ -57,7 +57,7 @@ class Keys(NamedTuple):
 
 
 def describe_keys(dtype: np.dtype[Any], key: np.dtype[Any], nodata: Any) -> Keys:
-    """Keys of samples of ``dtype``, as integers of dtype ``key``."""
+    """Describe the keys of samples of ``dtype``, as integers of dtype ``key``."""
     floats = dtype.kind == "f"
     zero, highest, lowest = key.type(0), key.type(np.iinfo(key).max), key.type(np.iinfo(key).min)
     flip = lowest if dtype.kind == "u" else zero
@@ -85,7 +85,7 @@ class Columns(NamedTuple):
 
 
 def split_columns(layout: RowLayout) -> list[Columns]:
-    """The whole windows of all rows, then the partial ones at the rows' ends; those of the two that exist.
+    """Split the rows into whole windows, then the partial ones at the rows' ends; whichever of the two exist.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def split_columns(layout: RowLayout) -> list[Columns]:
 
 
 def count_lanes(samples: int, key: np.dtype[Any], most: int) -> int:
-    """Lanes for windows of ``samples`` samples: ``most``, or as many as stay in the cache, at least one."""
+    """Count the lanes for windows of ``samples`` samples: ``most``, or as many as stay in the cache, at least one."""
     return max(1, min(most, _LANE_BYTES // (samples * key.itemsize)))
 
 

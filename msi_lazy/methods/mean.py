@@ -31,7 +31,7 @@ Array = np.ndarray[Any, Any]
 
 
 def window_mean(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
-    """Mean of each window of an integer or floating-point array; integers rounded half to even.
+    """Compute the mean of each window of an integer or floating-point array; integers rounded half to even.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def _mean(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], no
 def _choose_kernel(
     dtype: np.dtype[Any], part: RowPart, samples: int, nodata: Any, rounding: int
 ) -> tuple[Callable[..., None], tuple[Any, ...]]:
-    """Kernel for windows of up to ``samples`` samples, and its last arguments: buffers and settings."""
+    """Choose the kernel for windows of up to ``samples`` samples, and its last arguments: buffers and settings."""
     sums, counts = np.empty((2, part.width_out))
     if dtype.kind == "f":
         return _mean_floats, (sums, counts, dtype.type(np.nan if nodata is None else nodata))
@@ -105,7 +105,7 @@ def _choose_kernel(
 
 
 def _sum_dtype(dtype: np.dtype[Any], samples: int) -> np.dtype[Any]:
-    """Number that holds a sum of ``samples`` integers of up to 32 bits; of two, as each is compiled for itself."""
+    """Choose a dtype that holds a sum of ``samples`` integers of up to 32 bits; of two, as each is compiled."""
     narrow = {"u1": "u2", "i1": "i2", "u2": "i4", "i2": "i4"}.get(dtype.str[1:], "f8")
     limits = np.iinfo(dtype)
     fits = narrow != "f8" and samples * max(-int(limits.min), int(limits.max)) <= np.iinfo(narrow).max
@@ -116,7 +116,7 @@ def _sum_dtype(dtype: np.dtype[Any], samples: int) -> np.dtype[Any]:
 def _mean_integers(  # type: ignore[no-untyped-def]
     rows_in, rows_out, rows, found, part, firsts, nothing, columns, sums, rounding
 ):
-    """Means of integers of up to 32 bits, summed in the dtype of ``columns`` and ``sums``.
+    """Compute means of integers of up to 32 bits, summed in the dtype of ``columns`` and ``sums``.
 
     The two are one where windows have one column.  Rows are added two at a time, the last of an odd number
     with a row of ``nothing``.
@@ -138,7 +138,7 @@ def _mean_integers(  # type: ignore[no-untyped-def]
 
 @compiled()
 def _mean_floats(rows_in, rows_out, rows, found, part, firsts, sums, counts, skip):  # type: ignore[no-untyped-def]
-    """Means of floats without NaN and without ``skip``, summed in float64.
+    """Compute means of floats without NaN and without ``skip``, summed in float64.
 
     All samples are summed first; only where a sum is not a number, or there is a ``skip``, the row
     is summed again without them.
@@ -166,7 +166,7 @@ def _mean_floats(rows_in, rows_out, rows, found, part, firsts, sums, counts, ski
 def _mean_valid_integers(  # type: ignore[no-untyped-def]
     rows_in, rows_out, rows, found, part, firsts, columns, valid, sums, counts, skip, rounding
 ):
-    """Means of the integers of up to 32 bits that are not ``skip``; ``skip`` where there is nothing else.
+    """Compute means of the integers of up to 32 bits that are not ``skip``; ``skip`` where there is nothing else.
 
     Columns are summed and counted in the dtype of ``columns`` and ``valid``.
     """
@@ -216,5 +216,5 @@ def _sum_valid(rows_in, rows, part, firsts, skip, sums, counts):  # type: ignore
             for j in range(len(sums)):
                 value = source[firsts[j]]
                 valid = (value == value) & (value != skip)
-                sums[j] += np.float64(value) if valid else 0.0  # adds nothing: no sum is -0.0
+                sums[j] += np.float64(value) if valid else 0.0  # adding 0.0 changes no sum: none is -0.0
                 counts[j] += valid

@@ -23,11 +23,11 @@ __all__ = ["window_median"]
 Array = np.ndarray[Any, Any]
 
 _LANES = 256
-"""Windows side by side, at most."""
+"""Most windows side by side."""
 
 
 def window_median(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
-    """Middle sample of each window; of an even number the lower one of the two in the middle.
+    """Find the middle sample of each window; of an even number the lower one of the two in the middle.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def window_median(array: Array, factors: tuple[int, ...], out_shape: tuple[int, 
 def _median_of_rows(  # type: ignore[no-untyped-def]
     rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, columns, inner, lanes, keys
 ):
-    """Medians of some columns of every output row; of several rows at once if the lanes are longer than a row."""
+    """Find medians of some columns of every output row; of several rows at once if the lanes are longer than a row."""
     column_in, column, column_stop, length = columns
     width = column_stop - column
     together = max(1, lanes.shape[1] // width)

@@ -21,11 +21,11 @@ __all__ = ["window_mode"]
 Array = np.ndarray[Any, Any]
 
 _LANES = 256
-"""Windows sorted side by side, at most."""
+"""Most windows sorted side by side."""
 
 
 def window_mode(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
-    """Most frequent sample of each window; of equally frequent ones the smallest.
+    """Find the most frequent sample of each window; of equally frequent ones the smallest.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ def window_mode(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ..
     outer = (layout.outer_in, layout.outer_out, layout.outer_factors, layout.window_rows)
     keys = describe_keys(array.dtype, bits.dtype, nodata)
     for columns in split_columns(layout):
-        lanes, counts = _make_lanes(layout.window_rows * columns.length, bits.dtype)
+        lanes, counts = _allocate_lanes(layout.window_rows * columns.length, bits.dtype)
         _mode_of_rows(rows_in, rows_out, *outer, columns, layout.inner, lanes, counts, keys)
     return out.view(array.dtype)
 
 
-def _make_lanes(samples: int, key: np.dtype[Any]) -> tuple[Array, Array]:
-    """Lanes for windows of ``samples`` samples, and a row of counts.
+def _allocate_lanes(samples: int, key: np.dtype[Any]) -> tuple[Array, Array]:
+    """Allocate lanes for windows of ``samples`` samples, and a row of counts.
 
     Counts are as wide as keys, for the loops' sake, unless a whole window would wrap them.
     """
@@ -73,7 +73,7 @@ def _make_lanes(samples: int, key: np.dtype[Any]) -> tuple[Array, Array]:
 def _mode_of_rows(  # type: ignore[no-untyped-def]
     rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, columns, inner, lanes, counts, keys
 ):
-    """Modes of some columns of every output row."""
+    """Find modes of some columns of every output row."""
     column_in, column, column_stop, length = columns
     width = column_stop - column
     rows = np.empty(window_rows, np.int64)
@@ -162,7 +162,7 @@ def _settle_lanes(flat_in, offsets, firsts, lanes, counts, keys, places, flat_ou
 
 @compiled()
 def _vote(lanes, held, counts, keys):  # type: ignore[no-untyped-def]
-    """Key of the longest run of each sorted lane, the first one of several; ``keys.skip`` if none has a vote."""
+    """Find the key of the longest run of each sorted lane, the first of equals; ``keys.skip`` if none has a vote."""
     # allocated here, and loaded before they are compared: only so do the loops vectorise
     best = np.empty(held, lanes.dtype)
     run = np.zeros(held, counts.dtype)
@@ -189,7 +189,7 @@ def _vote(lanes, held, counts, keys):  # type: ignore[no-untyped-def]
 
 @compiled()
 def _settle_zeros_and_nans(out, keys):  # type: ignore[no-untyped-def]
-    """Make windows of nothing but -0.0 or NaN what they are where there are other samples."""
+    """Turn -0.0 into 0.0, and NaN into ``keys.skip``, in windows of nothing else, as in all others."""
     encode(out, keys)
     for i in range(len(out)):
         out[i] = keys.skip if out[i] == keys.missing else out[i]

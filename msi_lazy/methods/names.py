@@ -1,4 +1,4 @@
-"""The names of the methods, each with what a user should know of it."""
+"""Names of the methods, each with its description."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Methods"]
 
 
 class Methods(Enum):
-    """Names of the downsampling methods; help(Methods.MODE) or ``Methods.MODE.__doc__`` tells more of one.
+    """Names of the downsampling methods; help(Methods.MODE) or ``Methods.MODE.__doc__`` describes one.
 
     ======================== =================================================== ========= ======= ==========
     name                     sample of the next level                            integers  labels  chains
@@ -26,8 +26,8 @@ class Methods(Enum):
     ``itk_gaussian``         ITK's discrete Gaussian at the window's centre      half even no      no
     ======================== =================================================== ========= ======= ==========
 
-    *Labels*: every value is one of the image's.  *Chains*: two steps give what one step by the product of
-    their factors gives.
+    *Labels*: every value is one of the image's.  *Chains*: two steps give the same as one step by the product of
+    their factors.
 
     A new sample lies at the centre of its window, but for ``nearest``, where it lies at the sample that it is.
     NaN and ``nodata`` are left out of all but ``nearest``; a window of nothing else stays what it is, ``nodata``
@@ -36,7 +36,7 @@ class Methods(Enum):
 
     The names of multiscale-spatial-image (msi) are understood too, in capitals or not: ``ITK_BIN_SHRINK`` is
     ``bin_shrink``, ``DASK_IMAGE_MODE`` is ``mode``, ``DASK_IMAGE_NEAREST`` is ``nearest``, and ``ITK_LABEL_GAUSSIAN``
-    is ``label_gaussian``.  What each does differently, and why, is in its own description.
+    is ``label_gaussian``.  Each description says what differs from msi, and why.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class Methods(Enum):
     """Name of the row in the table of methods."""
 
     def __new__(cls, value: str, description: str, row: str | None = None) -> Methods:
-        """Make a member of a name, its documentation, and the row it stands for where that has another name."""
+        """Create a member of a name, its documentation, and its row in the table, if that has another name."""
         member = object.__new__(cls)
         member._value_ = value
         member.__doc__ = description

@@ -1,4 +1,4 @@
-"""A user's own function as a kernel: its windows are cut for it, and what it returns is checked.
+"""A user's own function as a kernel: it is called on whole windows, and its result is checked.
 
 ::
 
@@ -27,28 +27,28 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class WindowFunction:
-    """Kernel made of a function ``f(array, factors) -> array``."""
+    """Kernel that calls a function ``f(array, factors) -> array``."""
 
     function: Callable[[Array, tuple[int, ...]], Array]
-    """Reduces whole windows, NumPy in and out."""
+    """Function that reduces whole windows, NumPy in and out."""
     radius: Callable[[int], int]
-    """Samples around its windows that it is given, on either side, for a factor."""
+    """Samples around its windows that it gets, on either side, for a factor."""
 
     def __call__(self, array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
         """Reduce each window to one sample.
 
-        The function is given a view that it cannot write to, and is called once, or once for each kind of
-        partial window at the image's end, with the sizes that these have.
+        The function gets a read-only view, and is called once, or once for each kind of partial window at the image's
+        end, with the sizes that these have.
 
         Raises
         ------
         TypeError
-            The function returned something else than a NumPy array, or a masked one, or a dtype that
+            The function returned something other than a NumPy array, or a masked one, or a dtype that
             cannot become the image's.
         ValueError
-            It returned an array of another shape than one sample for each window.
+            The function returned an array of another shape than one sample for each window.
         OverflowError
-            The image's dtype cannot hold what it returned.
+            The image's dtype cannot hold the returned values.
         """
         out = np.empty(out_shape, array.dtype)
         radii = [self.radius(factor) if factor > 1 else 0 for factor in factors]
@@ -90,13 +90,13 @@ def check_function(function: Any) -> None:
     Raises
     ------
     TypeError
-        Says what it was.
+        It cannot.
     """
     if not callable(function):
-        raise TypeError(f"a method is made of a function f(array, factors), not of {function!r}")
+        raise TypeError(f"a method must be a function f(array, factors), not {function!r}")
     try:
         called = signature(function)
-    except (TypeError, ValueError):  # some that are compiled do not say
+    except (TypeError, ValueError):  # some compiled functions have no signature
         return
     try:
         called.bind(None, ())
@@ -105,7 +105,7 @@ def check_function(function: Any) -> None:
 
 
 def name_of_function(function: Callable[..., Any]) -> str:
-    """Name of a function with its module, which no row of the table has.
+    """Return the name of a function with its module, which no row of the table has.
 
     Examples
     --------
@@ -119,20 +119,18 @@ def name_of_function(function: Callable[..., Any]) -> str:
 
 
 def _window_kinds(length: int, factor: int, count: int) -> list[tuple[int, int, int]]:
-    """Window size, first window and number of windows: the whole windows, then a partial one if there is one."""
+    """List window size, first window and number of windows, for the whole windows, then a partial one if any."""
     whole = min(length // factor, count)
     kinds = [(factor, 0, whole)] if whole else []
     return kinds if whole == count else [*kinds, (length - whole * factor, whole, 1)]
 
 
 def _as_dtype(result: Array, dtype: np.dtype[Any], call: str) -> Array:
-    """``result`` in the image's dtype: floats rounded half to even where that is an integer; nothing wraps."""
+    """Convert ``result`` to the image's dtype: floats are rounded half to even for integers; nothing wraps."""
     if result.dtype == dtype or (result.dtype.kind in "iuf" and dtype.kind == "f"):
         return result.astype(dtype, copy=False)
     if result.dtype.kind not in "iuf" or dtype.kind not in "iu":
-        raise TypeError(
-            f"{call} returned dtype {result.dtype}, and the image's is {dtype}; convert the one or the other"
-        )
+        raise TypeError(f"{call} returned dtype {result.dtype}, but the image has {dtype}; convert one of them")
     rounded = np.rint(result.astype(np.float64)) if result.dtype.kind == "f" else result
     info = np.iinfo(dtype)
     # a float is compared with the power of two beyond the range: the largest integer of 64 bits is no float

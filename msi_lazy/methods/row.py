@@ -1,4 +1,4 @@
-"""What a downsampling method is: a row of facts."""
+"""Downsampling method: a row of facts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHOICES = {
 
 
 class WindowKernel(Protocol):
-    """What computes the windows of one block: a module-level function of arrays."""
+    """Function that reduces the windows of one block: at module level, of arrays."""
 
     def __call__(
         self,
@@ -37,7 +37,7 @@ class WindowKernel(Protocol):
 
 
 def no_radius(factor: int) -> int:
-    """Radius of a box method: its window is all it reads."""
+    """Return the radius of a box method, which reads its window only."""
     return 0
 
 
@@ -47,7 +47,7 @@ class Method:
 
     Examples
     --------
-    A function ``f(array, factors)`` as a method is made by :meth:`from_function`; a kernel of your own, which knows
+    :meth:`from_function` turns a function ``f(array, factors)`` into a method; a kernel of your own, which handles
     ``nodata`` and partial windows, is a row like the library's:
 
     >>> from msi_lazy.methods.extremes import window_maximum
@@ -58,40 +58,42 @@ class Method:
     name: str
     """Name in the API and in the metadata."""
     kernel: WindowKernel
-    """Computes the windows of one block; must pickle to run on a cluster."""
+    """Function that reduces the windows of one block; must pickle to run on a cluster."""
     description: str = ""
     """One phrase for the metadata and the plan."""
     _: KW_ONLY
     kinds: str = "biuf"
-    """Dtype kinds (NumPy's letters) it is defined for; what it returns has the dtype it is given."""
+    """Dtype kinds (NumPy's letters) that it is defined for; its result has the dtype of its input."""
     keeps_values: bool = False
-    """Whether every value it gives is one of the image's: safe for labels."""
+    """Whether every value it returns is one of the image's: safe for labels."""
     position: Literal["centre", "corner"] = "centre"
-    """Where in its window a new sample lies."""
+    """Position of a new sample in its window."""
     radius: Callable[[int], int] = no_radius
     """Samples beyond the window, on either side, that a factor's kernel reads."""
     edge: Literal["replicate", "reflect"] = "replicate"
-    """What a kernel with a radius is given beyond the ends of the image."""
+    """Rule for the samples beyond the ends of the image that a kernel with a radius gets."""
     chains: bool = False
-    """Whether two steps give what one step by the product of their factors gives, read from level 0."""
+    """Whether two steps give the same as one step by the product of their factors, read from level 0."""
     labels: bool = False
     """Whether it is meant for labels only, which are compressed as such."""
     takes_nodata: bool = True
-    """Whether the kernel knows what to do with ``nodata``."""
+    """Whether the kernel handles ``nodata``."""
     float16_through: Literal["float16", "float32", "float64"] = "float32"
     """Float that half precision is computed in (numba has none); float64 where it rounds."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
-            raise TypeError(f"the name of a method must be a text, not {self.name!r}")
+            raise TypeError(f"the name of a method must be a string, not {self.name!r}")
         if not self.name:
-            raise ValueError("a method's name must not be empty, and to register it in lower case and none of msi's")
+            raise ValueError(
+                "a method's name must not be empty; to be registered it must be in lower case and not one of msi's"
+            )
         for field in ("kernel", "radius"):
             if not callable(getattr(self, field)):
                 raise TypeError(f"{field} of method {self.name!r} must be a function, not {getattr(self, field)!r}")
         for field in ("description", "kinds"):
             if not isinstance(getattr(self, field), str):
-                raise TypeError(f"{field} of method {self.name!r} must be a text, not {getattr(self, field)!r}")
+                raise TypeError(f"{field} of method {self.name!r} must be a string, not {getattr(self, field)!r}")
         for field in ("keeps_values", "chains", "labels", "takes_nodata"):
             if not isinstance(getattr(self, field), bool):
                 raise TypeError(f"{field} of method {self.name!r} must be True or False, not {getattr(self, field)!r}")
@@ -113,19 +115,19 @@ class Method:
         position: Literal["centre", "corner"] = "centre",
         edge: Literal["replicate", "reflect"] = "replicate",
     ) -> Method:
-        """Method of a function ``f(array, factors) -> array``, NumPy in and out.
+        """Create a method from a function ``f(array, factors) -> array``, NumPy in and out.
 
         Parameters
         ----------
         function
-            Given a block of whole windows, which it cannot write to, and the window size along each
-            dimension; returns one sample for each window, in the image's dtype.  Floats for an integer image are
-            rounded half to even, and refused where they do not fit.  It must depend on nothing but the
-            samples of each window, and those within ``radius`` around it.
+            Function that gets a read-only block of whole windows and the window size along each dimension, and returns
+            one sample for each window, in the image's dtype.  Floats for an integer image are rounded half to even,
+            and refused where they do not fit.  The result must depend only on the samples of each window, and those
+            within ``radius`` around it.
         name
             Name in the metadata; the function's own by default, with its module.
         radius
-            How many samples around the windows the block has on either side, along each dimension that is
+            Number of samples around the windows that the block has on either side, along each dimension that is
             divided by the given factor.
         keeps_values, position, edge
             As the fields of the row.
@@ -141,7 +143,7 @@ class Method:
         """
         check_function(function)
         if not callable(radius):
-            raise TypeError(f"radius is a function of the factor, such as lambda factor: 2, not {radius!r}")
+            raise TypeError(f"radius must be a function of the factor, such as lambda factor: 2, not {radius!r}")
         return cls(
             name_of_function(function) if name is None else name,
             WindowFunction(function, radius),
@@ -155,5 +157,5 @@ class Method:
         )
 
     def offset(self, factor: int) -> float:
-        """Distance from the centre of a window's first sample to the new sample, in samples."""
+        """Return the distance from the centre of a window's first sample to the new sample, in samples."""
         return (factor - 1) / 2 if self.position == "centre" else 0.0

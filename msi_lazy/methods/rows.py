@@ -1,4 +1,4 @@
-"""Walking windows row by row, for any number of dimensions and any factors.
+"""Windows row by row, for any number of dimensions and any factors.
 
 Every box kernel sees its input as a matrix of contiguous rows.  The *outer* axes are numbered
 by one row index; along the row, a window covers ``factor`` groups of ``inner`` samples::
@@ -6,7 +6,7 @@ by one row index; along the row, a window covers ``factor`` groups of ``inner`` 
     image (z, y, x), factors (2, 2, 2)   rows along x, outer axes (z, y), inner 1
     image (y, x, c), factors (2, 2, 1)   rows along x and c together, outer axis (y,), inner 3
 
-An output row reads ``window_rows`` input rows, in C order, so that a floating-point sum is made in
+An output row reads ``window_rows`` input rows, in C order, so that a floating-point sum is computed in
 the same order wherever the block borders lie.  A kernel is called for one *batch* of output rows, whose input
 rows are listed beforehand, and one *part* of them: a run of windows of one length that is short enough for its
 sums to stay in the cache.
@@ -38,16 +38,16 @@ __all__ = [
 Array = np.ndarray[Any, Any]
 
 _FOLD_BELOW = 32
-"""Trailing undivided axes with fewer samples than this are folded into the row (RGB last)."""
+"""Number of samples below which trailing undivided axes are folded into the row (RGB last)."""
 _PART_SAMPLES = 2**12
-"""Input samples of a part, at most, unless one window has more."""
+"""Most input samples of a part, unless one window has more."""
 _BATCH_ROWS = 2**14
-"""Input rows listed at a time, at most, unless one window has more."""
+"""Most input rows listed at a time, unless one window has more."""
 
 
 @dataclass(frozen=True)
 class RowLayout:
-    """How an array and its downsampled form are seen as rows."""
+    """Rows of an array and of its downsampled form."""
 
     outer_in: Array
     """Lengths of the outer axes, input; there is at least one, if need be of length 1."""
@@ -145,7 +145,7 @@ def row_batches(layout: RowLayout) -> Iterator[tuple[slice, Array, Array]]:
         Input rows of each of them, in C order, as far as ``counts`` says: windows that reach beyond the input
         are cut short.  Overwritten by the next batch.
     counts : ndarray of int64
-        How many they are.
+        Number of input rows of each output row.
 
     Examples
     --------
@@ -164,7 +164,7 @@ def row_batches(layout: RowLayout) -> Iterator[tuple[slice, Array, Array]]:
 
 
 def first_samples(part: RowPart) -> Array:
-    """Offset in a part's input of the first sample that each of its output samples covers.
+    """Find the offset in a part's input of the first sample that each of its output samples covers.
 
     Unsigned, so that no index is tested for being negative.
 

@@ -27,15 +27,15 @@ Array = np.ndarray[Any, Any]
 Halves = Callable[[int], tuple[float, ...]]
 
 _PLANE_SAMPLES = 2**16
-"""Planes with more samples than this are filtered in strips: 512 KiB of float64."""
+"""Number of samples above which planes are filtered in strips: 512 KiB of float64."""
 _SHORT = 32
-"""Planes with fewer samples than this are no loop worth having: the axis before is taken as the first one."""
+"""Number of samples below which planes are too short for a loop: the axis before is then the first one."""
 
 
 def filter_windows(
     array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any, halves: Halves
 ) -> Array:
-    """Weighted mean of the samples around the centre of each window.
+    """Compute the weighted mean of the samples around the centre of each window.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def filter_windows(
         Samples of this value are left out with their weights, and the others' weights are scaled up
         to one; where nothing else has a weight the result is this value.
     halves : callable
-        Gives half of the filter for a factor; see :mod:`msi_lazy.methods.weights`.
+        Function that returns half of the filter for a factor; see :mod:`msi_lazy.methods.weights`.
 
     Returns
     -------
@@ -83,13 +83,13 @@ def filter_windows(
 
 
 def _choose_slow_axis(shape: tuple[int, ...], factors: tuple[int, ...]) -> int:
-    """Axis along which planes are made into one: the first divided one, unless nothing worth a loop lies below it."""
+    """Choose the axis along which planes are combined: the first divided one, unless planes below it are too short."""
     first = next(axis for axis, factor in enumerate(factors) if factor > 1)
     return first - (prod(factors[first + 1 :]) == 1 and prod(shape[first + 1 :]) < _SHORT)
 
 
 def _cut_strips(shape: tuple[int, ...], factor: int, radius: int, count: int, slow: int) -> list[tuple[slice, ...]]:
-    """Slices of the input, halo included, along the first axis of a plane, so that planes fit the cache."""
+    """Slice the input, halo included, along the first axis of a plane, so that planes fit the cache."""
     halo = 2 * radius
     rows = _PLANE_SAMPLES // prod(shape[slow + 2 :])
     step = max((rows - halo) // factor, halo, 1)
@@ -99,7 +99,7 @@ def _cut_strips(shape: tuple[int, ...], factor: int, radius: int, count: int, sl
 
 
 class _Pass(NamedTuple):
-    """Filtering a plane along one of its axes."""
+    """Filter pass along one axis of a plane."""
 
     outer: int
     """Samples of the axes before, already filtered."""
@@ -108,7 +108,7 @@ class _Pass(NamedTuple):
     inner: int
     """Samples of the axes behind, yet to be filtered."""
     factor: int
-    """What the axis is divided by."""
+    """Factor of the axis."""
     length_out: int
     """Samples along the axis, afterwards."""
     taps: int
@@ -118,7 +118,7 @@ class _Pass(NamedTuple):
 def _plan_passes(
     shape: tuple[int, ...], factors: tuple[int, ...], radii: tuple[int, ...], slow: int
 ) -> tuple[tuple[int, ...], list[_Pass]]:
-    """Shape afterwards, and the passes: the slow axis first, then those axes of a plane that are divided."""
+    """Plan the shape afterwards, and the passes: the slow axis first, then the divided axes of a plane."""
     out, passes = list(shape), []
     for axis in range(slow, len(shape)):
         factor, radius = factors[axis], radii[axis]
@@ -194,7 +194,7 @@ def _filter_integers(volume, out, passes, weights, skip, plain, low, high):  # t
 
 @compiled()
 def _filter_valid(planes, start, passes, weights, skip):  # type: ignore[no-untyped-def]
-    """Sum of the samples that are neither NaN nor ``skip``, and of their weights, which is exactly 1 if all are."""
+    """Sum the samples that are neither NaN nor ``skip``, and their weights, which give exactly 1 if all are valid."""
     values, shares, spare = np.empty(planes.shape[1]), np.empty(planes.shape[1]), np.empty(planes.shape[1])
     _combine_valid(planes, start, passes[0, 5], weights[0], skip, values, shares)
     other = np.empty(planes.shape[1])
@@ -220,7 +220,7 @@ def _filter_plane(source, target, passes, weights):  # type: ignore[no-untyped-d
 
 @compiled()
 def _combine(lines, start, taps, weights, total):  # type: ignore[no-untyped-def]
-    """Weighted sum of ``taps`` lines from ``start`` on, in pieces that stay in the first-level cache."""
+    """Sum ``taps`` weighted lines from ``start`` on, in pieces that stay in the first-level cache."""
     if taps == 1:
         for i in range(len(total)):
             total[i] = lines[start, i]
@@ -241,7 +241,7 @@ def _combine(lines, start, taps, weights, total):  # type: ignore[no-untyped-def
 
 @compiled()
 def _combine_short(lines, factor, taps, weights, results):  # type: ignore[no-untyped-def]
-    """All sums of an axis with few samples behind it, each with the operations of :func:`_combine`."""
+    """Compute all sums of an axis with few samples behind it, each with the operations of :func:`_combine`."""
     inner = lines.shape[1]
     flat = lines.reshape(-1)
     for i in range(len(results)):
@@ -256,7 +256,7 @@ def _combine_short(lines, factor, taps, weights, results):  # type: ignore[no-un
 
 @compiled()
 def _combine_valid(lines, start, taps, weights, skip, total, share):  # type: ignore[no-untyped-def]
-    """Weighted sum of the samples that are neither NaN nor ``skip``, and the sum of their weights."""
+    """Sum the weighted samples that are neither NaN nor ``skip``, and their weights."""
     total[:] = 0.0
     share[:] = 0.0
     if taps == 1:

@@ -1,4 +1,4 @@
-"""The table of downsampling methods: one row each, its facts as fields."""
+"""Table of downsampling methods: one row each, its facts as fields."""
 
 from __future__ import annotations
 
@@ -124,8 +124,8 @@ def register_method(method: Method, *, replace: bool = False) -> Method:
     method
         Row with a name of its own; see :class:`Method` and :meth:`Method.from_function`.
     replace
-        Whether it takes the place of a method that you registered under the same name before, as when the cell of a
-        notebook is run again.  The library's methods cannot be replaced.
+        Whether it replaces a method that you registered under the same name before, as when the cell of a notebook is
+        run again.  The library's methods cannot be replaced.
 
     Returns
     -------
@@ -135,28 +135,28 @@ def register_method(method: Method, *, replace: bool = False) -> Method:
     Raises
     ------
     TypeError
-        Not a row, or ``replace`` is neither true nor false.
+        ``method`` is not a row, or ``replace`` not a bool.
     ValueError
-        No name in lower case, or another method has this name.
+        The name is not in lower case, or another method has it.
 
     Notes
     -----
-    The name is known in this process; trees carry the row itself, so that workers need not know it.
+    The name is known in this process only; trees hold the row itself, so that workers need not know the name.
     """
     if not isinstance(method, Method):
-        raise TypeError(f"register_method takes a Method, such as Method.from_function(f) gives, not {method!r}")
+        raise TypeError(f"register_method takes a Method, for example of Method.from_function(f), not {method!r}")
     if not isinstance(replace, bool):
         raise TypeError(f"replace must be True or False, not {replace!r}")
     if method.name in _LIBRARY or not replace:
         _check_name(method)
     if method.name != method.name.lower() or method.name in {member.value for member in Methods}:
-        raise ValueError(f"a method's name must be in lower case and none of msi's, not {method.name!r}")
+        raise ValueError(f"a method's name must be in lower case and not one of msi's, not {method.name!r}")
     _TABLE[method.name] = method
     return method
 
 
 def method_names() -> tuple[str, ...]:
-    """Names of all methods in the table.
+    """List the names of all methods in the table.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def method_names() -> tuple[str, ...]:
 
 
 def describe_method(name: str) -> tuple[str, str]:
-    """Full name of the method called ``name``, and one phrase on it, for metadata.
+    """Return the full name of the method called ``name``, and one phrase on it, for metadata.
 
     Examples
     --------
@@ -179,12 +179,12 @@ def describe_method(name: str) -> tuple[str, str]:
 
 
 def is_of_library(method: Method) -> bool:
-    """Whether a method is one of the library's own, and not one by the same name."""
+    """Tell whether a method is one of the library's own, and not one by the same name."""
     return _LIBRARY.get(method.name) == method
 
 
 def makes_labels(name: str) -> bool:
-    """Whether the method called ``name`` is one for labels, so that its levels are most likely labels.
+    """Tell whether the method called ``name`` is one for labels, so that its levels are most likely labels.
 
     Examples
     --------
@@ -196,7 +196,7 @@ def makes_labels(name: str) -> bool:
 
 
 def is_for_labels(name: str, dtype: np.dtype[Any]) -> bool:
-    """Whether samples of ``dtype`` that the method called ``name`` made are most likely labels.
+    """Tell whether samples of ``dtype`` that the method called ``name`` computed are most likely labels.
 
     Examples
     --------
@@ -208,14 +208,14 @@ def is_for_labels(name: str, dtype: np.dtype[Any]) -> bool:
 
 
 def resolve_method(method: Any) -> Method:
-    """Row for a name, a member of :class:`Methods`, a row, or a function ``f(array, factors)``.
+    """Return the row for a name, a member of :class:`Methods`, a row, or a function ``f(array, factors)``.
 
     Raises
     ------
     ValueError
         No method has this name, or it is a row with the name of another one.
     TypeError
-        None of these.
+        ``method`` is none of these.
 
     Examples
     --------
@@ -260,7 +260,7 @@ def check_dtype(method: Method, dtype: np.dtype[Any]) -> None:
     Raises
     ------
     TypeError
-        Names the dtype, and the methods that take it if there are any.
+        The method is not defined for it; the message names methods that are, if any.
     """
     if dtype.kind in method.kinds and dtype.itemsize <= 8:
         return
@@ -270,12 +270,12 @@ def check_dtype(method: Method, dtype: np.dtype[Any]) -> None:
 
 
 def check_nodata(method: Method, nodata: Any) -> None:
-    """Refuse ``nodata`` for a method that knows nothing of it.
+    """Refuse ``nodata`` for a method that does not handle it.
 
     Raises
     ------
     ValueError
-        Says what to do.
+        The method does not; the message says what to do.
     """
     if nodata is not None and not method.takes_nodata:
         raise ValueError(

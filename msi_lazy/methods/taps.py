@@ -1,4 +1,4 @@
-"""The taps of a Gaussian vote: where they are, how many votes each has, and in which rounds they are counted."""
+"""Taps of a Gaussian vote: their places, their votes, and the rounds they are counted in."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["Taps", "plan_taps"]
 Array = np.ndarray[Any, Any]
 
 _AXIS_BITS = 36
-"""The votes along an axis are at most 2 to the power of this: the unit of the Gaussian's weights."""
+"""Bits of the votes along an axis, as many as the unit of the Gaussian's weights has."""
 _ALL_BITS = 62
-"""All votes are at most 2 to the power of this: their sums fit 64 bits, with a sign."""
+"""Most bits of all votes: their sums fit 64 bits, with a sign."""
 _FIRST_ROUND = 8
 """Taps of the first round: the centre of a window of three dimensions."""
 _GROWTH = 4
-"""So many times as many taps are counted after a round as before."""
+"""Ratio of the taps counted after a round to those before."""
 
 
 class Taps(NamedTuple):
-    """The taps of a window, from the heaviest to the lightest."""
+    """Taps of a window, from the heaviest to the lightest."""
 
     places: Array
     """Samples from the window's first tap; unsigned, so that no index is tested for being negative."""
@@ -37,13 +37,13 @@ class Taps(NamedTuple):
     ends: Array
     """Taps counted after each round."""
     rests: Array
-    """Votes still to come after each round."""
+    """Votes not yet counted after each round."""
     total: int
-    """All votes."""
+    """Sum of all votes."""
 
 
 def plan_taps(layout: RowLayout) -> tuple[Array, tuple[Array, Array, int], Taps]:
-    """Strides of the outer axes, rows of the core, all rows and their number of taps, all taps."""
+    """Plan strides of the outer axes, rows of the core, all rows and their number of taps, all taps."""
     factors = [*layout.outer_factors.tolist(), layout.factor]
     lengths = [*layout.outer_in.tolist(), layout.row_in]
     strides = [prod(lengths[axis + 1 :]) * layout.inner for axis in range(len(lengths))]
@@ -56,12 +56,12 @@ def plan_taps(layout: RowLayout) -> tuple[Array, tuple[Array, Array, int], Taps]
 
 
 def _cross(operation: np.ufunc, axes: list[Array], start: int) -> Array:
-    """Sums or products of one value of each axis, in C order."""
+    """Combine (add or multiply) one value of each axis, in C order."""
     return reduce(operation.outer, axes, np.array(start, np.int64)).ravel()
 
 
 def _choose_core(votes: list[Array], factors: list[int]) -> list[slice]:
-    """Window, extended along outer axes if it has to be, with more than half of all votes."""
+    """Choose a box with more than half of all votes: the window, extended along outer axes if need be."""
     sides = [(len(axis) - factor) // 2 for axis, factor in zip(votes, factors, strict=True)]
     while True:
         core = [slice(side, len(axis) - side) for side, axis in zip(sides, votes, strict=True)]

@@ -29,15 +29,15 @@ __all__ = ["window_votes"]
 Array = np.ndarray[Any, Any]
 
 _FEW = 4
-"""New labels that are sought and counted one by one in a round; if there are more, all are looked up in a table."""
+"""New labels that are found and counted one by one in a round; if there are more, all are looked up in a table."""
 _SOME = 12
 """Labels that are counted one by one once no other can win."""
 _SLAB = 2**14
-"""Windows that are settled or listed before those listed are voted on."""
+"""Windows that are settled or listed before the listed ones are voted on."""
 
 
 def window_votes(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
-    """Label with the largest Gaussian-weighted vote around the centre of each window; of equal votes the smallest.
+    """Find the label with the largest Gaussian-weighted vote around each window's centre; of equal votes the smallest.
 
     A tap's votes are the product of its :func:`~msi_lazy.methods.weights.gaussian_votes` along the divided dimensions.
 
@@ -72,7 +72,7 @@ def window_votes(array: Array, factors: tuple[int, ...], out_shape: tuple[int, .
     layout = row_layout(array.shape, out_shape, factors)
     strides, boxes, taps = plan_taps(layout)
     steps = (layout.outer_out, layout.outer_factors * strides, layout.factor, layout.inner)
-    poll = _make_poll(len(taps.places), flat.dtype)
+    poll = _allocate_poll(len(taps.places), flat.dtype)
     keys = describe_keys(array.dtype, flat.dtype, nodata)
     flip = keys.flip  # integers stay as they are until equal votes are compared
     keys = keys._replace(skip=keys.skip ^ flip, missing=keys.skip ^ flip)
@@ -89,11 +89,11 @@ def window_votes(array: Array, factors: tuple[int, ...], out_shape: tuple[int, .
     return out.reshape(out_shape).view(array.dtype)
 
 
-def _make_poll(taps: int, key: np.dtype[Any]) -> tuple[Any, ...]:
-    """Samples of a round; labels in the race, their votes and slots; the table of slots, and a hash's bits too many."""
+def _allocate_poll(taps: int, key: np.dtype[Any]) -> tuple[Any, ...]:
+    """Allocate samples of a round; candidate labels, their votes and slots; the table of slots, and a hash's shift."""
     bits = taps.bit_length() + 1
-    race = (np.empty(taps, key), np.empty(taps, np.int64), np.empty(taps, np.uint32))
-    return np.empty(taps, key), *race, np.zeros(2**bits, np.uint32), np.uint64(64 - bits)
+    candidates = (np.empty(taps, key), np.empty(taps, np.int64), np.empty(taps, np.uint32))
+    return np.empty(taps, key), *candidates, np.zeros(2**bits, np.uint32), np.uint64(64 - bits)
 
 
 @compiled()
@@ -133,7 +133,7 @@ def _settle_rows(  # type: ignore[no-untyped-def]
 
 @compiled()
 def _compare(flat, start, rows, factor, length, inner, differs, samples, changed):  # type: ignore[no-untyped-def]
-    """Give the first sample of a box around each window, and what bits of others in it differ."""
+    """Find the first sample of a box around each window, and the bits of others in it that differ."""
     span = ((len(changed) // inner - 1) * factor + length) * inner
     first = flat[start + rows[0] : start + rows[0] + span]
     differs[:span] = 0
@@ -203,7 +203,7 @@ def _vote(  # type: ignore[no-untyped-def]
 
 @compiled()
 def _count(near, votes, start, end, label):  # type: ignore[no-untyped-def]
-    """Votes for ``label`` in a round."""
+    """Count the votes for ``label`` in a round."""
     part = 0
     for tap in range(start, end):
         part += votes[tap] if near[tap] == label else 0
@@ -212,7 +212,7 @@ def _count(near, votes, start, end, label):  # type: ignore[no-untyped-def]
 
 @compiled(inline="always")
 def _seek(near, tap, labels, held, skip, skips):  # type: ignore[no-untyped-def]
-    """First tap from ``tap`` on, of which there is one, with a vote for another label than those held."""
+    """Find the first tap from ``tap`` on with a vote for a label that is not held; there must be one."""
     known = True
     while known:
         label = near[tap]
@@ -229,7 +229,7 @@ def _look_up(  # type: ignore[no-untyped-def]
 ):
     """Count all labels of a round but the first ``counted``, new ones too; return how many are held then.
 
-    The table gives one more than the position of a label, by the label's hash or the first free slot after it.
+    The table holds one more than the position of a label, at the label's hash or the first free slot after it.
     """
     unit = np.uint64(1)
     for k in range(held):
@@ -253,7 +253,7 @@ def _look_up(  # type: ignore[no-untyped-def]
 
 @compiled()
 def _find_slot(table, labels, label, shift):  # type: ignore[no-untyped-def]
-    """Slot of ``label``, or the free one where it belongs (multiplicative hash: Knuth, TAOCP 3, section 6.4)."""
+    """Find the slot of ``label``, or the free one where it belongs (multiplicative hash: Knuth, TAOCP 3, 6.4)."""
     slot = (np.uint64(label) * np.uint64(0x9E3779B97F4A7C15)) >> shift
     while table[slot] != 0 and labels[np.uint64(table[slot]) - np.uint64(1)] != label:
         slot = (slot + np.uint64(1)) & np.uint64(len(table) - 1)

@@ -1,11 +1,11 @@
-"""Weights of the Gaussians that suit a factor: how far they reach, and what they are.
+"""Weights and radii of the Gaussians that suit a factor.
 
 A filter is described by the first half of its weights, outermost first; the other half mirrors it.  Where the
 number of taps is odd, as it is for odd factors, the last weight is half that of the sample in the centre,
 which is thus paired with itself.
 
 The halves of a filter sum to exactly one half, and are multiples of 2^-36.  So sums over integers of up to 16 bits
-are exact along the first axis, a constant stays what it is, and weights that are left out can be told from rounding.
+are exact along the first axis, a constant is unchanged, and weights that are left out differ from rounding errors.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ __all__ = [
 ]
 
 _WEIGHT_UNIT = 2.0**-36
-"""Weights are multiples of this."""
+"""Unit of the weights, which are multiples of it."""
 _BESSEL_ERROR = 0.01
-"""Share of a Bessel kernel's sum that its tails may leave out: msi's setting of ITK's filter."""
+"""Fraction of a Bessel kernel's sum that its tails may leave out: msi's setting of ITK's filter."""
 _BESSEL_RADIUS = 32
-"""Taps on either side of a Bessel kernel's centre, at most: ITK's maximum kernel width."""
+"""Most taps on either side of a Bessel kernel's centre: ITK's maximum kernel width."""
 
 
 def gaussian_radius(factor: int) -> int:
-    """Samples beyond a window of ``factor`` samples, on either side, that :func:`gaussian_weights` reach.
+    """Count the samples beyond a window of ``factor``, on either side, that :func:`gaussian_weights` reach.
 
     Examples
     --------
@@ -50,12 +50,12 @@ def gaussian_radius(factor: int) -> int:
 
 @cache
 def gaussian_weights(factor: int) -> tuple[float, ...]:
-    """Half of the Gaussian around the centre of a window of ``factor`` samples.
+    """Compute half of the Gaussian around the centre of a window of ``factor`` samples.
 
     Notes
     -----
     The weights are w(u) = exp(-u^2 / (2 sigma^2)) / sum at distances u = i - (f - 1) / 2 of at most
-    4 sigma, with sigma^2 = (f^2 - 1) / (8 ln 2): what takes a Gaussian point spread of full width at half
+    4 sigma, with sigma^2 = (f^2 - 1) / (8 ln 2), which takes a Gaussian point spread of full width at half
     maximum 1 to one of f samples (M. J. Cardoso et al., "Scale factor point spread function matching:
     beyond aliasing in image resampling", MICCAI 2015).
 
@@ -72,7 +72,7 @@ def gaussian_weights(factor: int) -> tuple[float, ...]:
 
 
 def centred_gaussian_radius(factor: int) -> int:
-    """Samples beyond a window of ``factor`` samples, on either side, that :func:`centred_gaussian_weights` reach.
+    """Count the samples beyond a window of ``factor``, on either side, that :func:`centred_gaussian_weights` reach.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def centred_gaussian_radius(factor: int) -> int:
 
 @cache
 def centred_gaussian_weights(factor: int) -> tuple[float, ...]:
-    """Half of SciPy's Gaussian around the sample in the centre of a window, or around its two central samples.
+    """Compute half of SciPy's Gaussian around the sample in the centre of a window, or around its two central ones.
 
     Notes
     -----
@@ -103,7 +103,7 @@ def centred_gaussian_weights(factor: int) -> tuple[float, ...]:
 
 
 def bessel_radius(factor: int) -> int:
-    """Samples beyond a window of ``factor`` samples, on either side, that :func:`bessel_weights` reach.
+    """Count the samples beyond a window of ``factor``, on either side, that :func:`bessel_weights` reach.
 
     Zero where the kernel, of limited width, is narrower than the window.
 
@@ -117,7 +117,7 @@ def bessel_radius(factor: int) -> int:
 
 @cache
 def bessel_weights(factor: int) -> tuple[float, ...]:
-    """Half of the discrete Gaussian around the sample in the centre of a window, or around its two central ones.
+    """Compute half of the discrete Gaussian around the sample in a window's centre, or around its two central ones.
 
     Notes
     -----
@@ -141,7 +141,7 @@ def bessel_weights(factor: int) -> tuple[float, ...]:
 
 
 def count_taps(half: Sequence[float], factor: int) -> int:
-    """Taps of a filter for ``factor``, both halves taken together."""
+    """Count the taps of a filter for ``factor``, both halves together."""
     return 2 * len(half) - factor % 2
 
 
@@ -150,25 +150,25 @@ def _sigma(factor: int) -> float:
 
 
 def _around_centre(kernel: Sequence[float], factor: int) -> tuple[float, ...]:
-    """Half of a symmetric kernel, given from its centre outwards, around the centre of a window."""
+    """Compute half of a symmetric kernel, given from its centre outwards, around the centre of a window."""
     if factor % 2:
         return _scaled([*kernel[:0:-1], kernel[0] / 2])
     outwards = kernel[::-1]  # around the lower of the two central samples, and one further on around the other
     return _scaled([one + other for one, other in zip(outwards, [0.0, *outwards[:-1]], strict=True)])
 
 
-def _scaled(shares: Sequence[float]) -> tuple[float, ...]:
-    """``shares`` as multiples of the weight unit that sum to one half."""
-    total = sum(shares)
-    units = [round(share / total * 0.5 / _WEIGHT_UNIT) for share in shares]
+def _scaled(weights: Sequence[float]) -> tuple[float, ...]:
+    """Round ``weights`` to multiples of the weight unit that sum to one half."""
+    total = sum(weights)
+    units = [round(weight / total * 0.5 / _WEIGHT_UNIT) for weight in weights]
     units[-1] += round(0.5 / _WEIGHT_UNIT) - sum(units)
     return tuple(unit * _WEIGHT_UNIT for unit in units)
 
 
 def gaussian_votes(factor: int, bits: int) -> tuple[int, ...]:
-    """All taps of :func:`gaussian_weights` as integers that sum to exactly 2^bits: votes on labels.
+    """Convert :func:`gaussian_weights` to integers that sum to exactly 2^bits: votes on labels.
 
-    Every tap has a vote; what rounding leaves over or takes goes to the centre, in equal parts if it is two taps.
+    Every tap has a vote; the remainder of rounding goes to the centre, in equal parts if it is two taps.
 
     Raises
     ------

@@ -18,7 +18,7 @@ __all__ = ["mean_words"]
 def mean_words(  # type: ignore[no-untyped-def]
     rows_in, rows_out, rows, found, part, firsts, high, low, counts, skip, skips, rounding
 ):
-    """Means of integers of any width, without ``skip`` if ``skips``; ``skip`` where there is nothing else."""
+    """Compute means of integers of any width, without ``skip`` if ``skips``; ``skip`` where there is nothing else."""
     mask = np.uint64(0xFFFFFFFF)
     for row in range(len(rows_out)):
         high[:] = 0
@@ -42,7 +42,7 @@ def mean_words(  # type: ignore[no-untyped-def]
             if counts[j] == 0:
                 out[j] = skip
             else:
-                # the remainder of the upper division is below the count, so that it fits beside the lower word
+                # the remainder of the upper division is below the count, so that it fits next to the lower word
                 carried = high[j] + (low[j] >> 32)
                 upper = _quotient(carried, counts[j])
                 rest = ((carried - upper * counts[j]) << 32) + (low[j] & 0xFFFFFFFF)
@@ -53,7 +53,7 @@ def mean_words(  # type: ignore[no-untyped-def]
 
 @compiled(inline="always")
 def _quotient(total, count):  # type: ignore[no-untyped-def]
-    """Floor of ``total / count``, by a shift for the counts that windows have most often."""
+    """Compute the floor of ``total / count``, by a shift for the most frequent counts."""
     if count == 8:
         return total >> 3
     if count == 4:

@@ -1,4 +1,4 @@
-"""Computing a graph, on whatever scheduler is active, with or without a progress bar."""
+"""Computation of a graph, on whatever scheduler is active, with or without a progress bar."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ __all__ = ["compute", "run"]
 def compute(
     delayed: Delayed, options: RunOptions, watch: Watch, advice: str = "mode='w' starts over"
 ) -> Delayed | None:
-    """Compute a write, or return it where it is not to be computed now.
+    """Compute a write, or return it if it is not to be computed now.
 
-    Errors get a note with ``advice``, and one on the block that workers died of, if they did.
+    Errors get a note with ``advice``, and one on the block that killed workers, if one did.
     """
     if not options.compute:
         return delayed
@@ -53,7 +53,7 @@ def compute(
 
 
 def _deadly_task(error: BaseException, delayed: Delayed) -> str:
-    """The block that workers died of; empty if that is not what happened."""
+    """Describe the block that killed workers; empty if none did."""
     key = getattr(error, "task", None)
     if type(error).__name__ != "KilledWorker" or key is None:
         return ""
@@ -63,17 +63,17 @@ def _deadly_task(error: BaseException, delayed: Delayed) -> str:
 def run(delayed: Delayed, progress: bool, retries: int = 0) -> Any:
     """Compute ``delayed``, whose graph needs no further optimising, on whatever scheduler is active.
 
-    Tasks in progress have ended when this returns or raises, but those on a cluster: a scheduler cannot wait for
-    what it has given up.
+    Tasks in progress have ended when this returns or raises, except on a cluster, whose scheduler cannot wait for
+    cancelled tasks.
 
     Parameters
     ----------
     delayed
-        What to compute.
+        Graph to compute.
     progress
         Whether to show a bar of the tasks, where anybody can see it.
     retries
-        How often a task that fails is tried again.
+        Number of times that a failing task is tried again.
     """
     client, progress = active_client(), progress and is_watched()
     if client is not None:
@@ -99,10 +99,10 @@ def _run_on_cluster(client: Any, delayed: Delayed, progress: bool, retries: int)
 
 @contextmanager
 def _own_threads() -> Iterator[dict[str, Any]]:
-    """Arguments of a computation on threads that end with it, where the user has chosen no others.
+    """Give a computation threads of its own, which end with it, unless the user has chosen others.
 
-    Dask's own threads go on with their task after another one failed, or after an interrupt; it might write into
-    what is by then another image.
+    Dask's own threads continue their tasks after another one failed, or after an interrupt, and might then write into
+    another image.
     """
     if get_scheduler() not in (None, threaded.get) or dask.config.get("pool", None) is not None:
         yield {}

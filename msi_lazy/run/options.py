@@ -1,4 +1,4 @@
-"""How a graph is computed, as users ask for it."""
+"""Options of a computation, as users give them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["RunOptions"]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a graph is computed; see :func:`msi_lazy.to_zarr`."""
+    """Options of a computation; see :func:`msi_lazy.to_zarr`."""
 
     compute: bool = True
     """Whether it is computed now; else a ``Delayed`` is returned."""
     progress: bool = False
-    """Whether progress is shown, where anybody can see it."""
+    """Whether progress is shown, in a terminal or a notebook."""
     retries: int = 0
-    """How often a failing task is tried again."""
+    """Number of times that a failing task is tried again."""

@@ -1,4 +1,4 @@
-"""A write as people watch it: a bar for each level, in a terminal or in a notebook."""
+"""Progress display of a write: a bar for each level, in a terminal or in a notebook."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 __all__ = ["is_watched", "level_progress", "shown"]
 
 _SECONDS = 0.2
-"""Between two tables in a notebook."""
+"""Seconds between two tables in a notebook."""
 _RATE_OVER = 600
-"""Seconds over which a rate is measured, at most: large blocks are stored minutes apart."""
+"""Most seconds over which a rate is measured: large blocks are stored minutes apart."""
 
 
 def in_notebook() -> bool:
-    """Whether this runs in a notebook, whose cells show HTML."""
+    """Tell whether this runs in a notebook, whose cells show HTML."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 def is_watched() -> bool:
-    """Whether anybody sees a progress bar: in a notebook, or where the output is a terminal."""
+    """Tell whether anybody sees a progress bar: in a notebook, or where the output is a terminal."""
     return in_notebook() or bool(getattr(sys.stdout, "isatty", lambda: False)())
 
 
 def level_progress(**options: Any) -> Progress:
-    """Progress display of rich's: tasks have bytes to store, and ``blocks``, of which so many are ``stored``.
+    """Build rich's display: each task counts bytes, and has fields ``blocks`` and ``stored`` (blocks).
 
     Examples
     --------
@@ -71,34 +71,34 @@ def level_progress(**options: Any) -> Progress:
 
 @contextmanager
 def shown(progress: Progress) -> Iterator[None]:
-    """Show how far ``progress`` is, again and again; once more at the end, however that comes."""
+    """Show ``progress`` repeatedly within, and once more at the end, also after an error."""
     if not in_notebook():
         with progress:
             yield
         return
     from IPython.display import HTML, display
 
-    show: Any = display  # untyped, both
+    show: Any = display  # both are untyped
     table: Any = HTML
     handle = show(table(_as_html(progress)), display_id=True)
     ended = Event()
 
-    def renew() -> None:
+    def refresh() -> None:
         while not ended.wait(_SECONDS):
             handle.update(table(_as_html(progress)))
 
-    renewing = Thread(target=renew, name="msi_lazy-progress", daemon=True)
-    renewing.start()
+    refreshing = Thread(target=refresh, name="msi_lazy-progress", daemon=True)
+    refreshing.start()
     try:
         yield
     finally:
         ended.set()
-        renewing.join()
+        refreshing.join()
         handle.update(table(_as_html(progress)))
 
 
 def _as_html(progress: Progress) -> str:
-    """Table of HTML's own progress bars: what rich shows in a notebook needs ipywidgets."""
+    """Format a table of HTML's own progress bars, as rich needs ipywidgets in a notebook."""
     from rich.progress import ProgressColumn
 
     lines = []

@@ -1,4 +1,4 @@
-"""The scheduler that a computation would run on now: its processes, threads and memory."""
+"""Active scheduler: its processes, threads and memory."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["active_client", "check_processes", "crosses_processes", "process_mem
 
 
 def active_client() -> Any:
-    """The distributed client that a computation would go to now, or ``None``."""
-    if "distributed" not in sys.modules:  # nobody can have made one
+    """Find the distributed client that a computation would now be sent to, or ``None``."""
+    if "distributed" not in sys.modules:  # no client can exist
         return None
     from distributed import Client
 
@@ -30,14 +30,14 @@ def active_client() -> Any:
 
 
 def crosses_processes() -> bool:
-    """Whether a computation now would run in other processes than this one."""
+    """Tell whether a computation would now run in other processes than this one."""
     if active_client() is not None:
         return True
     return bool(get_scheduler() is multiprocessing.get)
 
 
 def worker_threads() -> int:
-    """Threads in a process that a computation now would use; the most of any worker on a cluster."""
+    """Count the threads of a process that a computation would now use; the most of any worker on a cluster."""
     client = active_client()
     if client is not None:
         return max((worker["nthreads"] for worker in _workers(client)), default=1)
@@ -50,9 +50,9 @@ def worker_threads() -> int:
 
 
 def process_memory() -> int:
-    """Bytes that each process of a computation now may use: the least limit of any worker, or of this process.
+    """Find the bytes that each process of a computation may use: the least limit of any worker, or of this process.
 
-    The limit of this process is the machine's memory, or what a container (cgroup) or the user's limits leave of it.
+    The limit of this process is the machine's memory, or the limit of its container (cgroup) or user, if less.
     """
     client = active_client()
     limits = [worker["memory_limit"] for worker in _workers(client)] if client is not None else []
@@ -74,7 +74,7 @@ def check_processes(place: Place) -> None:
     Raises
     ------
     ValueError
-        The store is in memory, and a computation now would run in other processes.
+        The store is in memory, and a computation would now run in other processes.
     """
     if place.in_memory and crosses_processes():
         raise ValueError("a store in memory cannot be written by worker processes; write to a path")

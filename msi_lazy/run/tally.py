@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["Tally"]
 
 ALL = "all levels"
-"""Name of the row of everything."""
+"""Name of the row for all levels together."""
 
 
 @dataclass(frozen=True)
 class _Blocks:
-    """The blocks of one grid, numbered from ``first`` on, and the rows that they are part of."""
+    """Blocks of one grid, numbered from ``first`` on, and the rows that count them."""
 
     first: int
     geometry: BlockGeometry
@@ -38,7 +38,7 @@ class _Blocks:
     itemsize: int
 
     def parts(self, number: int) -> dict[str, int]:
-        """Bytes of each row that a block stores, the last for all; empty for a block of levels that are kept."""
+        """Count the bytes of each row that a block stores, the last for all; empty for a block of kept levels."""
         index = tuple(int(i) for i in np.unravel_index(number - self.first, self.geometry.counts))
         sizes = {name: self.geometry.samples(level, index) * self.itemsize for level, name in self.rows.items()}
         parts = {name: size for name, size in sizes.items() if size}
@@ -46,17 +46,17 @@ class _Blocks:
 
 
 class Tally:
-    """Counts the blocks that are stored, level by level; any thread may add to it.
+    """A count of the blocks that are stored, level by level; any thread may add to it.
 
     Parameters
     ----------
     images
-        What is written, in the order in which its blocks are numbered.
+        Images to write, in the order in which their blocks are numbered.
     done
         Numbers of the blocks that an earlier run stored.
     progress
-        Gets a task for each level, in bytes, and one for all of them; their fields are ``blocks``, and how many are
-        ``stored``.  What an earlier run stored counts as stored, but not for the rate.
+        Display that gets a task for each level, in bytes, and one for all of them, with the fields ``blocks`` and
+        ``stored`` (blocks).  Blocks that an earlier run stored count as stored, but not for the rate.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class Tally:
             self._tasks[name] = progress.add_task(
                 name, total=size, completed=before[name], stored=self._counts[name], blocks=blocks[name]
             )
-            progress.update(self._tasks[name])  # which sees that there is nothing left to do
+            progress.update(self._tasks[name])  # so that it ends where nothing is left to do
 
     def _parts(self, number: int) -> dict[str, int]:
         return self._grids[bisect_right(self._grids, number, key=lambda grid: grid.first) - 1].parts(number)
@@ -121,7 +121,7 @@ class Tally:
                 self.progress.update(self._tasks[name], advance=size, stored=self._counts[name])
 
     def add_all(self) -> None:
-        """Count every block: all of them are stored."""
+        """Count every block as stored."""
         last = self._grids[-1]
         for number in range(last.first + prod(last.geometry.counts)):
             self.add(number)

@@ -1,4 +1,4 @@
-"""Watching a write: blocks report to a tally that is shown, on threads at once, on a cluster by its events."""
+"""Progress of a write: blocks report to a tally that is shown, directly on threads, by events on a cluster."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ __all__ = ["Watch", "watch_write"]
 
 @dataclass(frozen=True)
 class Watch:
-    """What is told of a write: always to the log, and to people if they watch."""
+    """Reports of a write: to the log, and to a progress display if anybody watches."""
 
     summary: str
-    """What is written, and where to."""
+    """Description of the write and its target."""
     listeners: tuple[Listener, ...] = ()
-    """Told of each block that is stored, for the tally."""
+    """Called with each block that is stored, for the tally."""
     tally: Tally | None = None
-    """What is shown; ``None`` if nobody watches."""
+    """Tally that is shown; ``None`` if nobody watches."""
     topic: str = ""
-    """Of the cluster's events that report blocks; empty on threads."""
+    """Topic of the cluster's events that report blocks; empty on threads."""
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -50,7 +50,7 @@ class Watch:
 def watch_write(images: Sequence[LevelArrays], options: RunOptions, done: frozenset[int] = frozenset()) -> Watch:
     """Listen to the blocks of a write, if its progress is asked for and somebody can see it.
 
-    Processes of Dask's own scheduler have nobody to report to; there a bar of its tasks must do.
+    Processes of Dask's own scheduler cannot report blocks; a bar of tasks is shown for them.
     """
     client, summary = active_client(), describe_write(images, done)
     if not (options.progress and options.compute and is_watched()) or (client is None and crosses_processes()):
@@ -63,7 +63,7 @@ def watch_write(images: Sequence[LevelArrays], options: RunOptions, done: frozen
 
 
 def _log_block(number: int, *, topic: str) -> None:
-    """Report a block from a worker of a cluster, to who subscribes to ``topic``."""
+    """Report a block from a worker of a cluster to the subscribers of ``topic``."""
     from distributed import get_worker
 
     get_worker().log_event(topic, number)
@@ -71,7 +71,7 @@ def _log_block(number: int, *, topic: str) -> None:
 
 @dataclass
 class _Listener:
-    """Takes a cluster's events, for as long as it has a tally: the client never lets go of it."""
+    """Handler of a cluster's events, for as long as it has a tally: the client keeps its handlers forever."""
 
     tally: Tally | None
 
@@ -84,7 +84,7 @@ class _Listener:
 
 @contextmanager
 def _subscribed(topic: str, tally: Tally) -> Iterator[None]:
-    """Add what the cluster's workers report under ``topic``, within; that may arrive after the write has ended."""
+    """Count what the cluster's workers report under ``topic``, within; reports may arrive after the write has ended."""
     client = active_client()
     if not topic or client is None:
         yield

@@ -1,4 +1,4 @@
-"""The log of a write: where it stores what, and how it ended."""
+"""Log of a write: its levels, its target, and its end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def describe_write(images: Sequence[LevelArrays], done: frozenset[int]) -> str:
-    """Levels, bytes and blocks of a write, and the group that they lie in."""
+    """Describe a write: its levels, bytes and blocks, and their group."""
     targets = [target for image in images for target in image.targets[image.kept :]]
     grids = [(grid, image.kept) for image in images for grid in block_geometry(image.levels)]
     blocks = sum(prod(grid.counts) for grid, kept in grids if max(grid.levels, default=kept) >= kept)

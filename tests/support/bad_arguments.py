@@ -225,7 +225,7 @@ TABLE = {
                 for odd in ("S1", "U1", "O", "M8[s]", "m8[s]", "D", "g", "i4,f4")
             ),
             (with_coordinate([0, 1, 5, 6]), ValueError, "'x' is not evenly spaced.*resample the image, or drop"),
-            (with_coordinate([3, 2, 1, 0]), ValueError, "'x' descends from 3 to 0; turn the image"),
+            (with_coordinate([3, 2, 1, 0]), ValueError, "'x' descends from 3 to 0; reverse the image"),
             (with_coordinate([2, 2, 2, 2]), ValueError, "'x' is not evenly spaced"),
             (with_coordinate([0, 1, np.nan, 3]), ValueError, "'x' holds NaN or infinity"),
             (with_coordinate([-1.7e308, 0, 1, 1.7e308]), ValueError, "'x' is not evenly spaced"),

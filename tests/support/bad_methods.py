@@ -10,7 +10,7 @@ def row(name):
     return msi.Method(name, np.copy)
 
 
-NO_TEXT = [(odd, TypeError, "must be a text, not") for odd in (5, b"x", ("a",))]
+NO_TEXT = [(odd, TypeError, "must be a string, not") for odd in (5, b"x", ("a",))]
 NO_BOOL = [(odd, TypeError, f"must be True or False, not {odd!r}") for odd in (None, 5, "no")]
 NO_FUNCTION = [(odd, TypeError, "must be a function, not") for odd in (None, 5, "q")]
 POSITIONS = [(odd, ValueError, "position .* must be one of 'centre', 'corner', not") for odd in (None, 5, "q", [])]
@@ -55,20 +55,20 @@ TABLE = {
     },
     "register_method": {
         "method": [
-            *((odd, TypeError, "takes a Method, such as Method.from_function") for odd in (None, 5, "mean", np.copy)),
-            (row("Upper"), ValueError, "must be in lower case and none of msi's, not 'Upper'"),
+            *((odd, TypeError, "takes a Method, for example of") for odd in (None, 5, "mean", np.copy)),
+            (row("Upper"), ValueError, "must be in lower case and not one of msi's, not 'Upper'"),
             (row("mean"), ValueError, "another method called 'mean'; give yours a name of its own"),
-            (row("itk_bin_shrink"), ValueError, "none of msi's, not 'itk_bin_shrink'"),
+            (row("itk_bin_shrink"), ValueError, "not one of msi's, not 'itk_bin_shrink'"),
         ],
         "replace": NO_SWITCH,
     },
     "Method.from_function": {
         "function": [
-            *((odd, TypeError, "made of a function .* not of") for odd in (None, 5, "q", object())),
+            *((odd, TypeError, "must be a function .* not") for odd in (None, 5, "q", object())),
             *((odd, TypeError, r"cannot be called as f\(array, factors\)") for odd in (lambda array: array, len)),
         ],
         "name": [*NO_TEXT, *EMPTY],
-        "radius": [(odd, TypeError, "radius is a function of the factor, such as") for odd in (None, 5, "q")],
+        "radius": [(odd, TypeError, "radius must be a function of the factor, such as") for odd in (None, 5, "q")],
         "keeps_values": NO_BOOL,
         "position": POSITIONS,
         "edge": EDGES,
