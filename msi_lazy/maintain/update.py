@@ -1,4 +1,4 @@
-"""Recomputing the parts of all levels that a change of level 0 reaches."""
+"""Recomputing the blocks of all levels that a change of level 0 reaches."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def check_holdable(axes: Sequence[Axis], name: str) -> None:
     Raises
     ------
     UnsupportedImageError
-        Names the rule and what breaks it.
+        Names the broken rule.
     """
     dims = tuple(axis.name for axis in axes)
     kinds = [axis.kind for axis in axes]

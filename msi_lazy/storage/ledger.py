@@ -47,7 +47,7 @@ __all__ = [
 LEDGER = ".msi_lazy-unfinished"
 """Path of the ledger below the image's group; no node itself, so that consolidated metadata do not list it."""
 LEDGER_ARRAY = f"{LEDGER}/blocks"
-"""Path of the array that stands for it: its attributes say what is written; the marks lie next to it."""
+"""Path of the array whose attributes are the ledger's document; the marks lie next to it."""
 _PARTIAL = ".partial"
 """Suffix of local files that zarr-python is writing."""
 _PARTIAL_NAME = re.compile(rf".+\.[0-9a-f]{{32}}\{_PARTIAL}")

@@ -1,4 +1,4 @@
-"""A place: a store, and a path in it, parsed once from whatever users give."""
+"""Places: a store and a path in it, parsed once from whatever users give."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Place:
 
     @property
     def group(self) -> str:
-        """Path of the node below what the user gave."""
+        """Path of the node below that which the user gave."""
         return self.path.removeprefix(self.base).strip("/")
 
     def parents(self) -> Iterator[Place]:

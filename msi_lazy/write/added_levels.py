@@ -80,9 +80,7 @@ def write_levels(
     (levels,) = prepare_levels([job], options)
     for path in added:
         _check_free(target, path, listed, options.mode)
-    _create(
-        Target(MemoryStore(), zarr_format=target.zarr_format), job, existing.dtype
-    )  # what cannot be stored fails here
+    _create(Target(MemoryStore(), zarr_format=target.zarr_format), job, existing.dtype)  # in memory first: it may fail
     # 4. Create: nothing is begun, as the image does not change until the levels are listed.
     created = _create(target, job, existing.dtype)
     levels = replace(levels, targets=[existing, *created], first=len(listed) - job.kept)
