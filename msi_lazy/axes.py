@@ -138,7 +138,6 @@ def _noted_spacing(coordinate: xr.DataArray) -> float:
 
 
 def _coordinate_fault(values: np.ndarray[Any, Any], dim: str) -> str:
-    """Explain why a spatial coordinate cannot be used, and what to do."""
     if values.dtype.kind not in "iuf":
         return f"the coordinate of spatial dimension {dim!r} has dtype {values.dtype}; it must be numeric"
     if not np.isfinite(values).all():

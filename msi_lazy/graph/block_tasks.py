@@ -93,13 +93,7 @@ def read_back_block(
     """Read what the blocks of stage ``before`` stored, and compute the stage's levels of block ``index`` from it.
 
     The result has the same bits as from carries: a level is always computed from the finer level's stored values.
-
-    Parameters
-    ----------
-    stored
-        Array of the last level that stage ``before`` writes.
-    _done
-        Results of the tasks that wrote the window.
+    ``stored`` is the array of the last level that ``before`` writes; ``_done`` waits for the tasks that wrote it.
     """
     with naming_block(recipe.stage, index):
         array = _read_stored(stored, before, recipe.stage.first, recipe.stage.needed(index)[0], recipe)
@@ -107,18 +101,9 @@ def read_back_block(
 
 
 def restore_carry(stored: zarr.Array[Any], index: Index, *, recipe: StageRecipe, stage: StagePlan) -> Array:
-    """Restore the carry of a block that is stored already.
+    """Restore the carry of a block from ``stored``, the array of the last level that the stage writes.
 
-    Parameters
-    ----------
-    stored
-        Array of the last level that the stage writes.
-    index
-        The block.
-    recipe
-        How levels are computed.
-    stage
-        The stage in the blocks that its tasks compute.
+    ``stage`` is in the blocks that its tasks compute, which may be runs of those of ``recipe``.
     """
     assert stage.carry is not None
     with naming_block(stage, index):

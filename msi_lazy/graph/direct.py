@@ -69,10 +69,8 @@ def emit_blocks(
 
     Parameters
     ----------
-    levels
-        The levels.
-    stores
-        How each of them is stored.
+    levels, stores
+        The levels, and how each of them is stored.
     token
         Part of every key.
     read_back

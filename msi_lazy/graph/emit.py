@@ -106,7 +106,6 @@ def _block_tasks(emitted: EmittedStage, below: EmittedStage | None, indices: Ite
 
 
 def _restoring_tasks(emitted: EmittedStage, indices: Set[Index]) -> dict[Key, GraphNode]:
-    """Emit one task for each block whose carry is restored from the store."""
     options = (("recipe", emitted.recipe), ("stage", emitted.stage))
     template = make_template([(restore_carry, (External(0), BlockPosition.INDEX), options)], (0,))
     stored = TaskRef(emitted.stores[-1].target)

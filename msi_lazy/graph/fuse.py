@@ -43,8 +43,6 @@ class FusedGraph:
 
 @dataclass(frozen=True)
 class _Fold:
-    """Tasks that become one."""
-
     root: Key
     """Root that they depend on."""
     phase: int
@@ -129,7 +127,6 @@ def _fold_key(fold: _Fold, names: Mapping[Key, Key], token: str) -> Key:
 
 
 def _find_folds(graph: Graph, order: Sequence[Key], ownership: Ownership, goals: Collection[Key]) -> Iterator[_Fold]:
-    """Yield the tasks of each root, and of each of its readings."""
     members: dict[Key, list[Key]] = {}
     for key in order:
         root = ownership.roots[key]

@@ -36,20 +36,10 @@ def fuse_levels(
     token: str,
     marks: BlockMarks | None = None,
 ) -> FusedGraph:
-    """Build the tasks that store ``levels``.
+    """Build the tasks that store ``levels``, in blocks of whole write units.
 
-    Parameters
-    ----------
-    levels
-        The levels, in blocks of whole write units.
-    stores
-        How each of them is stored.
-    opened
-        Tasks that hold the arrays to store in, and the listeners.
-    token
-        Part of every key.
-    marks
-        How blocks are marked, and which are stored already, if they are marked.
+    Other parameters are those of :func:`msi_lazy.graph.direct.emit_blocks`, and ``opened``, the tasks that hold the
+    arrays to store in.
     """
     layers: dict[str, Any] = {"pyramid-targets": MaterializedLayer(dict(opened))}
     dependencies: dict[str, set[str]] = {"pyramid-targets": set()}
@@ -90,7 +80,6 @@ def _store_marked(
 def _restoring_tasks(
     levels: LevelGraph, stores: Sequence[LevelStore], marks: BlockMarks, layers: Mapping[str, Any]
 ) -> dict[Key, GraphNode]:
-    """Build the tasks that restore carries from the store, where that is possible."""
     tasks: dict[Key, GraphNode] = {}
     for layer, level in _restorable_merges(levels, layers):
         done = marks.grids[level].among(marks.done)

@@ -63,8 +63,6 @@ class _Nested:
 
 @dataclass(frozen=True)
 class _Step:
-    """One folded task."""
-
     func: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: tuple[tuple[str, Any], ...]
@@ -221,5 +219,4 @@ def _itself(value: Any) -> Any:
 
 
 def _evaluate(node: GraphNode, names: Sequence[Key], values: Sequence[Any]) -> Any:
-    """Evaluate a graph node, given the values of its dependencies."""
     return node(dict(zip(names, values, strict=True)))

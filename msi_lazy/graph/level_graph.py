@@ -141,7 +141,6 @@ def find_stage(layers: Layers, name: Key) -> StageLayer | None:
 
 
 def _find_pick(layers: Layers, name: str) -> LevelPick | None:
-    """Find the level that the layer ``name`` picks from a stage, if it picks one."""
     calls = block_calls(layers.get(name))
     if calls is None or calls.function is not pick_level:
         return None

@@ -84,7 +84,6 @@ def stream_run(
 
 
 def _windows(streamed: StreamedStage, index: Index, source: WindowSource, axis: int) -> Iterator[tuple[Index, Array]]:
-    """Yield the blocks of a run, each with the samples that it needs."""
     stage = streamed.recipe.stage
     positions = run_positions(stage, streamed.run, index[axis])
     blocks = [(*index[:axis], position, *index[axis + 1 :]) for position in positions]

@@ -164,6 +164,5 @@ def _store_levels(image: LevelArrays, marks: BlockMarks | None) -> tuple[dict[Ke
 
 
 def _complete(_done: list[Any], completions: Sequence[Callable[[], None]]) -> None:
-    """Complete the images, once every block is stored."""
     for complete in completions:
         complete()

@@ -44,23 +44,12 @@ class _Keys(NamedTuple):
 
 
 def window_minimum(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
-    """Find the smallest sample of each window; parameters and missing samples as in :func:`window_maximum`."""
+    """Find the smallest sample of each window; missing samples as in :func:`window_maximum`."""
     return _extreme(array, factors, out_shape, nodata, largest=False)
 
 
 def window_maximum(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
-    """Find the largest sample of each window.
-
-    Parameters
-    ----------
-    array : ndarray
-        Block to reduce, native byte order, any number of dimensions.
-    factors : tuple of int
-        Window size along each dimension.
-    out_shape : tuple of int
-        Number of windows along each dimension; the last one may reach beyond the array.
-    nodata : scalar, optional
-        Samples of this value are left out; a window with no other sample becomes this value.
+    """Find the largest sample of each window; parameters of :class:`msi_lazy.methods.row.WindowKernel`.
 
     Returns
     -------
@@ -95,7 +84,6 @@ def _extreme(
 
 
 def _describe_keys(dtype: np.dtype[Any], key: np.dtype[Any], nodata: Any, *, largest: bool) -> _Keys:
-    """Describe the keys of samples of ``dtype``, as integers of dtype ``key``."""
     floats = dtype.kind == "f"
     zero, highest, lowest = key.type(0), key.type(np.iinfo(key).max), key.type(np.iinfo(key).min)
     flip = (zero if dtype.kind in "if" else lowest) ^ (zero if largest else ~zero)
@@ -112,7 +100,6 @@ def _describe_keys(dtype: np.dtype[Any], key: np.dtype[Any], nodata: Any, *, lar
 
 @compiled()
 def _extreme_of_rows(rows_in, rows_out, rows, found, part, firsts, columns, keys):  # type: ignore[no-untyped-def]
-    """Find the largest keys of the windows, turned back into bits."""
     stop_in, stop_out = part.start_in + part.width_in, part.start_out + part.width_out
     for row in range(len(rows_out)):
         best = rows_out[row, part.start_out : stop_out]
@@ -129,7 +116,7 @@ def _extreme_of_rows(rows_in, rows_out, rows, found, part, firsts, columns, keys
                     key, known = _encode(source[j], keys, largest.dtype.type), largest[j]
                     largest[j] = key if key > known else known
         if part.factor > 1:
-            _meet_groups(best, largest, part.factor, part.inner, firsts)
+            _largest_of_groups(best, largest, part.factor, part.inner, firsts)
         if keys.plain:
             for j in range(len(best)):
                 best[j] ^= keys.flip
@@ -139,8 +126,7 @@ def _extreme_of_rows(rows_in, rows_out, rows, found, part, firsts, columns, keys
 
 
 @compiled(inline="always")
-def _meet_groups(best, columns, factor, inner, firsts):  # type: ignore[no-untyped-def]
-    """Find the largest key of each window of one row."""
+def _largest_of_groups(best, columns, factor, inner, firsts):  # type: ignore[no-untyped-def]
     # no if and else: an inlined function of several ends counts references at each of them
     pairs = factor == 2 and inner == 1
     if pairs:

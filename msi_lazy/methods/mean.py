@@ -33,17 +33,7 @@ Array = np.ndarray[Any, Any]
 def window_mean(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
     """Compute the mean of each window of an integer or floating-point array; integers rounded half to even.
 
-    Parameters
-    ----------
-    array : ndarray
-        Block to reduce, native byte order, any number of dimensions.
-    factors : tuple of int
-        Window size along each dimension.
-    out_shape : tuple of int
-        Number of windows along each dimension; the last one may reach beyond the array, and is then
-        the mean of the samples that exist.
-    nodata : scalar, optional
-        Samples of this value are left out; a window with no other sample becomes this value.
+    Parameters are those of :class:`msi_lazy.methods.row.WindowKernel`; a partial window is the mean of its samples.
 
     Returns
     -------

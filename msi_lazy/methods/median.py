@@ -29,17 +29,8 @@ _LANES = 256
 def window_median(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
     """Find the middle sample of each window; of an even number the lower one of the two in the middle.
 
-    Parameters
-    ----------
-    array : ndarray
-        Block to reduce, bool, integer or float of 32 or 64 bits, native byte order, any number of dimensions.
-    factors : tuple of int
-        Window size along each dimension.
-    out_shape : tuple of int
-        Number of windows along each dimension; the last one may reach beyond the array, and is then
-        the median of the samples that exist.
-    nodata : scalar, optional
-        Samples of this value are left out; a window with no other sample becomes this value.
+    Parameters are those of :class:`msi_lazy.methods.row.WindowKernel`; ``array`` is bool, integer, or float of 32 or
+    64 bits.
 
     Returns
     -------

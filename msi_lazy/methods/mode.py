@@ -27,17 +27,8 @@ _LANES = 256
 def window_mode(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
     """Find the most frequent sample of each window; of equally frequent ones the smallest.
 
-    Parameters
-    ----------
-    array : ndarray
-        Block to reduce, bool, integer or float of 32 or 64 bits, native byte order, any number of dimensions.
-    factors : tuple of int
-        Window size along each dimension.
-    out_shape : tuple of int
-        Number of windows along each dimension; the last one may reach beyond the array, and the
-        samples that exist vote.
-    nodata : scalar, optional
-        Samples of this value have no vote; a window of nothing else becomes this value.
+    Parameters are those of :class:`msi_lazy.methods.row.WindowKernel`; ``array`` is bool, integer, or float of 32 or
+    64 bits.  ``nodata`` has no vote.
 
     Returns
     -------
@@ -73,7 +64,6 @@ def _allocate_lanes(samples: int, key: np.dtype[Any]) -> tuple[Array, Array]:
 def _mode_of_rows(  # type: ignore[no-untyped-def]
     rows_in, rows_out, outer_in, outer_out, outer_factors, window_rows, columns, inner, lanes, counts, keys
 ):
-    """Find modes of some columns of every output row."""
     column_in, column, column_stop, length = columns
     width = column_stop - column
     rows = np.empty(window_rows, np.int64)

@@ -32,7 +32,19 @@ class WindowKernel(Protocol):
         out_shape: tuple[int, ...],
         nodata: Any = None,
     ) -> np.ndarray[Any, Any]:
-        """Reduce each window of ``array`` to one sample; the result has shape ``out_shape``."""
+        """Reduce each window to one sample.
+
+        Parameters
+        ----------
+        array
+            Block to reduce, native byte order, any number of dimensions.
+        factors
+            Window size along each dimension.
+        out_shape
+            Number of windows along each dimension, the shape of the result; the last window may reach beyond ``array``.
+        nodata
+            Samples of this value are left out; a window with no other sample becomes this value.
+        """
         ...
 
 

@@ -155,7 +155,6 @@ def _compare(flat, start, rows, factor, length, inner, differs, samples, changed
 def _vote(  # type: ignore[no-untyped-def]
     flat, out, firsts, positions, places, votes, ends, rests, total, near, labels, sums, slots, table, shift, keys, flip
 ):
-    """Vote on the windows with their first taps at ``firsts``."""
     zero, unit = np.uint64(0), np.uint64(1)
     for window in range(len(firsts)):
         first = firsts[window]
@@ -203,7 +202,6 @@ def _vote(  # type: ignore[no-untyped-def]
 
 @compiled()
 def _count(near, votes, start, end, label):  # type: ignore[no-untyped-def]
-    """Count the votes for ``label`` in a round."""
     part = 0
     for tap in range(start, end):
         part += votes[tap] if near[tap] == label else 0

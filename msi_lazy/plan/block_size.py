@@ -134,10 +134,7 @@ def _least_edges(pyramid: Pyramid, first: int, last: int, deepest: int) -> Exten
 
 
 def _grow(pyramid: Pyramid, first: int, deepest: int, edges: Extents, block_bytes: int) -> Extents:
-    """Extend blocks that span every reduced dimension along the others (``c``, ``t``).
-
-    The last of them, whose samples are closest in memory, grows first.
-    """
+    """Extend blocks that span every reduced dimension along the others (``c``, ``t``), the last of them first."""
     extents = pyramid.extents[first]
     reduced = [factor > 1 for factor in pyramid.cumulative(first, deepest)]
     if any(flag and edge < extent for flag, edge, extent in zip(reduced, edges, extents, strict=True)):

@@ -1,4 +1,4 @@
-"""Options of a computation, as users give them."""
+"""Options of a computation."""
 
 from __future__ import annotations
 
