@@ -222,7 +222,13 @@ class TestServer:
         closing.join(10)
         assert not closing.is_alive()
 
-    def test_what_is_read_forever_is_given_up(self, folder, monkeypatch):
+    def test_several_may_close_it_at_once(self, folder):
+        server = ViewerServer(Contents(LocalStore(folder)))
+        with ThreadPoolExecutor(4) as threads:
+            closings = [threads.submit(server.close) for _ in range(4)]
+        assert [closing.exception() for closing in closings] == [None] * 4
+
+    def test_what_is_read_forever_is_given_up(self, folder, monkeypatch, caplog):
         monkeypatch.setattr(viewer_server, "_LAST_READS", 0.1)
         with ViewerServer(Contents(Stuck(LocalStore(folder)))) as server:
             connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
@@ -231,6 +237,7 @@ class TestServer:
         assert Stuck.given_up.acquire(timeout=10)
         assert connection.recv(1) == b""
         connection.close()
+        assert not caplog.records
 
     def test_a_slow_read_holds_up_no_other(self, folder):
         class Slow(Stuck):

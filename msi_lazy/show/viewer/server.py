@@ -103,6 +103,7 @@ class ViewerServer:
         self._socket.setblocking(False)
         self.port = int(self._socket.getsockname()[1])
         self._mounts = {"store": store} | ({} if client is None else {"v": client})
+        self._closing = threading.RLock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="msi_lazy-viewer", daemon=True)
         self._thread.start()
@@ -142,11 +143,12 @@ class ViewerServer:
 
     def close(self) -> None:
         """Stop listening, end open connections, and wait for reads; a second call does nothing."""
-        if self._thread.is_alive():
-            self._run(self._server.end())
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._tornado_loop.close()  # and the event loop with it
+        with self._closing:
+            if self._thread.is_alive():
+                self._run(self._server.end())
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._thread.join()
+                self._tornado_loop.close()  # and the event loop with it
 
     def __enter__(self) -> ViewerServer:
         return self
@@ -212,8 +214,8 @@ class _Handler(RequestHandler):
         """Answer with nothing, or with the error of a store."""
         if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", _HEADERS["Access-Control-Allow-Methods"])
-        error = settings["exc_info"][1]
-        self.finish("" if isinstance(error, HTTPError) else f"{type(error).__name__}: {error}")
+        error = settings["exc_info"][1] if "exc_info" in settings else None  # none where a closing server cancels
+        self.finish("" if error is None or isinstance(error, HTTPError) else f"{type(error).__name__}: {error}")
 
     def log_exception(self, *error: Any) -> None:
         """Print nothing: the answer says it."""
