@@ -19,6 +19,7 @@ import msi_lazy as msi
 from msi_lazy.storage.location import Location
 from msi_lazy.storage.place import Place
 from tests.support.opaque import OpaqueStore, RenamedStore
+from tests.support.serving import files_of
 
 PIXELS = np.random.default_rng(0).integers(1, 60000, (16, 32), dtype="u2")
 
@@ -87,10 +88,6 @@ def open_dataset(store, chunks):
 
 def to_tree(image):
     return msi.to_multiscale(image.rename("image"), [2], chunks=8)
-
-
-def files_of(path):
-    return {file.relative_to(path): file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
 
 @pytest.mark.parametrize("reading", READINGS)

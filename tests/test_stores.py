@@ -1,9 +1,6 @@
 """Stores beyond local directories: S3 for real, obstore, HTTP, zip files, Icechunk."""
 
 import shutil
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from inspect import signature
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +13,7 @@ from zarr.storage import ObjectStore, ZipStore
 
 import msi_lazy as msi
 from tests.support.optional import require
+from tests.support.serving import serve
 
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
@@ -124,17 +122,8 @@ def test_local_files_through_obstore(tmp_path):
 def test_http_is_read(tmp_path):
     tree = make_tree()
     tree.pyramid.to_zarr(tmp_path / "cells.ome.zarr")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=tmp_path)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            assert_same(f"http://127.0.0.1:{server.server_port}/cells.ome.zarr", tree)
-        finally:
-            server.shutdown()
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
+    with serve(tmp_path) as url:
+        assert_same(f"{url}/cells.ome.zarr", tree)
 
 
 def test_a_zipped_image_is_read_and_writing_one_is_refused_with_advice(tmp_path):

@@ -19,7 +19,7 @@ import xarray as xr
 import xxhash
 import zarr
 from dask.base import tokenize
-from zarr.storage import FsspecStore, ObjectStore, ZipStore
+from zarr.storage import FsspecStore, ObjectStore
 
 from msi_lazy.compat.xarray_backends import backend_array, is_adapter, unwrap_adapters
 from msi_lazy.compat.zarr_stores import key_info
@@ -129,7 +129,7 @@ def _identify_adapter(value: Any, source: str | None) -> Identity:
 
 def _describe_place(place: Place) -> str:
     """Describe the place of an array; an unknown place equals no other."""
-    return str(place) if place.location.scheme else f"unknown, {uuid4().hex}"
+    return place.location.name or f"unknown, {uuid4().hex}"
 
 
 def _last_modified(array: zarr.Array[Any], place: Place) -> str | None:
@@ -139,10 +139,10 @@ def _last_modified(array: zarr.Array[Any], place: Place) -> str | None:
     try:
         if place.in_memory:
             return f"in memory, {uuid4().hex}"  # its content is unknown
-        if isinstance(store, ZipStore) and store.path is not None:
-            return str(Path(store.path).stat().st_mtime_ns)
-        if place.directory is not None:
-            return str((place.directory / document).stat().st_mtime_ns)
+        location = place.location
+        if location.scheme == "file":
+            path = Path(location.path, document) if location.member is None else Path(location.path)
+            return str(path.stat().st_mtime_ns)
         if isinstance(store, FsspecStore):
             found = key_info(store, key)
             known = (found.get(word) for word in ("ETag", "etag", "LastModified", "mtime", "created"))

@@ -110,12 +110,19 @@ class StoredLedger:
 
     @property
     def witness(self) -> str:
-        """Key below the group that exists from the beginning of this write, and in no other place."""
+        """Key below a group that exists where this write stored it, and in no other place."""
         return f"{LEDGER}/{self.run}/zarr.json"
 
     def store_witness(self, path: str = "") -> None:
         """Store the witness below ``path`` in the group too."""
         self._store("/".join(filter(None, (self.target.below(path), LEDGER, self.run))), _array_document(1, {}))
+
+    def remove_witness(self, path: str = "") -> None:
+        """Remove the witness below ``path``, and nothing of a ledger that another write may have there."""
+        ledger = "/".join(filter(None, (path, LEDGER)))
+        self.target.delete(f"{ledger}/{self.run}")
+        if not child_names(self.target, ledger):
+            self.target.delete(ledger)
 
     def begin(self, fingerprint: Mapping[str, Any], blocks: int, state: State, nested: Sequence[str] = ()) -> None:
         """Store a ledger in which none of ``blocks`` is marked; arguments as in :class:`LedgerDocument`."""

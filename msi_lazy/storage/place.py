@@ -89,10 +89,9 @@ class Place:
         path = parse_group(group, new=new)
         if isinstance(store, (zarr.Group, StorePath)):
             inside = "/".join(filter(None, (store.path, path)))
-            return cls(store.store, inside, str(getattr(store, "store_path", store)), store.path)
+            return cls(_absolute(store.store), inside, str(getattr(store, "store_path", store)), store.path)
         if isinstance(store, Store):
-            if type(store) is LocalStore and not store.root.is_absolute():
-                store = LocalStore(store.root.absolute(), read_only=store.read_only)
+            store = _absolute(store)
             return cls(store, path, str(store))
         if isinstance(store, dict):
             return cls(MemoryStore(store), path, "a dict" if store else "{}")
@@ -206,6 +205,13 @@ class Place:
         """Refuse a missing directory: opening it for writing would create it."""
         if mode == "r+" and isinstance(self.store, LocalStore) and not self.store.root.exists():
             raise FileNotFoundError(f"there is no directory {self.store.root}")
+
+
+def _absolute(store: Store) -> Store:
+    """Make a store of local files independent of the working directory."""
+    if type(store) is LocalStore and not store.root.is_absolute():
+        return LocalStore(store.root.absolute(), read_only=store.read_only)
+    return store
 
 
 def _is_url(store: Any) -> bool:

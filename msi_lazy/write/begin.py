@@ -7,7 +7,6 @@ from uuid import uuid4
 
 from msi_lazy.errors import ResumeError
 from msi_lazy.storage.ledger import (
-    LEDGER,
     LEDGER_FORMAT,
     StoredLedger,
     empty_group,
@@ -72,19 +71,14 @@ def begin_write(
     target = open_target(place, options.specification.zarr_format, exists=exists)
     if options.resume and found is not None and found.state == "storing":
         ledger = StoredLedger(target, found.run, resumed=True)
+        refuse_overlap(target, doubtful)
         ledger.create_marks(blocks)
-        refuse_overlap(ledger, doubtful)
         return ledger
     ledger = StoredLedger(target, uuid4().hex)
     if exists:
+        refuse_overlap(target, doubtful)
         nested = found.nested if found is not None and found.state == "clearing" else nested_groups(target)
         ledger.begin(fingerprint, blocks, "clearing", nested)
-        try:
-            refuse_overlap(ledger, doubtful)
-        except BaseException:
-            if found is None:
-                ledger.remove()
-            raise
         empty_group(target, nested)
     ledger.begin(fingerprint, blocks, "storing")
     return ledger
@@ -92,13 +86,7 @@ def begin_write(
 
 def clear_target(target: Target, doubtful: Sequence[Source]) -> None:
     """Empty a group for a write without a ledger, once no ``doubtful`` source overlaps it."""
-    if doubtful:
-        ledger = StoredLedger(target, uuid4().hex)
-        try:
-            ledger.store_witness()
-            refuse_overlap(ledger, doubtful)
-        finally:
-            target.delete(LEDGER)
+    refuse_overlap(target, doubtful)
     empty_group(target)
 
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from msi_lazy.compat.zarr_stores import key_exists
-from msi_lazy.storage.ledger import LEDGER
+from msi_lazy.storage.ledger import StoredLedger
+from msi_lazy.storage.location import referenced_locations
 from msi_lazy.storage.target import quietly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from msi_lazy.source.origins import Source
-    from msi_lazy.storage.ledger import StoredLedger
     from msi_lazy.storage.place import Place
+    from msi_lazy.storage.target import Target
 
 __all__ = ["overlap_message", "refuse_overlap"]
 
@@ -32,13 +34,13 @@ def overlap_message(target: Place, source: Source) -> str:
     )
 
 
-def refuse_overlap(ledger: StoredLedger, sources: Sequence[Source]) -> None:
-    """Refuse a target that overlaps one of ``sources``; nothing in it has been deleted yet.
+def refuse_overlap(target: Target, sources: Sequence[Source]) -> None:
+    """Refuse a target that overlaps one of ``sources``; nothing in it has been deleted yet, and nothing is left in it.
 
     Parameters
     ----------
-    ledger
-        Ledger of the write, stored in its target.
+    target
+        Group of the write, which exists.
     sources
         Sources whose places do not tell.
 
@@ -49,16 +51,17 @@ def refuse_overlap(ledger: StoredLedger, sources: Sequence[Source]) -> None:
     """
     if not sources:
         return
-    nodes = _node_paths(ledger.target)
+    probe = StoredLedger(target, uuid4().hex)  # of its own: that of an interrupted write in the target stays as it is
+    nodes = ["", *_node_paths(target)]
     try:
         for path in nodes:
-            ledger.store_witness(path)
+            probe.store_witness(path)
         for source in sources:
-            if _sees(source, ledger.witness):
-                raise ValueError(overlap_message(ledger.target, source))
+            if _refers_to(source, target) or _sees(source, probe.witness):
+                raise ValueError(overlap_message(target, source))
     finally:
         for path in nodes:
-            ledger.target.delete(f"{path}/{LEDGER}")
+            probe.remove_witness(path)
 
 
 def _node_paths(target: Place) -> list[str]:
@@ -68,6 +71,13 @@ def _node_paths(target: Place) -> list[str]:
             return [path for path, _ in target.open_group().members(max_depth=None)]
     except Exception:  # half deleted, or broken: no nodes any more
         return []
+
+
+def _refers_to(source: Source, target: Place) -> bool:
+    """Tell whether a source reads the target by references: such a file system shows none of the target's keys."""
+    if source.place is None:
+        return False
+    return any(location.overlaps(target.location) for location in referenced_locations(source.place.store))
 
 
 def _sees(source: Source, key: str) -> bool:
