@@ -30,7 +30,7 @@ EDITS = {
     "persisted": lambda d: d.persist(),
     "optimised": lambda d: dask.optimize(d)[0],
     "where": lambda d: d.where(d > 100, 0),
-    "cumulative": lambda d: d.cumsum("x"),
+    "cumulative": lambda d: d.cumsum("x").assign_coords(d.coords),  # which older releases of xarray drop
     "self plus reversed": lambda d: d + d.isel(y=slice(None, None, -1)).assign_coords(y=d.y),
 }
 
