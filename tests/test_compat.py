@@ -154,7 +154,7 @@ def test_a_client_is_the_owner_of_the_scheduler():
     distributed = pytest.importorskip("distributed")
     with dask.config.set(scheduler="threads"):
         assert not isinstance(dask_graphs.scheduler_owner(), distributed.Client)
-    with distributed.Client(n_workers=1, processes=False, dashboard_address=None) as client:
+    with distributed.Client(n_workers=1, processes=False, dashboard_address=":0") as client:
         assert dask_graphs.scheduler_owner() is client, "get_scheduler() gives no bound method of the active client"
 
 

@@ -24,7 +24,7 @@ def client():
         "distributed.worker.memory.pause": False,
         "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 0,
     }
-    options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": "700 MiB", "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": "700 MiB", "dashboard_address": ":0"}
     with dask.config.set(settings), LocalCluster(silence_logs=50, **options) as cluster, Client(cluster) as client:
         yield client
 

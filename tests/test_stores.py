@@ -1,6 +1,7 @@
 """Stores beyond local directories: S3 for real, obstore, HTTP, zip files, Icechunk."""
 
 import shutil
+import time
 from inspect import signature
 from io import BytesIO
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_s3_by_worker_processes(s3):
     tree = make_tree()
     url = f"s3://{bucket}/cells.ome.zarr"
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         Client(cluster),
     ):
         tree.pyramid.to_zarr(url, shards="auto", storage_options=options)
@@ -92,6 +93,25 @@ def test_levels_are_added_on_s3(s3):
     msi.to_multiscale(tree["scale0"].image, [], chunks=32).pyramid.to_zarr(url, storage_options=options)
     msi.add_levels(url, [2, 2], storage_options=options)
     assert_same(url, tree, storage_options=options)
+
+
+def test_a_source_on_s3_that_was_written_again_is_another(s3, tmp_path):
+    bucket, options = s3
+    url, target = f"s3://{bucket}/source.zarr", tmp_path / "target.zarr"
+
+    def begin(**resuming):
+        source = zarr.open_array(url, mode="r", storage_options=options)
+        tree = msi.to_multiscale(msi.to_spatial_image(source), [2], chunks=8)
+        tree.pyramid.to_zarr(target, compute=False, **resuming)
+
+    for value in (1, 2):
+        zarr.create_array(url, data=np.full((32, 32), value, "u2"), overwrite=True, storage_options=options)
+        if value == 1:
+            begin()
+            begin(resume=True)
+            time.sleep(1.1)  # S3 states whole seconds
+    with pytest.raises(msi.ResumeError, match="modified"):
+        begin(resume=True)
 
 
 def test_s3_through_obstore(s3, endpoint):

@@ -145,11 +145,12 @@ def _last_modified(array: zarr.Array[Any], place: Place) -> str | None:
             return str(path.stat().st_mtime_ns)
         if isinstance(store, FsspecStore):
             found = key_info(store, key)
-            known = (found.get(word) for word in ("ETag", "etag", "LastModified", "mtime", "created"))
+            # times first: a tag is a hash of the metadata, the same where only samples differ
+            known = (found.get(word) for word in ("LastModified", "mtime", "created", "ETag", "etag"))
             return next((str(value) for value in known if value), None)
         if isinstance(store, ObjectStore):
             head: Any = import_module("obstore").head(store.store, key)
-            return str(head.get("e_tag") or head.get("last_modified"))
+            return str(head.get("last_modified") or head.get("e_tag"))
     except (OSError, NotImplementedError):
         return None
     return None

@@ -49,7 +49,7 @@ def start(directory, target, case, **options):
     """Start :func:`write` in a process of its own, and wait until it is about to write."""
     call = json.dumps([str(directory), str(target), case, options])
     command = [sys.executable, "-m", "tests.support.killing", call]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     return process
 
