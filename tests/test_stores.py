@@ -13,6 +13,7 @@ import zarr
 from zarr.storage import ObjectStore, ZipStore
 
 import msi_lazy as msi
+from tests.support.opaque import OpaqueStore
 from tests.support.optional import require
 from tests.support.serving import serve
 
@@ -114,10 +115,11 @@ def test_a_source_on_s3_that_was_written_again_is_another(s3, tmp_path):
         begin(resume=True)
 
 
-def test_s3_through_obstore(s3, endpoint):
-    bucket, _ = s3
-    files = require("obstore.store").S3Store(
-        bucket,
+@pytest.fixture
+def files(s3, endpoint):
+    """Objects below ``cells.ome.zarr`` in the bucket, through obstore."""
+    return require("obstore.store").S3Store(
+        s3[0],
         prefix="cells.ome.zarr",
         endpoint=endpoint,
         region="us-east-1",
@@ -126,11 +128,28 @@ def test_s3_through_obstore(s3, endpoint):
         virtual_hosted_style_request=False,
         client_options={"allow_http": True},
     )
+
+
+def test_s3_through_obstore(files):
     tree = make_tree()
     tree.pyramid.to_zarr(ObjectStore(files))
     assert_same(ObjectStore(files, read_only=True), tree)
     with pytest.raises(msi.StoreExistsError):
         tree.pyramid.to_zarr(ObjectStore(files))
+
+
+def test_a_source_on_s3_is_not_its_own_target_by_another_way(s3, files):
+    bucket, options = s3
+    url, tree = f"s3://{bucket}/cells.ome.zarr", make_tree()
+    tree.pyramid.to_zarr(url, storage_options=options)
+    with pytest.raises(ValueError, match="overlap"):
+        msi.open_multiscale(ObjectStore(files)).pyramid.to_zarr(url, mode="w", storage_options=options)
+    for store in (ObjectStore(files), OpaqueStore(ObjectStore(files))):
+        with pytest.raises(ValueError, match="overlap"):
+            msi.open_multiscale(url, storage_options=options).pyramid.to_zarr(store, mode="w")
+    assert_same(url, tree, storage_options=options)
+    msi.open_multiscale(ObjectStore(files)).pyramid.to_zarr(f"s3://{bucket}/others.zarr", storage_options=options)
+    assert_same(f"s3://{bucket}/others.zarr", tree, storage_options=options)
 
 
 def test_local_files_through_obstore(tmp_path):
