@@ -107,3 +107,26 @@ def test_a_release_that_stores_other_samples_does_not_resume():
     change_ledger(store, other_release)
     with pytest.raises(msi.ResumeError, match=r"fingerprint_version was 2 and is 1.*a release of msi_lazy began it"):
         tree().pyramid.to_zarr(store, resume=True)
+
+
+def test_what_a_kill_left_half_written_goes_when_the_resumed_write_is_whole(tmp_path):
+    store = tmp_path / "a.zarr"
+    tree().pyramid.to_zarr(store, compute=False)
+    partial = store / "scale0/image" / f"c.{'0' * 32}.partial"
+    users = store / "scale0/notes.partial"
+    for path in (partial, users):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    resumed = tree().pyramid.to_zarr(store, resume=True, compute=False)
+    assert partial.exists()  # another process might still be writing it
+    resumed.compute()
+    assert not partial.exists()
+    assert users.exists()
+
+
+def test_a_write_that_starts_over_keeps_no_marks_of_the_one_before(tmp_path):
+    store = tmp_path / "a.zarr"
+    for mode in ("w-", "w"):
+        tree().pyramid.to_zarr(store, mode=mode, compute=False)
+    runs = [path.name for path in (store / LEDGER).iterdir() if path.name != LEDGER_ARRAY.rpartition("/")[2]]
+    assert runs == [document(store)["run"]]
