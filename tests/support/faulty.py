@@ -69,7 +69,7 @@ class UnreliableProxy(BaseHTTPRequestHandler):
     def handle_all(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.chance.random() < self.share:
-            fault = self.chance.choice(["500", "503", "timeout"])
+            fault = ("500", "503", "timeout")[len(self.faults) % 3]  # in turn, so that each occurs
             self.faults.append(fault)
             if fault == "timeout":
                 time.sleep(0.7)
