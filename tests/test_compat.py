@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+from pathlib import Path
 from threading import Lock
 
 import dask
@@ -16,6 +17,7 @@ from zarr.storage import FsspecStore, LoggingStore, MemoryStore
 
 from msi_lazy.compat import dask_graphs, dask_tasks
 from msi_lazy.compat.dask_graphs import array_reads, block_calls, block_crops, build_calls, held_values, layers_of
+from msi_lazy.compat.mapped_files import is_still_mapped
 from msi_lazy.compat.xarray_backends import PlainZarrStore, backend_array, is_adapter, is_in_memory, unwrap_adapters
 from msi_lazy.compat.zarr_stores import (
     delete_directory,
@@ -226,3 +228,13 @@ def test_details_of_a_key_come_from_an_asynchronous_file_system(tmp_path):
     (tmp_path / "a").write_bytes(b"x")
     store = FsspecStore.from_url(f"file://{tmp_path}")
     assert key_info(store, "a")["size"] == 1, "fsspec's asynchronous file systems have no _info"
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no Linux")
+def test_a_map_of_a_file_that_was_replaced_is_told(tmp_path):
+    np.save(tmp_path / "a.npy", PIXELS)
+    np.save(tmp_path / "b.npy", PIXELS)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    assert is_still_mapped(mapped, str(tmp_path / "a.npy"))
+    (tmp_path / "b.npy").rename(tmp_path / "a.npy")
+    assert not is_still_mapped(mapped, str(tmp_path / "a.npy")), "/proc/self/maps shows no deleted files"

@@ -14,6 +14,9 @@ from dask.system import CPU_COUNT
 from msi_lazy.compat.dask_graphs import scheduler_owner
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msi_lazy.source.origins import Source
     from msi_lazy.storage.place import Place
 
 __all__ = ["active_client", "check_processes", "crosses_processes", "process_memory", "worker_threads"]
@@ -68,13 +71,18 @@ def _workers(client: Any) -> list[dict[str, Any]]:
     return list(client.scheduler_info(n_workers=-1)["workers"].values())
 
 
-def check_processes(place: Place) -> None:
-    """Refuse to write to a store in memory from other processes, which cannot see it.
+def check_processes(place: Place, sources: Sequence[Source] = ()) -> None:
+    """Refuse to write to a store in memory from other processes, or to read memory maps of files that are gone.
 
     Raises
     ------
     ValueError
-        The store is in memory, and a computation would now run in other processes.
+        A computation would now run in other processes, and these cannot see the store, or the file of a source.
     """
-    if place.in_memory and crosses_processes():
+    if not crosses_processes():
+        return
+    if place.in_memory:
         raise ValueError("a store in memory cannot be written by worker processes; write to a path")
+    for source in sources:
+        if source.mapped is not None:
+            source.mapped.check()

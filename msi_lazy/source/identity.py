@@ -23,8 +23,9 @@ from zarr.storage import FsspecStore, ObjectStore
 
 from msi_lazy.compat.xarray_backends import backend_array, is_adapter, unwrap_adapters
 from msi_lazy.compat.zarr_stores import key_info
+from msi_lazy.source.memory_map import MappedFile, MemmapFile
 from msi_lazy.source.origins import innermost_array, origin_of
-from msi_lazy.source.sources import ChunkReader, MemmapFile, WindowSource
+from msi_lazy.source.sources import ChunkReader, WindowSource
 from msi_lazy.source.views import CroppedArray
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.zarr_formats import store_format
@@ -42,7 +43,7 @@ def identify_stored(value: Any) -> Identity | None:
     if origin is None:
         return None
     inner = innermost_array(value)
-    if isinstance(inner, (zarr.Array, MemmapFile)):
+    if isinstance(inner, (zarr.Array, MappedFile, MemmapFile)):
         return identify_value(inner)
     path = origin.location.directory
     return {"place": str(origin)} if path is None or not path.exists() else _identify_file(str(path))
@@ -55,9 +56,12 @@ def identify_value(value: Any) -> Identity:
     if isinstance(value, CroppedArray):
         return {**identify_value(value.array), "crop": [list(np.ravel(crop).tolist()) for crop in value.crop]}
     if isinstance(value, MemmapFile):
-        return {**_identify_file(value.filename), "layout": [value.shape, str(value.dtype), value.offset, value.order]}
+        return _identify_mapped(value.file) if value.file.is_there() else _identify_content(value.array)
+    if isinstance(value, MappedFile):
+        return _identify_mapped(value)
     if isinstance(value, np.ndarray):
-        return _identify_numbers(value)
+        mapped = MemmapFile.of(value)
+        return _identify_content(value) if mapped is None else identify_value(mapped)
     if isinstance(value, zarr.Array):
         metadata = json.dumps(value.metadata.to_dict(), default=str, sort_keys=True).encode()
         place = Place.of(value)
@@ -74,19 +78,22 @@ def identify_value(value: Any) -> Identity:
     try:
         return {"object": tokenize(value, ensure_deterministic=True)}
     except Exception:  # Dask has an error of its own for it, and pickling what is unknown may raise anything
-        return {"unknown": f"{type(value).__name__} {uuid4().hex}"}
+        return _unknown(value)
 
 
-def _identify_numbers(array: np.ndarray[Any, Any]) -> Identity:
-    mapped: Any = None
-    below: Any = array
-    while isinstance(below, np.ndarray):  # down to the whole file: a slice of a memory map is one, too
-        mapped = below if isinstance(below, np.memmap) and below.filename is not None else mapped
-        below = below.base
-    if mapped is None or mapped.mode == "c":  # changed in memory only
-        return {"content": content_hash(array), "dtype": str(array.dtype), "shape": list(array.shape)}
-    begin = array.ctypes.data - mapped.ctypes.data + mapped.offset
-    return {**_identify_file(str(mapped.filename)), "layout": [array.shape, str(array.dtype), begin, array.strides]}
+def _unknown(value: Any) -> Identity:
+    """Identity that nothing else has."""
+    return {"unknown": f"{type(value).__name__} {uuid4().hex}"}
+
+
+def _identify_content(array: np.ndarray[Any, Any]) -> Identity:
+    return {"content": content_hash(array), "dtype": str(array.dtype), "shape": list(array.shape)}
+
+
+def _identify_mapped(file: MappedFile) -> Identity:
+    if not file.is_there():
+        return _unknown(file)
+    return {**_identify_file(file.filename), "layout": [file.shape, str(file.dtype), file.begin, file.strides]}
 
 
 def content_hash(array: np.ndarray[Any, Any]) -> str:
@@ -123,7 +130,7 @@ def _identify_adapter(value: Any, source: str | None) -> Identity:
     elif source is not None and os.path.exists(source):
         found = _identify_file(source)
     else:
-        found = {"unknown": f"{type(inner).__name__} {uuid4().hex}"}
+        found = _unknown(inner)
     return {**found, "variable": name, "indexed": indexed, "shape": list(value.shape)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,8 @@ import zarr
 
 from msi_lazy.compat.dask_graphs import held_values, layers_of
 from msi_lazy.compat.xarray_backends import backend_array, unwrap_adapters
-from msi_lazy.source.sources import ChunkReader, MemmapFile, WindowSource
+from msi_lazy.source.memory_map import MappedFile, MemmapFile
+from msi_lazy.source.sources import ChunkReader, WindowSource
 from msi_lazy.source.views import CroppedArray
 from msi_lazy.storage.location import Location, local_location
 from msi_lazy.storage.place import Place
@@ -33,6 +34,8 @@ class Source:
     """Location, as far as it is known."""
     place: Place | None = None
     """Its store, if it is one of zarr's."""
+    mapped: MappedFile | None = None
+    """Memory-mapped file, if it is one that other processes open by its name."""
 
     def __str__(self) -> str:
         return str(self.place if self.place is not None else self.location)
@@ -58,8 +61,9 @@ def origin_of(value: Any) -> Source | None:
     """Find the source of an array-like, if it shows one."""
     if isinstance(value, (ChunkReader, CroppedArray, WindowSource)):
         return origin_of(value.array)
-    if isinstance(value, MemmapFile):
-        return _file(value.filename)
+    if isinstance(value, (MappedFile, MemmapFile)):
+        file = value.file if isinstance(value, MemmapFile) else value
+        return replace(_file(file.filename), mapped=file)
     if isinstance(value, xr.Variable):
         stated = value.encoding.get("source")
         if isinstance(stated, str):

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from mmap import mmap
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
@@ -21,6 +20,7 @@ from msi_lazy.compat.dask_arrays import classic_array, from_array
 from msi_lazy.compat.xarray_backends import is_in_memory
 from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.windows import slices
+from msi_lazy.source.memory_map import MemmapFile
 from msi_lazy.source.views import CroppedArray, find_view
 from msi_lazy.storage.arrays import reopen_array
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ChunkReader",
     "DaskSource",
-    "MemmapFile",
     "WindowSource",
     "as_dask_source",
     "find_source",
@@ -63,42 +62,6 @@ class WindowSource:
                 return np.asarray(self.array[key].values)
             with self.lock or nullcontext():
                 return np.asarray(self.array[key])
-
-
-@dataclass(frozen=True)
-class MemmapFile:
-    """A memory-mapped array by its file, so that workers are sent the file's name, not the pixels."""
-
-    filename: str
-    """Path of the file."""
-    shape: tuple[int, ...]
-    """Shape of the array."""
-    dtype: np.dtype[Any]
-    """Its dtype."""
-    offset: int
-    """Bytes before the array in the file."""
-    order: Literal["C", "F"]
-    """Order of its dimensions."""
-
-    def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:
-        mapped = np.memmap(self.filename, self.dtype, "r", self.offset, self.shape, self.order)
-        return np.array(mapped[key])
-
-    @classmethod
-    def of(cls, array: np.ndarray[Any, Any]) -> MemmapFile | None:
-        """Find the file behind ``array``, if the whole of it is a plain view of one."""
-        mapped: Any = array
-        while isinstance(mapped.base, np.ndarray):
-            mapped = mapped.base
-        if not isinstance(mapped, np.memmap) or mapped.filename is None or not isinstance(mapped.base, mmap):
-            return None
-        if mapped.mode == "c":  # changes are in memory only
-            return None
-        same = (array.shape, array.dtype, array.strides) == (mapped.shape, mapped.dtype, mapped.strides)
-        if not same or array.ctypes.data != mapped.ctypes.data:
-            return None
-        order: Literal["C", "F"] = "C" if mapped.flags.c_contiguous else "F"
-        return cls(str(mapped.filename), mapped.shape, mapped.dtype, mapped.offset, order)
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,9 @@ def check_jobs(jobs: Sequence[ImageJob], place: Place, options: WriteOptions) ->
                     f"e.g. with tree.map_over_datasets"
                 )
     read = [array for job in jobs for array in [*job.levels.arrays, *_lazy_variables(job)]]
-    doubtful = check_target(place, options.mode, origins(read), options.resume)
-    check_processes(place)
+    sources = origins(read)
+    doubtful = check_target(place, options.mode, sources, options.resume)
+    check_processes(place, sources)
     return doubtful
 
 
