@@ -106,6 +106,8 @@ def _read_axis(image: xr.DataArray, dim: str, length: int, kind: AxisKind | None
 
 def _even_spacing(coordinate: xr.DataArray) -> float | None:
     """Find the spacing of an evenly ascending numeric coordinate, else ``None``."""
+    if coordinate.dtype.kind not in "iuf":  # pandas warns of a time zone that its values lose
+        return None
     values = coordinate.values
     if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         return None

@@ -1,8 +1,18 @@
-"""Package's exceptions, each a subclass of the built-in one that users expect."""
+"""Package's exceptions, each a subclass of the built-in one that users expect, and its warnings."""
 
 from __future__ import annotations
 
-__all__ = ["MemoryLimitError", "ResumeError", "StoreExistsError", "UnfinishedImageError", "UnsupportedImageError"]
+import inspect
+import warnings
+
+__all__ = [
+    "MemoryLimitError",
+    "ResumeError",
+    "StoreExistsError",
+    "UnfinishedImageError",
+    "UnsupportedImageError",
+    "warn_user",
+]
 
 
 class MemoryLimitError(ValueError):
@@ -23,3 +33,12 @@ class UnfinishedImageError(ValueError):
 
 class StoreExistsError(FileExistsError):
     """Target of a write exists already and overwriting was not asked for."""
+
+
+def warn_user(message: str) -> None:
+    """Warn at the line outside of the package that led here."""
+    package = __name__.partition(".")[0]
+    frame, depth = inspect.currentframe(), 1
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, UserWarning, stacklevel=depth)

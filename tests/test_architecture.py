@@ -181,7 +181,7 @@ def needed_modules():
     """Modules that are there wherever the tests run: Python's, the project's own, and those of its dependencies."""
     project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"]
     needed = {Requirement(line).name for line in project["dependencies"]} | {"pytest", "hypothesis"}
-    needed |= {"cloudpickle", "packaging", "pillow"}  # of dask, pytest and imageio
+    needed |= {"cloudpickle", "packaging", "pandas", "pillow"}  # of dask, pytest, xarray and imageio
     by_module = packages_distributions()
     modules = {module for module, names in by_module.items() if needed & set(map(canonicalize_name, names))}
     return modules | sys.stdlib_module_names | {"msi_lazy", "tests", "benchmarks"}

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
+import zarr
 
 from msi_lazy.arguments.choices import check_switches
 from msi_lazy.arguments.numbers import parse_retries
 from msi_lazy.arguments.store_names import is_storable_name
 from msi_lazy.graph.level_graph import LevelGraph
-from msi_lazy.ngff.label_attributes import check_labels, describe_labels
+from msi_lazy.ngff.label_attributes import check_label_method, check_labels, describe_labels
 from msi_lazy.ngff.specifications import (
     DEFAULT_VERSION,
     Version,
@@ -22,7 +23,8 @@ from msi_lazy.ngff.specifications import (
 )
 from msi_lazy.ngff.write_attributes import check_holdable, image_attributes, spec_order
 from msi_lazy.run.options import RunOptions
-from msi_lazy.source.sources import lazy_array
+from msi_lazy.source.origins import innermost_array
+from msi_lazy.source.sources import find_source, lazy_array
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
 from msi_lazy.tree.build_tree import stack_levels, transpose_tree
@@ -58,6 +60,7 @@ def to_zarr(
     colors: Mapping[str, str] | Sequence[str] | None = None,
     windows: Mapping[str, tuple[float, float]] | Sequence[tuple[float, float]] | str | None = None,
     labels: Mapping[str, xr.DataTree] | None = None,
+    delete_labels: bool = False,
     resume: bool = False,
     source_id: str | None = None,
     retries: int = 0,
@@ -102,8 +105,10 @@ def to_zarr(
         Display range (first and last value) of each channel, as a sequence of pairs or a dict by channel name; by
         default the range of the dtype.  ``"auto"`` takes quantiles of the coarsest level, in the same computation.
     labels
-        Label images to write below the image, in the same computation: pyramids of integers by name, with the shape
-        and the levels of the image, and the default codecs of labels; see :func:`write_labels` for colours.
+        Label images to write below the image, in the same computation, by name: pyramids as for :func:`write_labels`,
+        which also takes colours; with the default codecs of labels.
+    delete_labels
+        Whether ``mode="w"`` may delete label images that lie below the target, and that ``labels`` does not replace.
     resume
         Complete an image that an interrupted write of the same pyramid left incomplete, or begin one.
     source_id
@@ -118,7 +123,7 @@ def to_zarr(
     Raises
     ------
     StoreExistsError
-        The target exists, and ``mode`` is ``"w-"``.
+        The target exists, and ``mode`` is ``"w-"``; or it holds labels that would be deleted.
     ResumeError
         The incomplete image has another source, method or layout; the message names the difference.
     MemoryLimitError
@@ -134,7 +139,7 @@ def to_zarr(
     are written last of all, so an interrupted run never looks complete.  Until then a ledger in the image's group,
     ``.msi_lazy-unfinished``, marks the blocks that are stored.  Errors in a block have a note that names it.
     """
-    check_switches(compute=compute, progress=progress, resume=resume)
+    check_switches(compute=compute, progress=progress, resume=resume, delete_labels=delete_labels)
     if source_id is not None and not isinstance(source_id, str):
         raise TypeError(f"source_id is a string that names the source, not {source_id!r}")
     place = Place.parse(store, group, storage_options, new=True)
@@ -145,6 +150,7 @@ def to_zarr(
         memory_limit=memory_limit,
         resume=resume,
         source_id=source_id,
+        delete_labels=delete_labels,
         run=RunOptions(compute, progress, parse_retries(retries, compute)),
     )
     zarr_format = specification.zarr_format
@@ -186,8 +192,9 @@ def write_labels(
     name
         Name of the label image.
     labels
-        Pyramid of integers, by a method for labels such as ``mode``.  It has the image's shape, optionally without
-        ``c``, and as many levels.
+        Pyramid of integers, by a method for labels such as ``mode``, as a mean invents labels.  It has the image's
+        shape, and as many levels.  Along ``c``, ``t`` and ``z`` it may have a single sample, and dimensions of which
+        the image has one sample, and ``c`` and ``t``, may be missing.
     mode
         ``"w-"`` refuses a name that is taken, ``"w"`` overwrites that label image.
     colors
@@ -208,7 +215,8 @@ def write_labels(
     StoreExistsError
         The name is taken, and ``mode`` is ``"w-"``.
     TypeError, ValueError
-        Labels that are no integers, or do not lie on the image.  Nothing has been created then.
+        Labels that are no integers, do not lie on the image, or were computed by a method that invents labels.
+        Nothing has been created then.
     """
     place = Place.parse(store, group, storage_options)
     check_switches(compute=compute, progress=progress)
@@ -256,9 +264,16 @@ def _label_job(tree: xr.DataTree, name: str, specification: Specification, color
     if not isinstance(tree, xr.DataTree):
         raise TypeError(f"labels {name!r} must be a pyramid, as to_multiscale builds it, not {type(tree).__name__}")
     job = _ordered_job(tree)
+    as_built = bool((job.plan.untransposed or job.plan).stages) or all(map(_is_stored, level_images(tree)))
+    check_label_method(job.plan, name, certain=as_built)
     stored = ome_block(job.tree.attrs).get("image-label")
     attributes = image_attributes(job.plan, specification, label=describe_labels(colors, properties, stored))
     return replace(job, attributes=attributes, path=f"labels/{name}")
+
+
+def _is_stored(image: xr.DataArray) -> bool:
+    """Tell whether an image is an array in a Zarr store, and nothing was done to it."""
+    return isinstance(innermost_array(find_source(image)), zarr.Array)
 
 
 def _ordered_job(tree: xr.DataTree) -> ImageJob:

@@ -39,6 +39,7 @@ __all__ = ["convert"]
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
 @click.option("--memory-limit", help="Memory limit of a process for the write, e.g. 4GiB; checked beforehand.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing OUTPUT, if it is a Zarr hierarchy.")
+@click.option("--delete-labels", is_flag=True, help="Let --overwrite delete labels of the existing OUTPUT.")
 @click.option("--resume", is_flag=True, help="Resume an OUTPUT that the same command left incomplete.")
 @click.option("--retries", type=int, default=0, show_default=True, help="Number of retries of a block that fails.")
 @click.option("--plan-only", is_flag=True, help="Print the plan and stop; no pixel is read.")
@@ -63,7 +64,7 @@ def convert(input: str, output: str, **options: Any) -> None:
         if options["plan_only"]:
             return
         shards = options["shards"] if options["shards"] == "auto" else parse_lengths("--shards", options["shards"])
-        settings = {key: options[key] for key in ("version", "memory_limit", "resume", "retries")}
+        settings = {key: options[key] for key in ("version", "memory_limit", "resume", "retries", "delete_labels")}
         settings |= {"shards": shards, "source_id": identify_input(input)}
         with dask_client(options["scheduler"]):
             _write(tree, input, output, options["overwrite"], settings)
@@ -78,6 +79,8 @@ def _write(tree: xr.DataTree, input: str, output: str, overwrite: bool, settings
     try:
         msi.to_zarr(tree, target, mode="w" if overwrite else "w-", progress=sys.stdout.isatty(), **settings)
     except msi.StoreExistsError as error:
+        if "delete_labels" in str(error):
+            raise
         advice = "--resume to resume it, or --overwrite" if "incomplete image;" in str(error) else "--overwrite"
         state = "exists already, and holds no incomplete image" if settings["resume"] else "exists already"
         raise ValueError(f"{output} {state}; give {advice} to replace it, or another OUTPUT") from None

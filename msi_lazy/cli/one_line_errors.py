@@ -51,4 +51,5 @@ def _one_line(error: BaseException, text: str = "") -> str:
     message = " ".join((text or str(error)).split()) or type(error).__name__
     notes = [note.replace("to_zarr(..., resume=True)", "--resume") for note in getattr(error, "__notes__", ())]
     line = "; ".join([message, *notes]).replace("resume=True", "--resume").replace("mode='w'", "--overwrite")
+    line = line.replace("delete_labels=True", "--delete-labels")
     return re.sub(r"\bgroup='([^']*)'", r"--group \1", line)

@@ -17,6 +17,7 @@ __all__ = [
     "check_dtype",
     "check_nodata",
     "describe_method",
+    "invents_values",
     "is_for_labels",
     "is_of_library",
     "makes_labels",
@@ -193,6 +194,18 @@ def makes_labels(name: str) -> bool:
     """
     row = _TABLE.get(name)
     return row is not None and row.labels
+
+
+def invents_values(name: str) -> bool:
+    """Tell whether the method called ``name`` is one of the library whose results need not be values of the image.
+
+    Examples
+    --------
+    >>> invents_values("mean"), invents_values("max"), invents_values("a_function_of_mine")
+    (True, False, False)
+    """
+    row = _LIBRARY.get(name)
+    return row is not None and not row.keeps_values
 
 
 def is_for_labels(name: str, dtype: np.dtype[Any]) -> bool:

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msi_lazy.arguments.numbers import parse_integer
-from msi_lazy.methods.table import makes_labels
+from msi_lazy.errors import warn_user
+from msi_lazy.methods.table import invents_values, makes_labels
 
 if TYPE_CHECKING:
-    from msi_lazy.plan.pyramid import PyramidPlan
+    from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 
-__all__ = ["check_labels", "describe_labels", "holds_labels", "label_colors"]
+__all__ = ["check_label_method", "check_labels", "describe_labels", "holds_labels", "label_colors"]
 
 _SOURCE = {"image": "../../"}
 """Path from ``labels/<name>`` back to the image."""
+_PLANE = ("y", "x")
+"""Dimensions along which labels have as many samples as the image; along others, one may stand for all of them."""
 
 
 def describe_labels(colors: Any = None, properties: Any = None, stored: Any = None) -> dict[str, Any]:
@@ -74,29 +77,79 @@ def check_labels(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
             f"labels {name!r} have {len(labels.levels)} levels, and the image {len(image.levels)}; build them with the "
             f"same scale factors"
         )
-    unknown = [dim for dim in labels.dims if dim not in image.dims]
-    missing = [a.name for a in image.axes if a.kind == "space" and a.name not in labels.dims]
-    if unknown or missing:
-        raise ValueError(f"labels {name!r} have the dimensions {labels.dims}, and the image {image.dims}")
+    _check_dims(labels, image, name)
     _check_place(labels, image, name)
     for ours, theirs in zip(labels.levels, image.levels, strict=True):
         shape, other = dict(zip(labels.dims, ours.shape, strict=True)), dict(zip(image.dims, theirs.shape, strict=True))
-        for axis in image.axes:
-            dim = axis.name
-            if dim in shape and shape[dim] != other[dim] and not (axis.kind == "channel" and shape[dim] == 1):
+        for dim in image.dims:
+            if dim in shape and shape[dim] != other[dim] and not (shape[dim] == 1 and dim not in _PLANE):
                 raise ValueError(
                     f"labels {name!r} have {shape[dim]} samples along {dim!r} at {ours.name}, "
                     f"and the image {other[dim]}"
                 )
 
 
+def check_label_method(labels: PyramidPlan, name: str, *, certain: bool) -> None:
+    """Refuse a pyramid of labels by a method that computes labels which do not exist.
+
+    Parameters
+    ----------
+    labels
+        Plan of the pyramid; of a single level, no method is known to have made it.
+    name
+        Name of the label image.
+    certain
+        Whether its levels are known to be those that the method computed: else the user is only warned.
+
+    Raises
+    ------
+    ValueError
+        The method is a mean, a Gaussian, or the like; the message has the call that builds them anew.
+    """
+    if len(labels.levels) < 2 or not invents_values(labels.method):
+        return
+    fault = f"{labels.method!r} computes labels that do not exist, such as 500 from 0 and 1000"
+    if not certain:
+        warn_user(
+            f"labels {name!r}: by the attributes of the tree, {labels.method!r} computed the levels before they were "
+            f"edited, and {fault}; if no such labels are left, clear the attributes: tree.attrs = {{}}"
+        )
+        return
+    factors = ", ".join(_factors_of(labels, level) for level in labels.levels[1:])
+    raise ValueError(
+        f"labels {name!r} were built by the method {labels.method!r}, and {fault}; build them by one for labels: "
+        f"to_multiscale(labels, [{factors}], method='mode')"
+    )
+
+
+def _factors_of(labels: PyramidPlan, level: LevelPlan) -> str:
+    """Write the factors of a level as ``to_multiscale`` takes them."""
+    factors = dict(zip(labels.dims, level.factors, strict=True))
+    spatial = {factors[axis.name] for axis in labels.axes if axis.is_spatial}
+    others = {factors[axis.name] for axis in labels.axes if not axis.is_spatial}
+    if len(spatial) == 1 and others <= {1}:
+        return str(*spatial)
+    return repr({dim: factor for dim, factor in factors.items() if factor > 1})
+
+
+def _check_dims(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
+    """Refuse labels whose dimensions differ from the image's in one of more than a single sample."""
+    ours, theirs = ({axis.name: axis for axis in plan.axes} for plan in (labels, image))
+    unknown = [dim for dim, axis in ours.items() if dim not in theirs and axis.length > 1]
+    missing = [dim for dim, axis in theirs.items() if dim not in ours and axis.kind == "space" and axis.length > 1]
+    if unknown or missing:
+        raise ValueError(f"labels {name!r} have the dimensions {labels.dims}, and the image {image.dims}")
+
+
 def _check_place(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
-    """Refuse labels whose pixels do not lie on the image's."""
+    """Refuse labels whose pixels do not lie on the image's; a single one along z or t stands for all of them."""
     axes = {axis.name: axis for axis in image.axes}
     for axis in labels.axes:
-        other = axes[axis.name]
+        other = axes.get(axis.name)
+        if other is None or axis.kind != "space" or (axis.length == 1 and axis.name not in _PLANE):
+            continue
         same_scale = abs(axis.scale - other.scale) * axis.length <= other.scale / 2
-        if axis.kind == "space" and not (same_scale and abs(axis.translation - other.translation) <= other.scale / 2):
+        if not (same_scale and abs(axis.translation - other.translation) <= other.scale / 2):
             raise ValueError(
                 f"labels {name!r} do not lie on the image along {axis.name!r}: their spacing is {axis.scale:g} from "
                 f"{axis.translation:g}, the image's {other.scale:g} from {other.translation:g}"

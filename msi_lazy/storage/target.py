@@ -13,7 +13,7 @@ from zarr.errors import ZarrUserWarning
 
 from msi_lazy.compat.zarr_stores import store_buffers
 from msi_lazy.errors import StoreExistsError
-from msi_lazy.ngff.specifications import ome_block
+from msi_lazy.ngff.specifications import holds_image, ome_block
 from msi_lazy.storage.place import Place, ZarrFormat
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ __all__ = [
     "find_target",
     "image_block",
     "label_paths",
+    "labels_below",
     "open_target",
     "quietly",
     "store_contents",
@@ -107,6 +108,24 @@ def label_paths(target: Target) -> list[str]:
         return []
     names = image_block(labels).get("labels")
     return [f"labels/{name}" for name in names] if isinstance(names, list) else []
+
+
+def labels_below(place: Place) -> list[str]:
+    """Paths of all label images below a place: those of its image, and of images inside it; listed or not."""
+    try:
+        with quietly():
+            members = place.open_group().members(max_depth=None)
+            groups = {path: node for path, node in members if isinstance(node, zarr.Group)}
+    except Exception:  # half deleted, or broken: no image any more
+        return []
+    found = []
+    for path, group in groups.items():
+        above, _, name = path.rpartition("/")
+        listed = image_block(groups[above]).get("labels") if above in groups else None
+        is_listed = isinstance(listed, list) and name in listed
+        if is_listed or ("labels" in above.split("/") and holds_image(group.attrs.asdict())):
+            found.append(path)
+    return sorted(found)
 
 
 def store_contents(target: Target, contents: Mapping[str, Buffer]) -> None:

@@ -28,6 +28,8 @@ class Pyramid:
     """Its axes; ``None`` where they are faulty."""
     levels: tuple[Level, ...]
     """Its levels, in the order in which they are listed."""
+    method: str | None = None
+    """Method of downsampling, as it is stated."""
 
 
 def check_image(group: zarr.Group, metadata: Metadata, decode: Decode) -> Pyramid | None:
@@ -54,7 +56,7 @@ def _check_multiscale(
     check_transformations(multiscale, len(axes.names) if axes else None, required=False)
     listed = multiscale.listed("datasets", "object")
     if listed is None:
-        return Pyramid(axes, ())
+        return Pyramid(axes, (), method)
     fault = f"{multiscale.where}.datasets is empty; it lists the levels of the image: add one"
     multiscale.checks.hold("datasets-listed", bool(listed), fault)
     levels = tuple(check_dataset(dataset, group, axes, specification) for dataset in listed)
@@ -62,7 +64,7 @@ def _check_multiscale(
     for level in levels:
         if level.array is not None:
             check_chunks(level.checks, level.array, decode)
-    return Pyramid(axes, levels)
+    return Pyramid(axes, levels, method)
 
 
 def _check_version(multiscale: Field, specification: Specification) -> bool:

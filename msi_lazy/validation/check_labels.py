@@ -7,6 +7,7 @@ import reprlib
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.arguments.numbers import is_integer
+from msi_lazy.methods.table import invents_values
 from msi_lazy.ngff.specifications import holds_image
 from msi_lazy.validation.check_image import Pyramid, check_image
 from msi_lazy.validation.metadata import Field, Metadata, open_below, open_unlisted
@@ -65,6 +66,7 @@ def _check_label(label: zarr.Group, metadata: Metadata, image: Pyramid | None, d
     if pyramid is None:
         return
     check_dtypes(pyramid)
+    check_method(pyramid, fields)
     if image is None or not image.levels or not pyramid.levels:
         return
     fault = f"the label image has {len(pyramid.levels)} levels, and its image {len(image.levels)}; write as many"
@@ -87,6 +89,16 @@ def check_dtypes(pyramid: Pyramid) -> None:
         if level.array is not None:
             fault = f"the array has dtype {level.array.dtype}; labels are integers, of 8 to 64 bits: cast them"
             level.checks.hold("label-dtype", level.array.dtype.kind in "iu", fault)
+
+
+def check_method(pyramid: Pyramid, fields: Field) -> None:
+    """Check that the method of a label image computes no labels that do not exist."""
+    invents = pyramid.method is not None and invents_values(pyramid.method)
+    fault = (
+        f"the levels were computed by {pyramid.method!r}, which computes labels that do not exist, such as 500 from 0 "
+        f"and 1000; write them anew, by a method for labels such as 'mode'"
+    )
+    fields.checks.hold("label-method", not (invents and len(pyramid.levels) > 1), fault)
 
 
 def check_image_label(label: zarr.Group, metadata: Metadata) -> None:

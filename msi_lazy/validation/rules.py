@@ -80,6 +80,7 @@ _ROWS = (
     Rule("label-multiscales", "must", "a label image is a multiscale image"),
     Rule("label-listed", "should", "in 0.5, every label image is listed in 'labels'"),
     Rule("label-dtype", "must", "labels are integers"),
+    Rule("label-method", "should", "the levels of a label image hold no labels but those of its first"),
     Rule("label-levels", "must", "a label image has as many levels as its image"),
     Rule("label-shape", "should", "each level of a label image has the shape of the image's, or 1 along an axis"),
     Rule("image-label", "should", "a label image has 'image-label', with its version and colors"),

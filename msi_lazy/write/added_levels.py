@@ -18,6 +18,7 @@ from msi_lazy.storage.target import Target, find_target, label_paths, write_attr
 from msi_lazy.storage.zarr_formats import store_format
 from msi_lazy.write.hierarchy import write_coordinates
 from msi_lazy.write.layout import resolve_layouts
+from msi_lazy.write.storable import make_storable
 from msi_lazy.write.tasks import prepare_levels, store_levels
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def write_levels(
     listed, added = paths[: len(paths) - count], paths[len(paths) - count :]
     _check_labels(target, len(paths))
     # 2. Prepare
+    (job,) = make_storable([job])
     existing = open_array(target.store, target.below(listed[-1]), mode="r")
     job = replace(job, layouts=_resolve_layouts(job, existing, added, stored.dims, shards, compressors))
     (levels,) = prepare_levels([job], options)

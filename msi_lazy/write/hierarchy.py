@@ -9,9 +9,8 @@ import dask.array as da
 import xarray as xr
 from zarr.storage import MemoryStore
 
-from msi_lazy.axes import storable_coordinate
 from msi_lazy.compat.dask_arrays import classic_array
-from msi_lazy.compat.xarray_backends import PlainZarrStore, is_in_memory
+from msi_lazy.compat.xarray_backends import PlainZarrStore
 from msi_lazy.ngff.specifications import foreign_attributes
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.target import Target, store_contents, write_attributes
@@ -29,25 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["compose_hierarchy", "create_hierarchy", "write_coordinates"]
 
 
-def _loaded_coordinates(tree: xr.DataTree) -> xr.DataTree:
-    """Load the coordinates of a tree, and variables of a single value: they are small, and written at once."""
-    nodes = {}
-    for node in tree.subtree:
-        dataset = node.to_dataset(inherit=False)
-        coords = {name: _loaded(c.variable) for name, c in dataset.coords.items()}
-        changed = {name: loaded for name, loaded in coords.items() if loaded is not dataset[name].variable}
-        single = {name: _loaded(v.variable) for name, v in dataset.data_vars.items() if not v.ndim}
-        nodes[node.path] = dataset.assign_coords(changed).assign(single)
-    return xr.DataTree.from_dict(nodes, name=tree.name)
-
-
-def _loaded(coordinate: xr.Variable) -> xr.Variable:
-    return storable_coordinate(coordinate if is_in_memory(coordinate) else coordinate.compute())
-
-
 def compose_hierarchy(job: ImageJob, zarr_format: ZarrFormat) -> ImageJob:
     """Compose groups, coordinates and empty arrays in memory, so that a failure leaves the store untouched.
 
+    The job is one of :func:`msi_lazy.write.storable.make_storable`, whose coordinates are in memory.
     The image's own attributes are tried too, but left out of the contents: they are written last of all.
 
     Returns
@@ -62,7 +46,7 @@ def compose_hierarchy(job: ImageJob, zarr_format: ZarrFormat) -> ImageJob:
     """
     composed: dict[str, Buffer] = {}
     target = Target(MemoryStore(composed), zarr_format=zarr_format)
-    tree = _loaded_coordinates(job.tree)
+    tree = job.tree
     others = dict(_others(tree, job.plan))
     try:
         target.open_group("w-", zarr_format)
@@ -121,8 +105,7 @@ def _write_level(target: Target, group: str, node: xr.DataTree, name: str, layou
 def write_coordinates(target: Target, name: str, node: xr.DataTree) -> None:
     """Write the coordinates and attributes of a level into the group that its array is in."""
     dataset = node.to_dataset(inherit=False)
-    bare = dataset.drop_vars(list(dataset.data_vars)).drop_encoding()
-    _write_dataset(target, name, bare.assign_coords({k: _loaded(c.variable) for k, c in bare.coords.items()}), {})
+    _write_dataset(target, name, dataset.drop_vars(list(dataset.data_vars)).drop_encoding(), {})
 
 
 def _write_dataset(

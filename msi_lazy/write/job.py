@@ -64,4 +64,5 @@ class WriteOptions:
     memory_limit: int | str | None = None
     resume: bool = False
     source_id: str | None = None
+    delete_labels: bool = False
     run: RunOptions = field(default_factory=RunOptions)

@@ -10,7 +10,7 @@ from zarr.storage import ZipStore
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.ngff.specifications import holds_image, specification_in
 from msi_lazy.storage.ledger import LEDGER, child_names, is_partial
-from msi_lazy.storage.target import ZARR_DOCUMENTS
+from msi_lazy.storage.target import ZARR_DOCUMENTS, labels_below
 from msi_lazy.storage.unfinished import stored_ledger
 from msi_lazy.write.overlap import overlap_message
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from msi_lazy.ngff.specification import Specification
     from msi_lazy.source.origins import Source
     from msi_lazy.storage.place import Mode, Place
+    from msi_lazy.write.job import WriteOptions
 
-__all__ = ["check_parents", "check_target"]
+__all__ = ["check_labels_kept", "check_parents", "check_target"]
 
 
 def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bool = False) -> list[Source]:
@@ -79,6 +80,31 @@ def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bo
     if directory is not None and place.open_node() is None:
         raise ValueError(f"{directory} is not a Zarr hierarchy, so it is not overwritten; remove it yourself")
     return doubtful
+
+
+def check_labels_kept(place: Place, options: WriteOptions, replaced: Sequence[str]) -> None:
+    """Refuse to delete label images with the image that they belong to, unless that is asked for.
+
+    Parameters
+    ----------
+    place, options
+        Target of the write, which passed :func:`check_target`, and its options.
+    replaced
+        Paths of the label images that the write stores itself.
+
+    Raises
+    ------
+    StoreExistsError
+        There are others; names them.
+    """
+    if options.mode != "w" or options.delete_labels or stored_ledger(place) is not None:
+        return  # labels of an incomplete image are its own, of the same write
+    lost = [path for path in labels_below(place) if path not in replaced]
+    if lost:
+        raise StoreExistsError(
+            f"{place} holds the labels {', '.join(map(repr, lost))}, which mode='w' would delete; pass "
+            f"delete_labels=True to delete them, write them too with labels={{...}}, or choose another path"
+        )
 
 
 def _is_taken(place: Place) -> bool:
