@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msi_lazy.methods.kernel import as_native
 from msi_lazy.methods.row import no_radius
+from msi_lazy.methods.samples import as_samples
 from msi_lazy.plan.block_names import naming_block
 from msi_lazy.plan.memory import finer_window
 from msi_lazy.plan.windows import Window, needed_interval, relative_slices
@@ -53,6 +53,8 @@ class StageRecipe:
     """Method that reduces a window."""
     nodata: Any
     """Value left out of every reduction, or ``None``."""
+    dtype: np.dtype[Any]
+    """Dtype of the samples, in native byte order."""
     boundary: str
     """Kept for the record: the geometry already follows it."""
     block_bytes: int
@@ -128,13 +130,18 @@ def reduce_block(array: Array, index: Index, *, recipe: StageRecipe) -> tuple[Ar
     tuple of ndarray
         Samples that the block owns of each level of ``recipe.stage.outputs``.  A level is computed from the
         finer level's values as they are stored: rounded, and cast to the image's dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The samples have another dtype or shape than the image.
     """
     with naming_block(recipe.stage, index):
-        return _compute_levels(as_native(array), index, recipe)
+        return _compute_levels(as_samples(array, recipe.dtype), index, recipe)
 
 
 def _compute_levels(array: Array, index: Index, recipe: StageRecipe) -> tuple[Array, ...]:
-    """As :func:`reduce_block`, from samples in native byte order."""
+    """As :func:`reduce_block`, from plain samples in native byte order."""
     stage = recipe.stage
     windows = stage.needed(index)
     if array.shape != tuple(interval.length for interval in windows[0]):

@@ -20,6 +20,7 @@ from dask.task_spec import DataNode, TaskRef
 from msi_lazy.compat.dask_arrays import make_array
 from msi_lazy.compat.dask_graphs import build_calls
 from msi_lazy.graph.block_tasks import StageRecipe, pick_level, read_block, reduce_block, reduce_overlapped
+from msi_lazy.graph.declared import check_blocks
 from msi_lazy.graph.merge import MergeLayer
 from msi_lazy.source.sources import DaskSource, WindowSource
 
@@ -43,8 +44,8 @@ def build_levels(
     The blocks of each array are the plan's, each a whole number of chunks.
     """
     record = (plan.boundary, plan.block_bytes, plan.reading, plan.notes)
-    recipes = [StageRecipe(stage, method, nodata, *record) for stage in plan.stages]
-    token = tokenize(source.token, recipes, str(plan.dtype))
+    recipes = [StageRecipe(stage, method, nodata, plan.dtype, *record) for stage in plan.stages]
+    token = tokenize(source.token, recipes)
     graph, source_name = _start_graph(source, recipes[0])
     arrays: list[da.Array] = []
     for number, recipe in enumerate(recipes):
@@ -70,7 +71,9 @@ def build_levels(
 def _start_graph(source: WindowSource | DaskSource, recipe: StageRecipe) -> tuple[HighLevelGraph, str]:
     """Build the graph below the first stage; return it and the name of its last layer."""
     if isinstance(source, DaskSource):
-        array = source.array.rechunk(recipe.stage.block_chunks(0))
+        array, chunks = source.array, recipe.stage.block_chunks(0)
+        if array.chunks != chunks or any(recipe.stage.halo):  # several are joined to one
+            array = check_blocks(array).rechunk(chunks)
         if any(recipe.stage.halo):
             alone = (count == 1 for count in recipe.stage.counts)  # a single block overlaps with nothing
             depth = {dim: 0 if lone else recipe.stage.halo[dim] for dim, lone in enumerate(alone)}

@@ -9,6 +9,7 @@ import numpy as np
 
 from msi_lazy.graph.block_tasks import reduce_block
 from msi_lazy.graph.marks import mark_block
+from msi_lazy.methods.samples import as_samples
 from msi_lazy.plan.block_names import naming_block
 from msi_lazy.plan.runs import new_reads, run_axis, run_positions, run_stage
 from msi_lazy.plan.windows import relative_slices
@@ -95,7 +96,9 @@ def _windows(streamed: StreamedStage, index: Index, source: WindowSource, axis: 
         parts = [] if kept is None else [kept]
         if read.length:
             with naming_block(stage, block):
-                parts.append(source.read((*window[:axis], read, *window[axis + 1 :])))
+                found = source.read((*window[:axis], read, *window[axis + 1 :]))
+                parts.append(as_samples(found, streamed.recipe.dtype))
+                del found
         held = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
         parts, kept = [], None
         yield block, _cut(held, axis, 0, window[axis].length)

@@ -11,12 +11,14 @@ from uuid import uuid4
 
 from dask.task_spec import DataNode, GraphNode
 
+from msi_lazy.graph.declared import check_blocks
 from msi_lazy.graph.direct import block_geometry, emit_blocks
 from msi_lazy.graph.fuse_levels import fuse_levels
 from msi_lazy.graph.gather import as_delayed, gather, wait
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.marks import BlockMarks, number_blocks
 from msi_lazy.graph.stream import LevelStore, skip_block
+from msi_lazy.methods.samples import as_samples
 from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.block_size import aligned_blocks
 from msi_lazy.plan.windows import Interval, slices
@@ -26,6 +28,7 @@ from msi_lazy.storage.write_units import write_window
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import dask.array as da
     import numpy as np
     import zarr
     from dask.delayed import Delayed
@@ -78,11 +81,12 @@ def store_block(
         Whether to look first if any chunk can be empty: zarr-python compares every sample of every chunk
         with the fill value, on the one thread that all writes go through.
     """
-    if probe and _none_is_empty(block, target):
-        target = target.with_config({"write_empty_chunks": True})
     corner = (begins[position] for begins, position in zip(starts, index, strict=True))
     window = tuple(Interval(start, start + n) for start, n in zip(corner, block.shape, strict=True))
     with naming_samples(f"storing block {index} of {target.path!r}", slices(window)):
+        block = as_samples(block, target.dtype)
+        if probe and _none_is_empty(block, target):
+            target = target.with_config({"write_empty_chunks": True})
         write_window(target, window, block)
 
 
@@ -99,8 +103,15 @@ def align_blocks(levels: LevelGraph, units: Sequence[tuple[int, ...]]) -> LevelG
     if blocks == [array.chunks for array in levels.arrays]:
         return levels
     _LOGGER.debug("levels are rechunked to the chunks or shards that store them, %s", units)
-    pairs = zip(levels.arrays, blocks, strict=True)
-    return LevelGraph.of([array if array.chunks == chunks else array.rechunk(chunks) for array, chunks in pairs])
+    terms = zip(levels.arrays, levels.picks, blocks, strict=True)
+    return LevelGraph.of([_rechunked(array, chunks, edited=pick is None) for array, pick, chunks in terms])
+
+
+def _rechunked(array: da.Array, chunks: tuple[tuple[int, ...], ...], *, edited: bool) -> da.Array:
+    if array.chunks == chunks:
+        return array
+    rechunked: da.Array = (check_blocks(array) if edited else array).rechunk(chunks)  # our own blocks need no check
+    return rechunked
 
 
 def write_graph(

@@ -6,18 +6,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from msi_lazy.methods.row import WindowKernel
 
-__all__ = ["LibraryKernel", "as_native"]
-
-
-def as_native(array: Any) -> np.ndarray[Any, Any]:
-    """Convert to native byte order, the only one that compiled kernels take."""
-    samples: np.ndarray[Any, Any] = np.asarray(array)
-    return samples if samples.dtype.isnative else samples.astype(samples.dtype.newbyteorder("="))
+__all__ = ["LibraryKernel"]
 
 
 @dataclass(frozen=True)

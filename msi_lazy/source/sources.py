@@ -18,6 +18,7 @@ from dask.array.core import normalize_chunks
 
 from msi_lazy.compat.dask_arrays import classic_array, from_array
 from msi_lazy.compat.xarray_backends import is_in_memory
+from msi_lazy.methods.samples import as_plain
 from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.windows import slices
 from msi_lazy.source.memory_map import MemmapFile
@@ -59,9 +60,9 @@ class WindowSource:
         key = slices(window)
         with naming_samples("reading the source", key):
             if isinstance(self.array, xr.Variable):
-                return np.asarray(self.array[key].values)
+                return as_plain(self.array[key].data)
             with self.lock or nullcontext():
-                return np.asarray(self.array[key])
+                return as_plain(self.array[key])
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class ChunkReader:
 
     def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:
         with naming_samples("reading the source", key):
-            return np.asarray(self.array[key])
+            return as_plain(self.array[key])
 
 
 @dataclass(frozen=True)

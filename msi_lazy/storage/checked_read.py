@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msi_lazy.methods.kernel import as_native
+from msi_lazy.methods.samples import as_native
 from msi_lazy.plan.windows import slices
 from msi_lazy.storage.arrays import runs_in_rust
 from msi_lazy.storage.place import Place

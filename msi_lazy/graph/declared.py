@@ -1,0 +1,52 @@
+"""Checks that the blocks of a Dask array are what it declares, before Dask joins several to one.
+
+Dask joins blocks in the dtype of the first of them, and casts the others without a word.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from dask.highlevelgraph import HighLevelGraph
+
+from msi_lazy.compat.dask_arrays import make_array
+from msi_lazy.compat.dask_graphs import build_calls
+from msi_lazy.methods.samples import as_samples
+from msi_lazy.plan.block_names import naming_samples
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+__all__ = ["check_block", "check_blocks"]
+
+Chunks = tuple[tuple[int, ...], ...]
+
+
+def check_blocks(array: da.Array) -> da.Array:
+    """Add a check of each block to ``array``."""
+    name = f"pyramid-checked-{array.name}"
+    chunks: Chunks = array.chunks
+    layer = build_calls(check_block, name, array.numblocks, array.name, index=True, chunks=chunks, dtype=array.dtype)
+    graph = HighLevelGraph({**array.dask.layers, name: layer}, {**array.dask.dependencies, name: {array.name}})
+    return make_array(graph, name, chunks, np.empty((0,) * array.ndim, array.dtype))
+
+
+def check_block(block: Any, index: tuple[int, ...], *, chunks: Chunks, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Return the block ``index`` of an array as a plain array of ``dtype``, whatever the order of its bytes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is not what the array declares.
+    """
+    shape = tuple(lengths[position] for lengths, position in zip(chunks, index, strict=True))
+    starts = (sum(lengths[:position]) for lengths, position in zip(chunks, index, strict=True))
+    with naming_samples("reading the source", tuple(slice(at, at + n) for at, n in zip(starts, shape, strict=True))):
+        samples = as_samples(block, dtype)
+        if samples.shape != shape:
+            raise ValueError(
+                f"a block has shape {samples.shape}, but the image's metadata says {shape}; the source returns other "
+                f"blocks than it declares"
+            )
+        return samples
