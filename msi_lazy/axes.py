@@ -10,24 +10,35 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+from msi_lazy.units import find_unit, ngff_unit
 
-__all__ = ["Axis", "axis_coordinate", "axis_kind", "image_name", "read_axes", "storable_coordinate"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "Axis",
+    "axis_coordinate",
+    "axis_kind",
+    "axis_meaning",
+    "image_name",
+    "read_axes",
+    "rename_advice",
+    "storable_coordinate",
+    "unit_sizes",
+]
 
 AxisKind = Literal["space", "time", "channel"]
 
-_SPATIAL = ("z", "y", "x")
-_KINDS: dict[str, AxisKind] = {
-    "t": "time",
-    "time": "time",
-    "c": "channel",
-    "ch": "channel",
-    "channel": "channel",
-    "z": "space",
-    "y": "space",
-    "x": "space",
+_SPELLINGS = {
+    "t": ("t", "time"),
+    "c": ("c", "ch", "channel", "s"),  # s: the samples of bioio and tifffile, such as red, green, blue
+    "z": ("z",),
+    "y": ("y", "lat", "latitude", "row", "rows"),
+    "x": ("x", "lon", "longitude", "col", "cols", "column", "columns"),
 }
+"""Names of dimensions that are known, in lower case, by what they mean."""
+_MEANINGS = {spelling: meaning for meaning, spellings in _SPELLINGS.items() for spelling in spellings}
+_KINDS: dict[str, AxisKind] = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _DASK_NAME = re.compile(r".+-[0-9a-f]{32}")
 _EVENNESS = 1e-3
 """Largest departure from an even grid, in samples, that still counts as one (rounded metadata)."""
@@ -57,12 +68,21 @@ class Axis:
         """True if an integer factor downsamples this axis."""
         return self.kind == "space"
 
+    @property
+    def stored_unit(self) -> str | None:
+        """UDUNITS name of the unit, as OME-Zarr has it; ``None`` if it is not known, or nothing is measured in it."""
+        return ngff_unit(self.unit, self.kind) if self.regular else None
+
+    @property
+    def meaning(self) -> str | None:
+        """The usual name, ``t``, ``c``, ``z``, ``y`` or ``x``; ``None`` if this one is not known."""
+        return axis_meaning(self.name)
+
 
 def read_axes(image: xr.DataArray) -> tuple[Axis, ...]:
     """Read the axes of an image from its dimensions and coordinates; no pixel is touched.
 
-    ``x``, ``y``, ``z`` are space, ``t`` is time, ``c`` is channel.  Where none of ``x``, ``y``,
-    ``z`` occurs, all other dimensions are space (``lat``/``lon``, ``row``/``col``).
+    The types of the axes are those of their names (:func:`axis_kind`).
 
     Raises
     ------
@@ -77,15 +97,59 @@ def read_axes(image: xr.DataArray) -> tuple[Axis, ...]:
     for dim, length in zip(image.dims, image.shape, strict=True):
         if length == 0:
             raise ValueError(f"dimension {dim!r} of the image has length 0")
-        axes.append(_read_axis(image, str(dim), length, axis_kind(str(dim), image.dims)))
+        axes.append(_read_axis(image, str(dim), length, axis_kind(str(dim))))
     return tuple(axes)
 
 
-def axis_kind(dim: str, dims: Sequence[Hashable]) -> AxisKind | None:
-    """Find the type of the axis called ``dim`` among ``dims``."""
-    if dim in _KINDS:
-        return _KINDS[dim]
-    return None if any(name in _SPATIAL for name in dims) else "space"
+def axis_meaning(dim: str) -> str | None:
+    """Find what a dimension's name means, in any case: ``t``, ``c``, ``z``, ``y`` or ``x``; ``None`` if unknown.
+
+    Examples
+    --------
+    >>> axis_meaning("T"), axis_meaning("lat"), axis_meaning("S"), axis_meaning("band")
+    ('t', 'y', 'c', None)
+    """
+    return _MEANINGS.get(dim.lower())
+
+
+def axis_kind(dim: str) -> AxisKind | None:
+    """Find the type of the axis called ``dim``; ``None`` for a name that is not known, which may mean anything."""
+    return _KINDS.get(axis_meaning(dim) or "")
+
+
+def unit_sizes(axes: Sequence[Axis]) -> tuple[float, ...]:
+    """Sizes of the axes' units in that of the last spatial axis whose unit is known: to compare spacings.
+
+    An axis whose unit is missing, not known, or of another sort (degrees, beside meters) counts as if it had that unit.
+
+    Examples
+    --------
+    >>> unit_sizes([Axis("z", "space", 9, unit="um"), Axis("y", "space", 9, unit="nm"), Axis("x", "space", 9)])
+    (1000.0, 1.0, 1.0)
+    """
+    units = [find_unit(axis.unit, axis.kind) if axis.is_spatial and axis.regular else None for axis in axes]
+    last = next((unit for unit in reversed(units) if unit is not None), None)
+    if last is None:
+        return (1.0,) * len(axes)
+    return tuple(float(unit.size / last.size) if unit is not None and unit.base == last.base else 1.0 for unit in units)
+
+
+def rename_advice(axes: Sequence[Axis]) -> str:
+    """Write a call that gives dimensions of unknown names usual ones: two of space, then those that are free.
+
+    Examples
+    --------
+    >>> rename_advice([Axis("q", None, 9), Axis("i", None, 9), Axis("j", None, 9)])
+    "image.rename({'q': 'c', 'i': 'y', 'j': 'x'})"
+    """
+    taken = {axis.meaning for axis in axes}
+    unknown = [axis.name for axis in axes if axis.meaning is None]
+    needed = max(2 - sum(axis.is_spatial for axis in axes), 0)
+    space = [name for name in "zyx" if name not in taken][-needed:] if needed else []
+    others = [name for name in "ctzyx" if name not in taken and name not in space]
+    count = len(unknown) - len(space)
+    names = dict(zip(unknown, [*others[: max(count, 0)], *space[-len(unknown) :]], strict=False))
+    return f"image.rename({names})"
 
 
 def _read_axis(image: xr.DataArray, dim: str, length: int, kind: AxisKind | None) -> Axis:
@@ -141,13 +205,19 @@ def _noted_spacing(coordinate: xr.DataArray) -> float:
 
 def _coordinate_fault(values: np.ndarray[Any, Any], dim: str) -> str:
     if values.dtype.kind not in "iuf":
-        return f"the coordinate of spatial dimension {dim!r} has dtype {values.dtype}; it must be numeric"
+        return (
+            f"the coordinate of spatial dimension {dim!r} has dtype {values.dtype}; it must be numeric: replace it, or "
+            f"drop it with image.drop_vars({dim!r})"
+        )
     if not np.isfinite(values).all():
-        return f"the coordinate of spatial dimension {dim!r} holds NaN or infinity"
+        return (
+            f"the coordinate of spatial dimension {dim!r} holds NaN or infinity; replace it, or drop it with "
+            f"image.drop_vars({dim!r})"
+        )
     if values[-1] < values[0]:
         return (
             f"the coordinate of spatial dimension {dim!r} descends from {values[0]} to {values[-1]}; "
-            f"reverse the image with image.isel({dim}=slice(None, None, -1))"
+            f"reverse the image with image.isel({{{dim!r}: slice(None, None, -1)}})"
         )
     return (
         f"the coordinate of spatial dimension {dim!r} is not evenly spaced, and a pyramid needs a regular grid; "

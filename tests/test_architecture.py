@@ -37,6 +37,7 @@ FLOORS = [  # from the roof down: a room imports from the rooms below it, and fr
     "plan",
     "methods",
     "axes",
+    "units",
     "compat",
     "errors",
 ]

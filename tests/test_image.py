@@ -145,7 +145,7 @@ def test_dims_without_coordinates_are_a_unit_grid():
     assert read_axes(xr.DataArray(np.zeros((3, 4)), dims=("y", "x")))[1] == Axis("x", "space", 4)
 
 
-def test_other_names_are_space_where_x_y_z_do_not_occur():
+def test_names_that_are_known_in_any_order_and_those_that_are_not():
     kinds = [axis.kind for axis in read_axes(xr.DataArray(np.zeros((2, 3, 4)), dims=("time", "lat", "lon")))]
     assert kinds == ["time", "space", "space"]
     kinds = [axis.kind for axis in read_axes(xr.DataArray(np.zeros((2, 3, 4)), dims=("angle", "y", "x")))]

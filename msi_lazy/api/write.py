@@ -12,6 +12,7 @@ import zarr
 from msi_lazy.arguments.choices import check_switches
 from msi_lazy.arguments.numbers import parse_retries
 from msi_lazy.arguments.store_names import is_storable_name
+from msi_lazy.errors import warn_user
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.ngff.label_attributes import check_label_method, check_labels, describe_labels
 from msi_lazy.ngff.specifications import (
@@ -21,7 +22,7 @@ from msi_lazy.ngff.specifications import (
     ome_block,
     specification_of,
 )
-from msi_lazy.ngff.write_attributes import check_holdable, image_attributes, spec_order
+from msi_lazy.ngff.write_attributes import check_holdable, image_attributes, left_out, spec_order
 from msi_lazy.run.options import RunOptions
 from msi_lazy.source.origins import innermost_array
 from msi_lazy.source.sources import find_source, lazy_array
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
 
     from msi_lazy.ngff.specification import Specification
+    from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.storage.place import Mode
 
 __all__ = ["to_zarr", "write_labels"]
@@ -155,6 +157,7 @@ def to_zarr(
     )
     zarr_format = specification.zarr_format
     image = _image_job(tree, specification, colors=colors, windows=windows)
+    _warn_of_omissions(image.plan)
     layouts = resolve_layouts(image.plan, zarr_format, shards=shards, compressors=compressors, encoding=encoding)
     jobs = [replace(image, layouts=layouts)]
     if labels is not None and not isinstance(labels, Mapping):
@@ -224,6 +227,7 @@ def write_labels(
     specification = specification_of(attributes)
     job = _label_job(labels, name, specification, colors, properties)
     check_labels(job.plan, read_plan(stack_levels(images, attributes)), name)
+    _warn_of_omissions(job.plan)
     run = RunOptions(compute, progress)
     options = WriteOptions(specification, mode, memory_limit, run=run)
     layouts = resolve_layouts(job.plan, specification.zarr_format, shards=shards, compressors=compressors)
@@ -285,6 +289,12 @@ def _ordered_job(tree: xr.DataTree) -> ImageJob:
         origin = _levels_of(tree)
         tree, plan = transpose_tree(tree, order), plan.transposed(order)
     return ImageJob(tree, _levels_of(tree), plan, {}, origin=origin)
+
+
+def _warn_of_omissions(plan: PyramidPlan) -> None:
+    missing = left_out(plan.axes)
+    if missing:
+        warn_user(missing)
 
 
 def _levels_of(tree: xr.DataTree) -> LevelGraph:

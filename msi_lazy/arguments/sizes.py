@@ -21,16 +21,19 @@ _DEFAULT_CHUNK_EDGE = {1: 65536, 2: 256, 3: 64}
 def parse_chunks(chunks: Any, axes: Sequence[Axis]) -> tuple[int, ...]:
     """Convert ``None``, an integer, a tuple or a dict to the chunk shape on disk, cut to the image.
 
-    An integer applies to the spatial dimensions; the others get 1, as do ``t`` and ``c`` by default.  A dict may leave
-    dimensions out.  -1 means the whole dimension.
+    An integer applies to the spatial dimensions; the others get 1, as do ``t`` and ``c`` by default.  Where none is
+    known to be space, those of unknown names count as such, or else all.  A dict may leave dimensions out.  -1 means
+    the whole dimension.
 
     Raises
     ------
     TypeError, ValueError
         Not integers, an unknown dimension, a length below 1, or a tuple of the wrong length.
     """
-    edge = _DEFAULT_CHUNK_EDGE.get(sum(axis.is_spatial for axis in axes), 64)
-    values: dict[str, Any] = {axis.name: edge if axis.is_spatial else 1 for axis in axes}
+    space = [axis.name for axis in axes if axis.is_spatial] or [axis.name for axis in axes if axis.kind is None]
+    space = space or [axis.name for axis in axes]
+    edge = _DEFAULT_CHUNK_EDGE.get(len(space), 64)
+    values: dict[str, Any] = {axis.name: edge if axis.name in space else 1 for axis in axes}
     if isinstance(chunks, Mapping):
         unknown = [dim for dim in chunks if dim not in values]
         if unknown:
@@ -41,7 +44,7 @@ def parse_chunks(chunks: Any, axes: Sequence[Axis]) -> tuple[int, ...]:
             raise ValueError(f"chunks {tuple(chunks)} have {len(chunks)} entries, but the image has {tuple(values)}")
         values = dict(zip(values, chunks, strict=True))
     elif chunks is not None:
-        values.update({axis.name: chunks for axis in axes if axis.is_spatial})
+        values.update(dict.fromkeys(space, chunks))
     return tuple(_parse_chunk(values[axis.name], axis) for axis in axes)
 
 

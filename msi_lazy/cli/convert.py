@@ -11,7 +11,14 @@ import click
 import msi_lazy as msi
 from msi_lazy.cli.dask_client import dask_client
 from msi_lazy.cli.one_line_errors import one_line_errors, report_interrupts
-from msi_lazy.cli.option_values import FactorsCommand, parse_dims, parse_factors, parse_lengths, parse_numbers
+from msi_lazy.cli.option_values import (
+    FactorsCommand,
+    parse_dims,
+    parse_factors,
+    parse_lengths,
+    parse_numbers,
+    parse_units,
+)
 from msi_lazy.inputs.files import apply_geometry, identify_input, read_input
 from msi_lazy.ngff.specifications import DEFAULT_VERSION
 
@@ -32,7 +39,7 @@ __all__ = ["convert"]
 @click.option("--chunks", help="Chunk shape on disk: 64, or z=32,y=64,x=64.")
 @click.option("--boundary", default="trim", show_default=True, help="trim, pad or exact.")
 @click.option("--scale", help="Pixel spacing, e.g. z=2,y=.5,x=.5; overrides that of the input.")
-@click.option("--units", help="Unit of the spatial axes: micrometer, nm, um, ...")
+@click.option("--units", help="Unit of the spatial axes: micrometer, um, ..., or none; or by dimension: z=um,y=none.")
 @click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides those of the input.")
 @click.option("--version", default=DEFAULT_VERSION, show_default=True, help="OME-Zarr version: 0.5 or 0.4.")
 @click.option("--shards", help="Shape of the shards, files of many chunks: auto, 256, or z=128,y=256,x=256 (0.5 only).")
@@ -52,7 +59,7 @@ def convert(input: str, output: str, **options: Any) -> None:
     """
     with one_line_errors(), report_interrupts():
         image = read_input(input, parse_dims(options["dims"]))
-        image = apply_geometry(image, parse_numbers("--scale", options["scale"], float), options["units"])
+        image = apply_geometry(image, parse_numbers("--scale", options["scale"], float), parse_units(options["units"]))
         tree = msi.to_multiscale(
             image,
             parse_factors(options["factors"], options["levels"]),

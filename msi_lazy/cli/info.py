@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import msi_lazy as msi
+from msi_lazy.axes import axis_kind
 from msi_lazy.cli.one_line_errors import one_line_errors
 from msi_lazy.show.plan_table import levels_text
 
@@ -20,5 +21,6 @@ def info(store: str, group: str) -> None:
         tree = msi.open_multiscale(store, group=group)
         click.echo(levels_text(msi.explain(tree)))
         (image,) = tree["scale0"].data_vars.values()
-        if "c" in image.coords:
-            click.echo(f"\nchannels: {', '.join(map(str, image.c.values.ravel()))}")
+        channel = next((dim for dim in map(str, image.dims) if axis_kind(dim) == "channel"), "c")
+        if channel in image.coords:
+            click.echo(f"\nchannels: {', '.join(map(str, image[channel].values.ravel()))}")

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FactorsCommand", "parse_dims", "parse_factors", "parse_lengths", "parse_numbers"]
+__all__ = ["FactorsCommand", "parse_dims", "parse_factors", "parse_lengths", "parse_numbers", "parse_units"]
 
 _FACTOR = re.compile(r"\d+|\w+=\d+(,\w+=\d+)*")
 _FACTOR_LIKE = re.compile(r"-?\d[\d.]*|\w+=-?[\d.]*(,\w+=-?[\d.]*)*")
@@ -59,8 +59,14 @@ def parse_numbers(option: str, text: str | None, kind: Any) -> dict[str, Any]:
         except ValueError:
             equals = ""
         if not equals:
-            raise ValueError(f"{option} is written like z=2,y=1,x=1, not {text!r}")
+            example = "z=um,y=nm,x=nm" if kind is str else "z=2,y=1,x=1"
+            raise ValueError(f"{option} is written like {example}, not {text!r}")
     return numbers
+
+
+def parse_units(text: str | None) -> str | dict[str, str] | None:
+    """Parse one unit, or ``y=nm,x=none``."""
+    return parse_numbers("--units", text, str) if text and "=" in text else text
 
 
 def parse_factors(factors: str | None, levels: str | None) -> Any:

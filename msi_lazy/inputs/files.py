@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from glob import glob
 from hashlib import sha256
@@ -16,14 +17,16 @@ from msi_lazy.api.build import open_multiscale
 from msi_lazy.axes import axis_coordinate, read_axes
 from msi_lazy.inputs.spatial_image import to_spatial_image
 from msi_lazy.inputs.tiff import open_tiff
-from msi_lazy.ngff.units import ngff_unit
 from msi_lazy.storage.place import Place
+from msi_lazy.units import ngff_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     import dask.array as da
     import xarray as xr
+
+    from msi_lazy.axes import Axis
 
 __all__ = ["Reader", "apply_geometry", "identify_input", "list_inputs", "read_input"]
 
@@ -90,27 +93,57 @@ def identify_input(source: str) -> str | None:
     return states[0] if len(states) == 1 else f"{path}: {len(states)} files {sha256(repr(states).encode()).hexdigest()}"
 
 
-def apply_geometry(image: xr.DataArray, scale: Mapping[str, float], units: str | None) -> xr.DataArray:
-    """Replace the spacing along the dimensions of ``scale``, and the ``units`` of spatial ones."""
-    unknown = [dim for dim in scale if dim not in image.dims]
-    if unknown:
-        raise ValueError(f"--scale names the dimension {unknown[0]!r}, but the image has {image.dims}")
+def apply_geometry(
+    image: xr.DataArray, scale: Mapping[str, float], units: str | Mapping[str, str] | None
+) -> xr.DataArray:
+    """Replace the spacing along the dimensions of ``scale``, and units: of all spatial ones, or by dimension.
+
+    The unit ``none``, or an empty one, is removed.
+    """
+    axes = read_axes(image)
+    if not isinstance(units, Mapping):
+        units = {} if units is None else {axis.name: units for axis in axes if axis.is_spatial}
+    for option, named in (("--scale", scale), ("--units", units)):
+        unknown = [dim for dim in named if dim not in image.dims]
+        if unknown:
+            raise ValueError(f"{option} names the dimension {unknown[0]!r}, but the image has {image.dims}")
     wrong = [dim for dim, spacing in scale.items() if not spacing > 0 or np.isinf(spacing)]
     if wrong:
         raise ValueError(f"--scale must be positive, not {scale[wrong[0]]} for {wrong[0]!r}")
-    unit = ngff_unit(units, "space")
-    for axis in read_axes(image):
+    for axis in axes:
         attrs = dict(image[axis.name].attrs) if axis.name in image.coords else {}
-        if unit and axis.is_spatial:
-            attrs["units"] = unit
+        bare = not attrs
+        if axis.name in units:
+            attrs |= {"units": _parse_unit(units[axis.name], axis)}
+            attrs = {key: value for key, value in attrs.items() if value is not None}
         if axis.name in scale:
             if axis.kind == "channel":
                 raise ValueError(f"--scale names {axis.name!r}, but channels have names and no spacing")
             grid = replace(axis, scale=scale[axis.name])
             image = image.assign_coords({axis.name: axis_coordinate(grid, attrs)})
-        elif attrs:
+        elif not (bare and not attrs):
             image = image.assign_coords({axis.name: (axis.name, image[axis.name].values, attrs)})
     return image
+
+
+def _parse_unit(unit: str, axis: Axis) -> str | None:
+    """UDUNITS name of a unit, ``None`` for ``none``.
+
+    Raises
+    ------
+    ValueError
+        The unit is not known along this axis.
+    """
+    if unit.strip().lower() in ("", "none"):
+        return None
+    name = ngff_unit(unit, axis.kind)
+    if name is None:
+        example = "second or ms" if axis.kind == "time" else "micrometer or nm"
+        raise ValueError(
+            f"--units: {unit!r} is no unit that is known for {axis.name!r}; use a UDUNITS name or its symbol, such as "
+            f"{example}, or none: --units {axis.name}=none"
+        )
+    return name
 
 
 def _is_url(source: str) -> bool:

@@ -16,6 +16,7 @@ from dask.base import is_dask_collection, tokenize
 from zarr.storage import LocalStore
 
 from msi_lazy.arguments.numbers import is_real
+from msi_lazy.axes import axis_kind, axis_meaning
 from msi_lazy.compat.dask_arrays import classic_array, from_array
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def to_spatial_image(
         Dask and Zarr arrays stay lazy.
     dims
         Dimension names, as a tuple or as one string of letters.  Default: the last of ``z, y, x``;
-        ``zyxc`` in 4D, ``tzyxc`` in 5D.
+        ``zyxc`` in 4D, ``tzyxc`` in 5D.  :func:`msi_lazy.to_multiscale` lists the names that are known.
     scale, translation
         Spacing, and position of the first sample's centre, per dimension.  Missing entries are 1 and 0.
     name
@@ -58,7 +59,8 @@ def to_spatial_image(
     axis_names, axis_units
         ``long_name`` and ``units`` of the coordinates.
     t_coords, c_coords
-        Coordinates of ``t`` (numbers or dates) and ``c`` (channel names or numbers), in place of a grid.
+        Coordinates of the dimension of time (numbers or dates) and of channels (names or numbers), ``t`` and ``c`` in
+        any known spelling, in place of a grid.
 
     Returns
     -------
@@ -92,6 +94,7 @@ def to_spatial_image(
         raise ValueError(f"the array of shape {array.shape} is empty")
     dims = _check_dims(dims, array.ndim)
     _check_name(name, dims)
+    given = {"t": t_coords, "c": c_coords}
     wanted = _Wanted(
         dims=dims,
         scale=_check_numbers("scale", scale, dims),
@@ -99,7 +102,7 @@ def to_spatial_image(
         name=name,
         axis_names=_check_strings("axis_names", axis_names, dims),
         axis_units=_check_strings("axis_units", axis_units, dims),
-        coords={dim: values for dim, values in (("t", t_coords), ("c", c_coords)) if values is not None},
+        coords={_dim_of(one, dims): values for one, values in given.items() if values is not None},
     )
     _check_coords(wanted, array.shape)
     image = _from_library(array, wanted) if _library_knows(dims) else _from_parts(array, wanted)
@@ -218,16 +221,24 @@ def _check_numbers(what: str, mapping: Mapping[str, Any] | None, dims: tuple[str
 def _check_coords(wanted: _Wanted, shape: tuple[int, ...]) -> None:
     """Refuse coordinates that do not fit the array, or contradict a scale or translation."""
     for dim, values in wanted.coords.items():
+        meaning = axis_meaning(dim) or dim
         if dim not in wanted.dims:
             raise ValueError(f"{dim}_coords are given, but the image has no dimension {dim!r}, only {wanted.dims}")
-        _check_values(dim, values)
+        _check_values(meaning, values)
         if len(values) != shape[wanted.dims.index(dim)]:
-            raise ValueError(f"{dim}_coords has {len(values)} entries for {shape[wanted.dims.index(dim)]} samples")
+            raise ValueError(f"{meaning}_coords has {len(values)} entries for {shape[wanted.dims.index(dim)]} samples")
     for what, numbers in (("scale", wanted.scale), ("translation", wanted.translation)):
-        if "c" in numbers:
-            raise ValueError(f"channels have names and no position: leave 'c' out of {what}, or give c_coords")
-        if "t" in numbers and "t" in wanted.coords:
-            raise ValueError(f"t_coords already gives the times: leave 't' out of {what}")
+        for dim in numbers:
+            if axis_kind(dim) == "channel":
+                raise ValueError(f"channels have names and no position: leave {dim!r} out of {what}, or give c_coords")
+            if dim in wanted.coords:
+                raise ValueError(f"t_coords already gives the times: leave {dim!r} out of {what}")
+
+
+def _dim_of(meaning: str, dims: tuple[str, ...]) -> str:
+    """Find the dimension that means ``t`` or ``c``: of two, the one whose name is nearest, as ``c`` is to ``C``."""
+    found = [dim for dim in dims if axis_meaning(dim) == meaning]
+    return min(found, key=lambda dim: (not dim.lower().startswith(meaning), dims.index(dim)), default=meaning)
 
 
 def _check_values(dim: str, values: Any) -> None:
@@ -276,7 +287,7 @@ def _from_parts(array: Any, wanted: _Wanted) -> xr.DataArray:
     """Build the same image for orders of dimensions that the library refuses."""
     variables = {}
     for dim, length in zip(wanted.dims, array.shape, strict=True):
-        usual = np.arange(length) if dim == "c" else wanted.grid(dim, length)
+        usual = np.arange(length) if axis_kind(dim) == "channel" else wanted.grid(dim, length)
         values = np.asarray(wanted.coords.get(dim, usual))
         attrs = {"long_name": wanted.axis_names.get(dim, dim), "units": wanted.axis_units.get(dim, "")}
         variables[dim] = xr.Variable((dim,), values, attrs)

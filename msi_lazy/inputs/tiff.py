@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 
 import tifffile
 
+from msi_lazy.axes import axis_kind, axis_meaning
 from msi_lazy.inputs.spatial_image import to_spatial_image
-from msi_lazy.ngff.units import ngff_unit
 from msi_lazy.storage.place import Place
+from msi_lazy.units import ngff_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,14 +85,19 @@ def open_tiff(path: str | Path, dims: tuple[str, ...] | None = None) -> xr.DataA
         if any(letter not in _AXES for letter in axes) or len(set(dims)) < len(dims):
             raise ValueError(f"{path} has the TIFF axes {axes!r}; name its dimensions with --dims")
     scale, units, channels = _read_geometry(pixels.file)
-    lengths = dict(zip(dims, pixels.shape, strict=False))  # dims that do not fit are refused below
+    lengths = [n for dim, n in zip(dims, pixels.shape, strict=False) if axis_kind(dim) == "channel"]
     return to_spatial_image(
         pixels,
-        dims,
-        scale={dim: value for dim, value in scale.items() if dim in dims},
-        axis_units={dim: value for dim, value in units.items() if dim in dims},
-        c_coords=channels if channels and len(channels) == lengths.get("c") else None,
+        dims,  # those that do not fit are refused here
+        scale=_by_name(scale, dims),
+        axis_units=_by_name(units, dims),
+        c_coords=channels if channels and lengths == [len(channels)] else None,
     )
+
+
+def _by_name(values: dict[str, Any], dims: tuple[str, ...]) -> dict[str, Any]:
+    """Values of t, z, y and x, for the dimensions that mean these."""
+    return {dim: values[meaning] for dim in dims if (meaning := axis_meaning(dim)) in values}
 
 
 def _read_geometry(file: tifffile.TiffFile) -> tuple[dict[str, float], dict[str, str], list[str]]:
@@ -140,11 +146,6 @@ def _read_imagej(file: tifffile.TiffFile) -> tuple[dict[str, float], dict[str, s
 
 
 def _known_units(units: dict[str, str]) -> dict[str, str]:
-    """Convert units to OME-Zarr's names; unknown ones (``pixel``) are left out."""
-    known = {}
-    for dim, unit in units.items():
-        try:
-            known[dim] = ngff_unit(unit, "time" if dim == "t" else "space") or ""
-        except ValueError:
-            continue
-    return known
+    """Convert units to OME-Zarr's names; ``pixel`` is none, and others that are not known are kept as they are."""
+    known = {dim: ngff_unit(unit, axis_kind(dim)) or unit for dim, unit in units.items()}
+    return {dim: unit for dim, unit in known.items() if unit.lower() not in ("pixel", "pixels")}

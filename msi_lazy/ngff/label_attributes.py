@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msi_lazy.arguments.numbers import parse_integer
+from msi_lazy.axes import axis_meaning, unit_sizes
 from msi_lazy.errors import warn_user
 from msi_lazy.methods.table import invents_values, makes_labels
 
@@ -20,7 +21,7 @@ __all__ = ["check_label_method", "check_labels", "describe_labels", "holds_label
 _SOURCE = {"image": "../../"}
 """Path from ``labels/<name>`` back to the image."""
 _PLANE = ("y", "x")
-"""Dimensions along which labels have as many samples as the image; along others, one may stand for all of them."""
+"""Meanings of the dimensions along which labels have as many samples as the image; along others, one may stand for all of them."""
 
 
 def describe_labels(colors: Any = None, properties: Any = None, stored: Any = None) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def check_labels(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
     for ours, theirs in zip(labels.levels, image.levels, strict=True):
         shape, other = dict(zip(labels.dims, ours.shape, strict=True)), dict(zip(image.dims, theirs.shape, strict=True))
         for dim in image.dims:
-            if dim in shape and shape[dim] != other[dim] and not (shape[dim] == 1 and dim not in _PLANE):
+            if dim in shape and shape[dim] != other[dim] and not (shape[dim] == 1 and axis_meaning(dim) not in _PLANE):
                 raise ValueError(
                     f"labels {name!r} have {shape[dim]} samples along {dim!r} at {ours.name}, "
                     f"and the image {other[dim]}"
@@ -146,13 +147,15 @@ def _check_place(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
     axes = {axis.name: axis for axis in image.axes}
     for axis in labels.axes:
         other = axes.get(axis.name)
-        if other is None or axis.kind != "space" or (axis.length == 1 and axis.name not in _PLANE):
+        if other is None or axis.kind != "space" or (axis.length == 1 and axis.meaning not in _PLANE):
             continue
-        same_scale = abs(axis.scale - other.scale) * axis.length <= other.scale / 2
-        if not (same_scale and abs(axis.translation - other.translation) <= other.scale / 2):
+        scale, translation = (unit_sizes([axis, other])[0] * n for n in (axis.scale, axis.translation))
+        same_scale = abs(scale - other.scale) * axis.length <= other.scale / 2
+        if not (same_scale and abs(translation - other.translation) <= other.scale / 2):
+            unit = f" {other.unit}" if other.unit else ""
             raise ValueError(
-                f"labels {name!r} do not lie on the image along {axis.name!r}: their spacing is {axis.scale:g} from "
-                f"{axis.translation:g}, the image's {other.scale:g} from {other.translation:g}"
+                f"labels {name!r} do not lie on the image along {axis.name!r}: their spacing is {scale:g}{unit} from "
+                f"{translation:g}, the image's {other.scale:g}{unit} from {other.translation:g}"
             )
 
 

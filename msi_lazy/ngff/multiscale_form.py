@@ -12,7 +12,6 @@ import numpy as np
 
 from msi_lazy.methods.table import describe_method
 from msi_lazy.ngff.stored_image import StoredImage, StoredLevel
-from msi_lazy.ngff.units import ngff_unit
 from msi_lazy.ngff.write_attributes import array_path, spec_order
 
 if TYPE_CHECKING:
@@ -121,8 +120,8 @@ def compose_multiscale(plan: PyramidPlan) -> dict[str, Any]:
     order = [plan.dims.index(dim) for dim in spec_order(plan.axes)]
     axes = []
     for axis in (plan.axes[i] for i in order):
-        unit = ngff_unit(axis.unit, axis.kind) if axis.regular else None
-        axes.append({"name": axis.name, "type": axis.kind} | ({"unit": unit} if unit else {}))
+        known = {"name": axis.name, "type": axis.kind, "unit": axis.stored_unit}
+        axes.append({key: value for key, value in known.items() if value})
     datasets = [
         _compose_dataset(
             array_path(level.number, plan.name),
@@ -186,9 +185,15 @@ def append_levels(block: Block, plan: PyramidPlan, paths: Sequence[str]) -> dict
     changed: dict[str, Any] = deepcopy(dict(block))
     multiscale = changed["multiscales"][0]
     outer_scale, outer_translation = read_transforms(multiscale.get("coordinateTransformations"), len(plan.dims))
+    base_scale, base_translation = read_transforms(
+        multiscale["datasets"][-1].get("coordinateTransformations"), len(plan.dims)
+    )
+    counted = np.array([not axis.regular for axis in plan.axes])  # the plan counts in samples of its first level
     for level, path in zip(plan.levels[1:], paths, strict=True):
         scale = np.array(level.scale) / outer_scale  # the image-wide transformation does the rest
         translation = (np.array(level.translation) - outer_translation) / outer_scale
+        scale = np.where(counted, base_scale * level.scale, scale)
+        translation = np.where(counted, base_translation + base_scale * level.translation, translation)
         multiscale["datasets"].append(_compose_dataset(path, scale.tolist(), translation.tolist()))
     appended = method_metadata(plan, list(range(len(plan.dims))))
     known = multiscale.get("metadata")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msi_lazy.axes import rename_advice
 from msi_lazy.errors import UnsupportedImageError
-from msi_lazy.ngff.units import ngff_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,16 +20,16 @@ __all__ = [
     "collection_attributes",
     "image_attributes",
     "labels_attributes",
+    "left_out",
     "spec_order",
 ]
 
 _KIND_ORDER = {"time": 0, "channel": 1, None: 1, "space": 2}
-_SPACE_ORDER = {"z": 0, "y": 1, "x": 2}
 
 
 def spec_order(axes: Sequence[Axis]) -> tuple[str, ...]:
-    """Dimensions in the order of the specification: time, channel, space (z, y, x)."""
-    ordered = sorted(axes, key=lambda axis: (_KIND_ORDER[axis.kind], _SPACE_ORDER.get(axis.name, 0)))
+    """Dimensions in the order of the specification: time, channel, space (z, y, x, by what their names mean)."""
+    ordered = sorted(axes, key=lambda axis: (_KIND_ORDER[axis.kind], "zyx".find(axis.meaning or "z")))
     return tuple(axis.name for axis in ordered)
 
 
@@ -48,25 +48,68 @@ def check_holdable(axes: Sequence[Axis], name: str) -> None:
     """
     dims = tuple(axis.name for axis in axes)
     kinds = [axis.kind for axis in axes]
-    untyped = [axis.name for axis in axes if axis.kind is None]
-    if untyped:
-        fault = f"dimension {untyped[0]!r} is neither space (z, y, x) nor time (t) nor channel (c); rename it"
+    spatial = kinds.count("space")
+    times = [axis.name for axis in axes if axis.kind == "time"]
+    others = [axis.name for axis in axes if axis.kind in ("channel", None)]
+    if len(others) > 1:
+        listed = " and ".join(map(repr, others))
+        fault = f"{listed} are neither time nor space, and one such dimension is allowed; "
+        fault += _merge(others, axes, ("c", "channel"))
+        if None in kinds:
+            fault += f", or rename what is one of these: {rename_advice(axes)}"
+    elif len(times) > 1:
+        fault = f"{' and '.join(map(repr, times))} are time, and one such dimension is allowed; "
+        fault += _merge(times, axes, ("t", "time"))
     elif not 2 <= len(axes) <= 5:
-        fault = f"it has {len(axes)} dimensions, and 2 to 5 are allowed"
-    elif kinds.count("space") not in (2, 3):
-        fault = f"it has {kinds.count('space')} spatial dimensions, and 2 or 3 are needed"
-    elif kinds.count("time") > 1 or kinds.count("channel") > 1:
-        fault = "it has more than one time or channel dimension"
+        fault = f"it has {len(axes)} dimensions, and 2 to 5 are allowed; {_add_or_select(axes)}"
+    elif spatial not in (2, 3):
+        unnamed = spatial < 2 and None in kinds
+        advice = f"rename those that are space: {rename_advice(axes)}" if unnamed else _add_or_select(axes)
+        fault = f"it has {spatial} spatial dimensions, and 2 or 3 are needed; {advice}"
     elif name.startswith((".", "__", "zarr.json")):
-        fault = f"its name {name!r} cannot be a path in a store; rename the image"
+        fault = f"its name {name!r} cannot be a path in a store; rename it: image.rename('image')"
     else:
-        try:
-            for axis in axes:
-                ngff_unit(axis.unit if axis.regular else None, axis.kind)
-        except ValueError as error:
-            raise UnsupportedImageError(f"OME-Zarr cannot hold the image with dims {dims}: {error}") from None
         return
     raise UnsupportedImageError(f"OME-Zarr cannot hold the image with dims {dims}: {fault}")
+
+
+def _merge(dims: Sequence[str], axes: Sequence[Axis], names: tuple[str, ...]) -> str:
+    """Advise to select along one of several dimensions, or to stack them as one of ``names``."""
+    lengths = {axis.name: axis.length for axis in axes if axis.name in dims}
+    shortest = min(lengths, key=lengths.__getitem__)
+    free = [name for name in names if name not in dims]
+    stack = f", or stack them: image.stack({free[0]}={tuple(dims)}, create_index=False)" if free else ""
+    return f"keep one sample of one of them, image.isel({{{shortest!r}: 0}}, drop=True){stack}"
+
+
+def _add_or_select(axes: Sequence[Axis]) -> str:
+    """Advise to add a dimension of space, or to take one away."""
+    taken = {axis.meaning for axis in axes}
+    free = [name for name in "yxz" if name not in taken]
+    if len(axes) <= 3 and free:
+        return f"add one: image.expand_dims({free[0]!r})"
+    last = next((axis.name for axis in axes if not axis.is_spatial), axes[0].name)
+    return f"keep one sample along another: image.isel({{{last!r}: 0}}, drop=True)"
+
+
+def left_out(axes: Sequence[Axis]) -> str:
+    """Say what OME-Zarr's attributes cannot state of an image's axes, and what to do; empty if nothing."""
+    parts = []
+    lost = [axis for axis in axes if axis.regular and axis.unit and not axis.stored_unit]
+    if lost:
+        units = ", ".join(f"{axis.unit!r} of {axis.name!r}" for axis in lost)
+        example = "second" if lost[-1].kind == "time" else "micrometer"
+        parts.append(
+            f"the unit {units} is none that is known, and only kept in the attributes of the coordinate; "
+            f"replace it, as in image[{lost[-1].name!r}].attrs['units'] = {example!r}"
+        )
+    untyped = [axis.name for axis in axes if axis.kind is None]
+    if untyped:
+        parts.append(
+            f"the dimension {untyped[0]!r} is written as an axis without a type, as its name is none that is known; "
+            f"if it is of channels or times, rename it, as in {rename_advice(axes)}"
+        )
+    return "; ".join(parts)
 
 
 def image_attributes(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from msi_lazy.ngff.channel_display import read_display
 from msi_lazy.ngff.label_attributes import holds_labels
 from msi_lazy.ngff.specifications import ome_block
-from msi_lazy.ngff.units import ngff_unit
 from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.tree.root_attributes import channel_block
 
@@ -74,7 +73,7 @@ def napari_layer(tree: xr.DataTree) -> tuple[list[da.Array], dict[str, Any], Lit
         "scale": [finest.scale[number] for number in shown],
         "translate": [finest.translation[number] for number in shown],
         "axis_labels": [plan.axes[number].name for number in shown],
-        "units": [ngff_unit(plan.axes[number].unit, plan.axes[number].kind) or "pixel" for number in shown],
+        "units": [axis.stored_unit or "pixel" for axis in (plan.axes[number] for number in shown)],
         "name": plan.name,
     }
     if channel is not None:

@@ -14,7 +14,7 @@ from dask.array.core import normalize_chunks
 from xarray.backends import ZarrStore
 from zarr.errors import ContainsArrayError
 
-from msi_lazy.axes import Axis, axis_coordinate, axis_kind
+from msi_lazy.axes import Axis, axis_coordinate, axis_kind, axis_meaning
 from msi_lazy.compat.dask_arrays import from_array
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.storage.arrays import open_array
@@ -98,13 +98,12 @@ def _open_group(place: Place) -> zarr.Group:
 def _tree_dims(stored: StoredImage) -> tuple[str, ...]:
     """Names of the dimensions in a tree: those stored, except where one would hide the axis's type."""
     dims = list(stored.dims)
-    for position, kind in enumerate(stored.kinds):
-        if kind is None or axis_kind(dims[position], dims) == kind:
-            continue
-        usual = {"time": ("t",), "channel": ("c",), "space": ("z", "y", "x")}.get(kind, ())
-        free = [name for name in usual if name not in dims]
-        if free:
-            dims[position] = free[0]
+    for kind, usual in (("time", "t"), ("channel", "c"), ("space", "zyx")):
+        hidden = [i for i, stated in enumerate(stored.kinds) if stated == kind and axis_kind(dims[i]) != kind]
+        taken = {axis_meaning(dim) for dim in dims}
+        free = [name for name in usual if name not in taken]
+        for position, name in zip(hidden[::-1], free[::-1], strict=False):  # two of space are y and x
+            dims[position] = name
     return tuple(dims)
 
 
@@ -159,7 +158,7 @@ def _coordinates(
     coords: dict[Hashable, xr.Variable] = {}
     for position, dim in enumerate(dims):
         unit = stored.units[position]
-        kind = axis_kind(dim, dims)
+        kind = axis_kind(dim)
         axis = Axis(dim, kind, lengths[dim], level.scale[position], level.translation[position])
         grid = axis_coordinate(axis, {"units": unit} if unit else {})
         if axis.kind == "channel" and dim not in stored_coords and len(stored.channels) == axis.length:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from msi_lazy.axes import axis_coordinate, storable_coordinate
+from msi_lazy.errors import warn_user
 from msi_lazy.ngff.specifications import IN_MEMORY, foreign_attributes, image_members
 from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.tree.root_attributes import channel_block, root_attributes
@@ -31,6 +32,12 @@ def build_tree(plan: PyramidPlan, arrays: Sequence[Any], image: xr.DataArray) ->
         coords = _level_coords(plan, level, image)
         variable = xr.Variable(image.dims, array, dict(image.attrs), {"chunks": level.chunks})
         nodes[level.name] = xr.Dataset({plan.name: variable}, coords, dict(image.attrs))
+    lost = [axis.name for axis in plan.axes if axis.name not in coords and _has_names(image, axis.name)]
+    if lost:
+        warn_user(
+            f"the coordinate {', '.join(map(repr, lost))} holds names, which have no mean: the levels that are reduced "
+            f"along it go without"
+        )
     return xr.DataTree.from_dict(nodes, name=ROOT_NAME)
 
 
@@ -67,12 +74,22 @@ def _level_coords(plan: PyramidPlan, level: LevelPlan, image: xr.DataArray) -> d
             coords[axis.name] = axis_coordinate(grid, attrs)
         elif axis.kind == "channel":
             continue  # names, also in the form of numbers, have no mean
-        elif axis.name not in fixed and image.coords[axis.name].dtype.kind in "iufmM":
+        elif axis.name not in fixed and _has_means(image.coords[axis.name]):
             positions = _positions(plan, level, dim)
             coords[axis.name] = xr.Variable(
                 (axis.name,), _interpolate(image.coords[axis.name].values, positions), attrs
             )
     return coords
+
+
+def _has_names(image: xr.DataArray, dim: str) -> bool:
+    """Tell whether the samples along ``dim`` have labels other than their numbers."""
+    return dim in image.coords and not np.array_equal(image.coords[dim].values, np.arange(image.sizes[dim]))
+
+
+def _has_means(coordinate: xr.DataArray) -> bool:
+    """Tell whether a coordinate holds numbers, durations or dates, those of other calendars (cftime) too."""
+    return coordinate.dtype.kind in "iufmM" or isinstance(coordinate.to_index(), xr.CFTimeIndex)
 
 
 def _positions(plan: PyramidPlan, level: LevelPlan, dim: int) -> np.ndarray[Any, Any]:
@@ -86,6 +103,8 @@ def _interpolate(values: np.ndarray[Any, Any], positions: np.ndarray[Any, Any]) 
     """Interpolate uneven numbers or dates linearly at fractional positions."""
     if values.dtype.kind in "iu":
         values = values.astype(float)  # differences of unsigned integers would wrap
+    if values.dtype.kind in "mM" and np.datetime_data(values.dtype)[0] in ("s", "ms"):
+        values = values.astype(f"{values.dtype.kind}8[us]")  # else half a second would be none
     lower = np.floor(positions).astype(int).clip(0, len(values) - 1)
     upper = (lower + 1).clip(0, len(values) - 1)
     interpolated: np.ndarray[Any, Any] = values[lower] + (values[upper] - values[lower]) * (positions - lower)

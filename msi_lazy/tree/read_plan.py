@@ -71,11 +71,12 @@ def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
     """
     images = level_images(tree)
     stored = _stored_image(tree)
-    axes = [_true_axes(image, stored, number) for number, image in enumerate(images)]
-    for number in range(1, len(axes) if check_nesting else 0):
-        _check_nests(axes[0], axes[number], number)
+    read = [_true_axes(image, stored, number) for number, image in enumerate(images)]
     chunked = [lazy_array(image) for image in images if image.chunks is not None]
     recipes = _matching_recipes(LevelGraph.of(chunked).recipes, images)
+    axes = _counted_axes(read, stored, recipes)
+    for number in range(1, len(axes) if check_nesting else 0):
+        _check_nests(axes[0], axes[number], number)
     levels = tuple(_read_level(number, image, axes) for number, image in enumerate(images))
     reading = recipes[0].reading if recipes else Reading(False, images[0].size)
     kwargs = stored.metadata.get("kwargs") if stored else None
@@ -127,6 +128,52 @@ def _true_axes(image: xr.DataArray, stored: StoredImage | None, number: int) -> 
     return tuple(found)
 
 
+def _counted_axes(
+    axes: Sequence[tuple[Axis, ...]], stored: StoredImage | None, recipes: Sequence[StageRecipe]
+) -> list[tuple[Axis, ...]]:
+    """Axes of all levels, those without a regular grid (dates, names) counted in samples of level 0.
+
+    Their coordinates do not tell by how much they were reduced; the graph does, or the attributes, else the lengths.
+    """
+    counted = []
+    for number, here in enumerate(axes):
+        grids = _recorded_grids(number, axes, stored, recipes)
+        pairs = zip(here, axes[0], grids, strict=True) if len(here) == len(axes[0]) else ()
+        counted.append(
+            tuple(
+                axis if finest.regular else replace(axis, regular=False, scale=scale, translation=translation)
+                for axis, finest, (scale, translation) in pairs
+            )
+            or here
+        )
+    return counted
+
+
+def _recorded_grids(
+    number: int, axes: Sequence[tuple[Axis, ...]], stored: StoredImage | None, recipes: Sequence[StageRecipe]
+) -> list[tuple[float, float]]:
+    """Scale and translation of a level along each dimension, in samples of level 0."""
+    if recipes:
+        grids = [(1.0, 0.0)] * len(axes[0])
+        for recipe in recipes:
+            for step in recipe.stage.factors[: max(number - recipe.stage.first, 0)]:
+                grids = [
+                    (scale * factor, translation + recipe.method.offset(factor) * scale)
+                    for (scale, translation), factor in zip(grids, step, strict=True)
+                ]
+        return grids
+    grids = []
+    for finest, axis in zip(axes[0], axes[number], strict=False):
+        if stored is not None and number < len(stored.levels) and finest.name in stored.dims:
+            dim, base, level = stored.dims.index(finest.name), stored.levels[0], stored.levels[number]
+            scale = level.scale[dim] / base.scale[dim]
+            grids.append((scale, (level.translation[dim] - base.translation[dim]) / base.scale[dim]))
+        else:
+            factor = max(round(finest.length / axis.length), 1)
+            grids.append((float(factor), (factor - 1) / 2))
+    return grids
+
+
 def _check_nests(finest: tuple[Axis, ...], axes: tuple[Axis, ...], number: int) -> None:
     """Refuse a level that does not cover the image as a level of its pyramid would."""
     if [axis.name for axis in finest] != [axis.name for axis in axes]:
@@ -165,7 +212,7 @@ def _read_level(number: int, image: xr.DataArray, axes: Sequence[tuple[Axis, ...
     finer = axes[max(number - 1, 0)]
     factors = []
     for coarse, fine in zip(here, finer, strict=True):
-        ratio = coarse.scale / fine.scale if coarse.regular else fine.length / coarse.length
+        ratio = coarse.scale / fine.scale
         factors.append(max(round(ratio), 1) if isfinite(ratio) else 1)
     return LevelPlan(
         number=number,

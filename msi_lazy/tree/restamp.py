@@ -78,4 +78,4 @@ def _channels(tree: xr.DataTree, dim: Hashable) -> list[dict[str, Any]]:
     channels = omero.get("channels") if isinstance(omero, dict) else None
     if not isinstance(channels, list) or not all(isinstance(channel, dict) for channel in channels):
         return []
-    return channels if dim in dims and axis_kind(str(dim), dims) == "channel" else []
+    return channels if dim in dims and axis_kind(str(dim)) == "channel" else []

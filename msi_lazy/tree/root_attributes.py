@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from msi_lazy.axes import axis_kind
 from msi_lazy.errors import UnsupportedImageError
 from msi_lazy.ngff.omero import describe_channels
 from msi_lazy.ngff.specifications import IN_MEMORY, ome_block
@@ -35,7 +36,8 @@ def channel_block(
     if channels is not None and image.sizes[channels] > _MOST_CHANNELS and colors is None and windows is None:
         return None
     if channels is None:
-        chosen = next((c for c in ("c", "channel") if c in image.coords and not image.coords[c].ndim), None)
+        single = [name for name, coord in image.coords.items() if not coord.ndim and axis_kind(str(name)) == "channel"]
+        chosen = single[0] if single else None
         by_default = chosen is None and colors is None and windows is None
         known = stored.get("channels") if isinstance(stored, Mapping) else None
         if by_default and isinstance(stored, Mapping) and not (isinstance(known, list) and len(known) == 1):

@@ -7,6 +7,7 @@ from math import ceil, floor, inf, isfinite, isnan, nan
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.arguments.numbers import is_real
+from msi_lazy.axes import rename_advice, unit_sizes
 from msi_lazy.tree.read_plan import level_images, read_plan
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def level_for(tree: xr.DataTree, spacing: float | Mapping[str, float]) -> str:
     tree
         A pyramid.
     spacing
-        Distance between neighbouring samples, in the units of the coordinates: a number for all spatial dimensions, or
-        one for each that matters, as in ``{"x": 0.5}``.
+        Distance between neighbouring samples: a number for all spatial dimensions, in the unit of the last of them, or
+        one for each that matters, in its own unit, as in ``{"x": 0.5}``.
 
     Returns
     -------
@@ -141,8 +142,14 @@ def fitting_level(plan: PyramidPlan, spacing: Mapping[int, float], finest: int =
 def _parse_spacing(plan: PyramidPlan, spacing: Any) -> dict[int, float]:
     """Check a spacing, and return it by dimension number."""
     space = {axis.name: number for number, axis in enumerate(plan.axes) if axis.is_spatial}
+    sizes = (1.0,) * len(plan.axes)  # of the units of ``spacing``
+    if not space:
+        raise ValueError(
+            f"spacing is that of space, and none of the dimensions {plan.dims} is known to be; rename them, as in "
+            f"{rename_advice(plan.axes)}, and build the pyramid again"
+        )
     if not isinstance(spacing, Mapping):
-        spacing = dict.fromkeys(space, spacing)
+        spacing, sizes = dict.fromkeys(space, spacing), unit_sizes(plan.axes)
     elif not spacing:
         raise ValueError(f"spacing names no dimension; name some of {tuple(space)}, or give one number for all")
     found = {}
@@ -151,7 +158,7 @@ def _parse_spacing(plan: PyramidPlan, spacing: Any) -> dict[int, float]:
             raise ValueError(f"spacing has {name!r}, which is no spatial dimension of the image; it has {tuple(space)}")
         if not is_real(most):
             raise TypeError(f"spacing must be a number, or a dict of numbers by dimension, not {most!r}")
-        found[space[name]] = _to_float(most)
+        found[space[name]] = _to_float(most) / sizes[space[name]]
         if not (isfinite(found[space[name]]) and found[space[name]] > 0):
             raise ValueError(f"spacing must be positive and finite, not {_short(most)}")
     return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from msi_lazy.ngff.units import ngff_unit
+from msi_lazy.axes import axis_meaning
+from msi_lazy.units import find_unit
 
 if TYPE_CHECKING:
     from msi_lazy.validation.metadata import Field
@@ -51,9 +52,10 @@ def check_axes(multiscale: Field) -> StoredAxes | None:
     _check_kinds(multiscale, axes, text)
     _check_units(multiscale, listed, axes)
     spatial = [name for name, kind in zip(names, kinds, strict=True) if kind == "space"]
-    if sorted(spatial) == ["x", "y", "z"]:
+    meant = [axis_meaning(name) for name in spatial]
+    if sorted(map(str, meant)) == ["x", "y", "z"]:
         fault = f"{where} are {text}; those of space should be in the order z, y, x: transpose the arrays"
-        checks.hold("axes-zyx", spatial == ["z", "y", "x"], fault)
+        checks.hold("axes-zyx", meant == ["z", "y", "x"], fault)
     return axes
 
 
@@ -90,10 +92,8 @@ def _check_units(multiscale: Field, listed: list[Field], axes: StoredAxes) -> No
 
 def _listed_unit(unit: str, kind: str) -> str | None:
     """Name of a unit in the specification, if it lists one."""
-    try:
-        return ngff_unit(unit, kind)
-    except ValueError:
-        return None
+    found = find_unit(unit, kind)
+    return found.name if found is not None and found.listed else None
 
 
 def _described(axes: StoredAxes) -> str:

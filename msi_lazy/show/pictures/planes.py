@@ -11,6 +11,7 @@ import numpy as np
 from dask.base import compute
 
 from msi_lazy.api.build import to_multiscale
+from msi_lazy.axes import rename_advice, unit_sizes
 from msi_lazy.tree.read_plan import level_images
 from msi_lazy.tree.select import fitting_level
 
@@ -54,35 +55,46 @@ class Frame:
 
     @cached_property
     def sides(self) -> tuple[int, int]:
-        """Numbers of the dimensions that run down and across: ``y`` and ``x``, else the last two of space.
+        """Numbers of the dimensions that run down and across: those that mean y and x, else the last two of space.
 
         Raises
         ------
         ValueError
             There is only one dimension of space.
         """
-        dims = self.plan.dims
-        space = [number for number, axis in enumerate(self.plan.axes) if axis.is_spatial]
+        axes, dims = self.plan.axes, self.plan.dims
+        space = [number for number, axis in enumerate(axes) if axis.is_spatial]
         if len(space) < 2:
-            raise ValueError(f"a picture needs two dimensions of space, and the image has the dimensions {dims}")
-        if "y" in dims and "x" in dims:
-            return dims.index("y"), dims.index("x")
+            unknown = any(axis.kind is None for axis in axes)
+            advice = f"; rename them, as in {rename_advice(axes)}, and build its pyramid again" if unknown else ""
+            raise ValueError(
+                f"a picture needs two dimensions of space, and the image has the dimensions {dims}{advice}"
+            )
+        meanings = [axis.meaning for axis in axes]
+        if "y" in meanings and "x" in meanings:
+            return meanings.index("y"), meanings.index("x")
         return space[-2], space[-1]
 
+    @cached_property
+    def units(self) -> Pair:
+        """Sizes of the units down and across, in one unit."""
+        sizes = unit_sizes([self.plan.axes[dim] for dim in self.sides])
+        return sizes[0], sizes[1]
+
     def spacing(self, level: LevelPlan) -> Pair:
-        """Spacing of the samples of ``level`` down and across."""
-        down, across = self.sides
-        return level.scale[down], level.scale[across]
+        """Spacing of the samples of ``level`` down and across, in one unit."""
+        (down, across), units = self.sides, self.units
+        return level.scale[down] * units[0], level.scale[across] * units[1]
 
     def extent(self, level: LevelPlan) -> tuple[Pair, Pair]:
-        """Start and end of ``level``, down and across: half a sample beyond the centres of the outermost."""
+        """Start and end of ``level``, each in its own unit: half a sample beyond the outermost centres."""
         down, across = self.sides
         return level.extent(down), level.extent(across)
 
     def size(self, level: LevelPlan) -> Pair:
-        """Physical lengths of ``level``, down and across."""
-        down, across = self.extent(level)
-        return down[1] - down[0], across[1] - across[0]
+        """Physical lengths of ``level``, down and across, in one unit."""
+        (down, across), units = self.extent(level), self.units
+        return (down[1] - down[0]) * units[0], (across[1] - across[0]) * units[1]
 
     def choose_level(self, pixel: float, finest: int = 0) -> int:
         """Coarsest level with at least one sample for each pixel of length ``pixel``, or ``finest``.
@@ -90,7 +102,8 @@ class Frame:
         Along a dimension where ``finest`` itself has fewer, its spacing counts.
         """
         own = self.spacing(self.plan.levels[finest])
-        wanted = {dim: max(pixel, spacing) for dim, spacing in zip(self.sides, own, strict=True)}
+        sides = zip(self.sides, own, self.units, strict=True)
+        wanted = {dim: max(pixel, spacing) / unit for dim, spacing, unit in sides}
         return fitting_level(self.plan, wanted, finest)
 
     def middles(self, level: LevelPlan) -> dict[str, int]:
@@ -98,7 +111,7 @@ class Frame:
         return {
             axis.name: level.shape[number] // 2 if axis.is_spatial else 0
             for number, axis in enumerate(self.plan.axes)
-            if number not in self.sides and axis.kind != "channel"
+            if number not in (*self.sides, self.plan.channel_dim)
         }
 
     def plane(self, image: xr.DataArray, level: LevelPlan, display: DisplaySettings, pixel: float) -> Plane:

@@ -105,11 +105,11 @@ def _draw(panel: Axes, frame: Frame, picture: np.ndarray[Any, Any], source: Leve
     """Show ``picture``, of the level ``source``, at its position in a panel for all of level 0, ``y`` downwards."""
     (top, _), (left, _) = frame.extent(source)
     tall, wide = (
-        count * step * spacing
-        for count, step, spacing in zip(picture.shape[:2], steps, frame.spacing(source), strict=True)
+        count * step * source.scale[dim] for count, step, dim in zip(picture.shape[:2], steps, frame.sides, strict=True)
     )
     extent = (left, left + wide, top + tall, top)
-    panel.imshow(picture, extent=extent, origin="upper", interpolation="nearest", aspect="equal")
+    aspect = frame.units[0] / frame.units[1]  # each side has its own unit
+    panel.imshow(picture, extent=extent, origin="upper", interpolation="nearest", aspect=aspect)
     (top, bottom), (left, right) = frame.extent(frame.plan.levels[0])
     panel.set_xlim(left, right)
     panel.set_ylim(bottom, top)

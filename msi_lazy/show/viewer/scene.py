@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msi_lazy.units import UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,17 +19,6 @@ __all__ = ["MOST_LAYERS", "LabelLayer", "Scene", "check_showable", "client_unit"
 
 _DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32")
 """Dtypes that Neuroglancer's Zarr reader takes."""
-_PREFIXES = {
-    "yotta": 24, "zetta": 21, "exa": 18, "peta": 15, "tera": 12, "giga": 9, "mega": 6, "kilo": 3, "hecto": 2, "deca": 1,
-    "": 0, "deci": -1, "centi": -2, "milli": -3, "micro": -6, "nano": -9, "pico": -12, "femto": -15, "atto": -18,
-    "zepto": -21, "yocto": -24,
-}  # fmt: skip
-_OTHER_UNITS = {
-    "angstrom": (1e-10, "m"), "foot": (0.3048, "m"), "inch": (0.0254, "m"), "mile": (1609.34, "m"),
-    "parsec": (3.0856775814913673e16, "m"), "yard": (0.9144, "m"), "minute": (60.0, "s"), "hour": (3600.0, "s"),
-    "day": (86400.0, "s"),
-}  # fmt: skip
-"""Numbers as in Neuroglancer's source (datasource/zarr/ome.ts): with others, the image would lie elsewhere."""
 MOST_LAYERS = 16
 """Most channels that get a layer: the page is full then."""
 _SCREEN = 800
@@ -57,11 +47,9 @@ def client_unit(unit: str | None, axis: str) -> tuple[float, str]:
     """
     if unit is None:
         return 1.0, ""
-    matched = re.fullmatch("([a-z]*?)(meter|second)", unit)
-    if matched and matched[1] in _PREFIXES:
-        return float(f"1e{_PREFIXES[matched[1]]}"), matched[2][0]
-    if unit in _OTHER_UNITS:
-        return _OTHER_UNITS[unit]
+    known = UNITS.get(unit)
+    if known is not None and known.base in ("m", "s"):
+        return float(known.size), known.base
     raise ValueError(
         f"axis {axis!r} has the unit {unit!r}, which Neuroglancer does not know; repair the image's attributes: "
         f"'micrometer', say"
