@@ -197,9 +197,8 @@ def test_channels_in_upper_case_have_each_their_own_values():
     values = np.zeros((2, 64, 64), "u2")
     values[1] = 1000
     for dims in ("CYX", "TYX", "SYX"):
-        level = msi.to_multiscale(xr.DataArray(values, dims=tuple(dims), name="image"), "auto", chunks=32)[
-            "scale1"
-        ].image
+        image = xr.DataArray(values, dims=tuple(dims), name="image")
+        level = msi.to_multiscale(image, "auto", chunks=32)["scale1"].image
         assert level.shape == (2, 32, 32)
         assert [np.unique(plane).tolist() for plane in level.values] == [[0], [1000]]
 
@@ -301,7 +300,7 @@ def test_latitudes_that_descend_come_with_advice_that_works():
     latitudes = np.linspace(89.5, -89.5, 180)
     for name in ("lat", "Y"):
         image = xr.DataArray(np.zeros((180, 36), "f4"), dims=(name, "lon"), coords={name: latitudes}, name="image")
-        with pytest.raises(ValueError, match="descends from 89.5") as caught:
+        with pytest.raises(ValueError, match="descends from 89") as caught:
             msi.to_multiscale(image, [2])
         (turned,) = advised(caught.value, image)
         msi.to_multiscale(turned, [2]).pyramid.to_zarr(MemoryStore())

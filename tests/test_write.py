@@ -266,7 +266,7 @@ def test_wrong_arguments_create_nothing(tmp_path, options, words):
         (make_image("cx", (3, 70)), "1 spatial"),
         (
             xr.DataArray(np.zeros((2, 4, 8, 8)), dims=("c", "angle", "y", "x")),
-            "'c' and 'angle' are neither time nor space",
+            "'c' and 'angle' are neither",
         ),
         (xr.DataArray(np.zeros((2, 2, 2, 2, 8, 8)), dims=("t", "c", "angle", "z", "y", "x")), "'angle'"),
         (make_image(name=".hidden"), "'.hidden'"),

@@ -18,6 +18,8 @@ __all__ = ["auto_factors", "parse_factors"]
 
 _STRINGS = (str, bytes, bytearray, memoryview)
 """Sequences that are never meant as numbers."""
+_MOST_SHOWN = 8
+"""Most levels in the example of a message."""
 
 
 def parse_factors(scale_factors: Any, axes: Sequence[Axis], boundary: Boundary) -> tuple[tuple[int, ...], ...]:
@@ -38,16 +40,15 @@ def parse_factors(scale_factors: Any, axes: Sequence[Axis], boundary: Boundary) 
         raise TypeError(
             f"scale_factors must be 'auto' or a sequence such as [2, 4] or [{{'y': 2, 'x': 2}}], not {scale_factors!r}"
         )
-    entries = list(scale_factors)
-    if any(not isinstance(entry, Mapping) for entry in entries):
-        _check_space(axes, entries)
+    if any(not isinstance(entry, Mapping) for entry in scale_factors):
+        _check_space(axes, scale_factors)
     extents = [axis.length for axis in axes]
     parsed = []
-    for level, entry in enumerate(entries, start=1):
+    for level, entry in enumerate(scale_factors, start=1):
         if isinstance(entry, Mapping):
             step = _parse_step(entry, axes, extents, level, boundary)
         else:
-            step = _spread_factor(entry, axes, extents, entries[: level - 1], boundary)
+            step = _spread_factor(entry, axes, extents, scale_factors[: level - 1], boundary)
         extents = [level_extent(n, factor, boundary) for n, factor in zip(extents, step, strict=True)]
         parsed.append(step)
     return tuple(parsed)
@@ -60,7 +61,7 @@ def _check_space(axes: Sequence[Axis], entries: Sequence[Any]) -> None:
     dims = [axis.name for axis in axes if axis.kind is None] or [axis.name for axis in axes]
     factors = [
         entry if isinstance(entry, Mapping) else dict.fromkeys(dims, _parse_factor(entry, dims[0], level))
-        for level, entry in enumerate(entries, start=1)
+        for level, entry in enumerate(entries[:_MOST_SHOWN], start=1)
     ]
     words = " ".join(",".join(f"{dim}={factor}" for dim, factor in entry.items()) for entry in factors)
     example = f"say which to reduce with a dict, as in scale_factors={factors} (--factors {words})"

@@ -93,7 +93,7 @@ NO_FACTORS += [
     ([2, True], TypeError, "at level 2 .* not True"),
     ([itertools.repeat(2)], TypeError, "at level 1 must be an integer"),
     ([0], ValueError, "at least 1, not 0"),
-    ([2, 8], ValueError, "the factor 8 .* which has 4 samples|the factor 8 .* which has 2 samples"),
+    ([2, 8], ValueError, "the factor 8 .* which has the samples {'y': (4|2), 'x': (4|2)}; use"),
     ([{"q": 2}], ValueError, r"name the dimension 'q', but the image has \('c', 'y', 'x'\)"),
     (range(10**12), ValueError, "at least 1, not 0"),
 ]
