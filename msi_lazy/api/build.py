@@ -47,13 +47,16 @@ def to_multiscale(
     Parameters
     ----------
     image
-        Image of any number of dimensions, over NumPy, Dask, or a lazily opened file.  ``x``, ``y``, ``z`` are space,
-        ``t`` time, ``c`` channel.  Spatial coordinates, if any, must be evenly spaced and ascending.
+        Image of any number of dimensions, over NumPy, Dask, or a lazily opened file.  Known names, in any case, are
+        for space ``z``; ``y``, ``lat``, ``latitude``, ``row``, ``rows``; ``x``, ``lon``, ``longitude``, ``col``,
+        ``cols``, ``column``, ``columns``; for time ``t``, ``time``; for channels ``c``, ``ch``, ``channel``, ``s``.
+        Spatial coordinates, if any, must be evenly spaced and ascending.
     scale_factors
         One entry per level, relative to the finer level: 128 samples with ``[2, 4]`` become 64,
-        then 16.  An entry is an integer for all spatial dimensions, or a dict ``{dim: integer}`` in which a missing
-        dimension means 1; ``[]`` is a single level.  ``"auto"`` halves until the spatial dimensions fit one chunk; each
-        time those whose spacing is within √2 of the finest, so that an anisotropic image becomes near-isotropic.
+        then 16.  An entry is an integer for all spatial dimensions that have as many samples, or a dict
+        ``{dim: integer}`` in which a missing dimension means 1; ``[]`` is a single level.  ``"auto"`` halves until the
+        spatial dimensions fit one chunk; each time those whose spacing, in one unit, is within √2 of the finest, so
+        that an anisotropic image becomes near-isotropic.  Dimensions of other names are only reduced by a dict.
     method
         Name of the downsampling method, see :class:`msi_lazy.Methods`; or a function ``f(array, factors)`` that
         reduces a NumPy array of whole windows to one sample for each, see :meth:`msi_lazy.Method.from_function`.

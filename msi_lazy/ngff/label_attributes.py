@@ -21,7 +21,7 @@ __all__ = ["check_label_method", "check_labels", "describe_labels", "holds_label
 _SOURCE = {"image": "../../"}
 """Path from ``labels/<name>`` back to the image."""
 _PLANE = ("y", "x")
-"""Meanings of the dimensions along which labels have as many samples as the image; along others, one may stand for all of them."""
+"""Dimensions, by meaning, of which labels have as many samples as the image; of others, one may stand for all."""
 
 
 def describe_labels(colors: Any = None, properties: Any = None, stored: Any = None) -> dict[str, Any]:
