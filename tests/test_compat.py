@@ -18,7 +18,14 @@ from zarr.storage import FsspecStore, LoggingStore, MemoryStore
 from msi_lazy.compat import dask_graphs, dask_tasks
 from msi_lazy.compat.dask_graphs import array_reads, block_calls, block_crops, build_calls, held_values, layers_of
 from msi_lazy.compat.mapped_files import is_still_mapped
-from msi_lazy.compat.xarray_backends import PlainZarrStore, backend_array, is_adapter, is_in_memory, unwrap_adapters
+from msi_lazy.compat.xarray_backends import (
+    PlainZarrStore,
+    backend_array,
+    decode_fill_value,
+    is_adapter,
+    is_in_memory,
+    unwrap_adapters,
+)
 from msi_lazy.compat.zarr_stores import (
     delete_directory,
     delete_key,
@@ -238,3 +245,14 @@ def test_a_map_of_a_file_that_was_replaced_is_told(tmp_path):
     assert is_still_mapped(mapped, str(tmp_path / "a.npy"))
     (tmp_path / "b.npy").rename(tmp_path / "a.npy")
     assert not is_still_mapped(mapped, str(tmp_path / "a.npy")), "/proc/self/maps shows no deleted files"
+
+
+@pytest.mark.parametrize(("fill", "dtype"), [(-9999.5, "f4"), (np.nan, "f8"), (7, "u2"), (-1, "i1")])
+def test_xarray_stores_fill_values_of_arrays_as_they_are_decoded(fill, dtype):
+    store = MemoryStore()
+    image = xr.Variable(("x",), np.zeros(3, dtype), {"_FillValue": fill})
+    xr.Dataset({"image": image}).to_zarr(store, zarr_format=3, consolidated=False)
+    stored = zarr.open_array(store, path="image").attrs["_FillValue"]
+    np.testing.assert_equal(decode_fill_value(stored), fill)
+    assert decode_fill_value("NaN") != decode_fill_value("NaN")
+    assert decode_fill_value([1]) is decode_fill_value("what") is None

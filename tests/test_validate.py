@@ -139,6 +139,7 @@ METADATA_FAULTS = [
     (LABEL, lambda o: o["image-label"]["source"].update(image="../"), "label-source"),
     (LABEL, lambda o: o["image-label"]["source"].update(image="/"), "label-source"),
     (LABEL, lambda o: multiscale(o)["datasets"].pop(), "label-levels"),
+    (LABEL, lambda o: multiscale(o).update(type="gaussian"), "label-method"),
 ]
 
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from msi_lazy.api.build import to_multiscale
 from msi_lazy.arguments.choices import check_switches
+from msi_lazy.arguments.nodata import is_auto, parse_nodata, same_nodata
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.methods import Method, resolve_method
 from msi_lazy.ngff.append_levels import appended_attributes, next_paths
 from msi_lazy.ngff.parse_attributes import parse_image
-from msi_lazy.ngff.provenance import read_method, recorded_method
+from msi_lazy.ngff.provenance import read_method, read_nodata, recorded_method
 from msi_lazy.ngff.specifications import ome_block, specification_of
 from msi_lazy.run.options import RunOptions
 from msi_lazy.source.sources import lazy_array
@@ -40,7 +41,7 @@ def add_levels(
     mode: Mode = "w-",
     chunks: int | Sequence[int] | Mapping[str, int] | None = None,
     boundary: str = "trim",
-    nodata: Any = None,
+    nodata: Any = "auto",
     block_bytes: int | str = "64 MiB",
     shards: int | Sequence[int] | Mapping[str, int] | str | None = None,
     compressors: Any = "auto",
@@ -57,7 +58,8 @@ def add_levels(
     store
         Path, URL, or zarr store of the image, with one level or more.
     scale_factors, boundary, nodata, block_bytes
-        As for :func:`msi_lazy.to_multiscale`; factors are relative to the image's last level.
+        As for :func:`msi_lazy.to_multiscale`; factors are relative to the image's last level, and ``nodata="auto"`` is
+        that of the image's levels.
     method
         As for :func:`msi_lazy.to_multiscale`; by default that of the image's levels, else ``mode`` for labels and
         ``mean`` for others.
@@ -94,6 +96,7 @@ def add_levels(
     base = images[-1]
     chunks = base.encoding["chunks"] if chunks is None else chunks
     row = _method_of(stored, attributes, method, base.dtype)
+    nodata = _nodata_of(stored, row, nodata, base.dtype)
     tree = to_multiscale(
         base, scale_factors, method=row, chunks=chunks, boundary=boundary, nodata=nodata, block_bytes=block_bytes
     )
@@ -106,6 +109,17 @@ def add_levels(
         specification_of(attributes), mode, memory_limit=memory_limit, run=RunOptions(compute, progress)
     )
     return write_levels(job, place, options, shards=shards, compressors=compressors)
+
+
+def _nodata_of(stored: StoredImage, row: Method, nodata: Any, dtype: np.dtype[Any]) -> Any:
+    """Choose the value that further levels leave out: that of the image's levels, as one recipe holds for all."""
+    known = read_nodata(stored, row, dtype)
+    if len(stored.levels) == 1:
+        return known if is_auto(nodata) and known is not None else nodata
+    nodata = nodata if is_auto(nodata) else parse_nodata(nodata, dtype.newbyteorder("="))
+    if not is_auto(nodata) and recorded_method(stored) is not None and not same_nodata(nodata, known):
+        raise ValueError(f"the image's levels were computed with nodata={known}, and not {nodata}: leave nodata= out")
+    return known if is_auto(nodata) else nodata
 
 
 def _method_of(stored: StoredImage, attributes: Mapping[str, Any], method: Any, dtype: np.dtype[Any]) -> Method:

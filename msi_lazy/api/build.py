@@ -10,7 +10,7 @@ import xarray as xr
 
 from msi_lazy.arguments.choices import parse_boundary
 from msi_lazy.arguments.factors import auto_factors, parse_factors
-from msi_lazy.arguments.nodata import parse_nodata
+from msi_lazy.arguments.nodata import find_nodata, is_auto, parse_nodata
 from msi_lazy.arguments.sizes import parse_bytes_of, parse_chunks
 from msi_lazy.axes import image_name, read_axes
 from msi_lazy.graph.stage_layers import build_levels
@@ -39,7 +39,7 @@ def to_multiscale(
     *,
     chunks: int | Sequence[int] | Mapping[str, int] | None = None,
     boundary: str = "trim",
-    nodata: Any = None,
+    nodata: Any = "auto",
     block_bytes: int | str = "64 MiB",
 ) -> xr.DataTree:
     """Build the pyramid of an image; nothing is read or computed.
@@ -68,7 +68,9 @@ def to_multiscale(
         Treatment of the ``n % factor`` samples at the end of a dimension that fill no window: ``"trim"`` leaves them
         out, ``"pad"`` reduces over the samples that exist, ``"exact"`` raises.
     nodata
-        Value that every reduction leaves out; a window of nothing else becomes this value.
+        Value that every reduction leaves out; a window of nothing else becomes this value.  ``"auto"`` is what the
+        image states in its attributes or its encoding (``_FillValue``, ``missing_value``, ``nodata``): NaN for floats
+        in which xarray has masked it.  ``None`` leaves nothing out but NaN.
     block_bytes
         Most bytes of level 0 that one task holds, as an integer or a string.  Dask blocks are whole multiples of
         ``chunks`` up to this.
@@ -110,6 +112,8 @@ def to_multiscale(
         factors = auto_factors(axes, on_disk, checked_boundary)
     else:
         factors = parse_factors(scale_factors, axes, checked_boundary)
+    if is_auto(nodata):
+        nodata = find_nodata(image.attrs, image.encoding, dtype, row.takes_nodata)
     check_nodata(row, nodata)
     nodata = parse_nodata(nodata, dtype)
     source = find_source(image)

@@ -164,7 +164,7 @@ def to_zarr(
         raise TypeError(f"labels are a dict of pyramids by name, not {type(labels).__name__}")
     for name, labelled in (labels or {}).items():
         job = _label_job(labelled, name, specification, None, None)
-        check_labels(job.plan, image.plan, name)
+        _check_labels(job, image.plan, name)
         along = _shards_along(job.plan.dims, image.plan.dims, shards)
         jobs.append(replace(job, layouts=resolve_layouts(job.plan, zarr_format, shards=along)))
     return write_image(jobs, place, options)
@@ -226,7 +226,7 @@ def write_labels(
     images, attributes = open_image(place)
     specification = specification_of(attributes)
     job = _label_job(labels, name, specification, colors, properties)
-    check_labels(job.plan, read_plan(stack_levels(images, attributes)), name)
+    _check_labels(job, read_plan(stack_levels(images, attributes)), name)
     _warn_of_omissions(job.plan)
     run = RunOptions(compute, progress)
     options = WriteOptions(specification, mode, memory_limit, run=run)
@@ -268,11 +268,16 @@ def _label_job(tree: xr.DataTree, name: str, specification: Specification, color
     if not isinstance(tree, xr.DataTree):
         raise TypeError(f"labels {name!r} must be a pyramid, as to_multiscale builds it, not {type(tree).__name__}")
     job = _ordered_job(tree)
-    as_built = bool((job.plan.untransposed or job.plan).stages) or all(map(_is_stored, level_images(tree)))
-    check_label_method(job.plan, name, certain=as_built)
     stored = ome_block(job.tree.attrs).get("image-label")
     attributes = image_attributes(job.plan, specification, label=describe_labels(colors, properties, stored))
     return replace(job, attributes=attributes, path=f"labels/{name}")
+
+
+def _check_labels(job: ImageJob, image: PyramidPlan, name: str) -> None:
+    """Refuse labels that do not lie on the image, or whose levels hold invented ones."""
+    check_labels(job.plan, image, name)
+    built = bool((job.plan.untransposed or job.plan).stages)
+    check_label_method(job.plan, name, certain=built or all(map(_is_stored, level_images(job.tree))))
 
 
 def _is_stored(image: xr.DataArray) -> bool:

@@ -16,6 +16,7 @@ from msi_lazy.cli.option_values import (
     parse_dims,
     parse_factors,
     parse_lengths,
+    parse_nodata,
     parse_numbers,
     parse_units,
 )
@@ -38,6 +39,7 @@ __all__ = ["convert"]
 @click.option("--method", default="mean", show_default=True, help="Downsampling method, such as mean, max or mode.")
 @click.option("--chunks", help="Chunk shape on disk: 64, or z=32,y=64,x=64.")
 @click.option("--boundary", default="trim", show_default=True, help="trim, pad or exact.")
+@click.option("--nodata", default="auto", show_default=True, help="Value without data: a number, none, or auto.")
 @click.option("--scale", help="Pixel spacing, e.g. z=2,y=.5,x=.5; overrides that of the input.")
 @click.option("--units", help="Unit of the spatial axes: micrometer, um, ..., or none; or by dimension: z=um,y=none.")
 @click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides those of the input.")
@@ -66,6 +68,7 @@ def convert(input: str, output: str, **options: Any) -> None:
             method=options["method"],
             chunks=parse_lengths("--chunks", options["chunks"]),
             boundary=options["boundary"],
+            nodata=parse_nodata(options["nodata"]),
         )
         click.echo(str(msi.explain(tree, measure=options["measure"])))
         if options["plan_only"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +11,15 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FactorsCommand", "parse_dims", "parse_factors", "parse_lengths", "parse_numbers", "parse_units"]
+__all__ = [
+    "FactorsCommand",
+    "parse_dims",
+    "parse_factors",
+    "parse_lengths",
+    "parse_nodata",
+    "parse_numbers",
+    "parse_units",
+]
 
 _FACTOR = re.compile(r"\d+|\w+=\d+(,\w+=\d+)*")
 _FACTOR_LIKE = re.compile(r"-?\d[\d.]*|\w+=-?[\d.]*(,\w+=-?[\d.]*)*")
@@ -90,3 +99,13 @@ def parse_lengths(option: str, text: str | None) -> int | Mapping[str, int] | No
     if text is None:
         return None
     return int(text) if text.isdigit() else parse_numbers(option, text, int)
+
+
+def parse_nodata(text: str) -> Any:
+    """Parse ``0``, ``-1.5``, ``nan``, ``none`` or ``auto``."""
+    if text.lower() in ("auto", "none"):
+        return "auto" if text.lower() == "auto" else None
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    raise ValueError(f"--nodata is a number, none, or auto (what the input states), not {text!r}")

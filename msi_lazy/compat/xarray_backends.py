@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from xarray.backends import ZarrStore
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-__all__ = ["PlainZarrStore", "backend_array", "is_adapter", "is_in_memory", "unwrap_adapters"]
+__all__ = ["PlainZarrStore", "backend_array", "decode_fill_value", "is_adapter", "is_in_memory", "unwrap_adapters"]
 
 
 class PlainZarrStore(ZarrStore):
@@ -25,6 +28,20 @@ class PlainZarrStore(ZarrStore):
         """Encode a variable, unless it is boolean."""
         encoded: xr.Variable = variable if variable.dtype == bool else ZarrStore.encode_variable(self, variable, name)
         return encoded
+
+
+def decode_fill_value(value: Any) -> Any:
+    """Decode the attribute ``_FillValue`` of an array that xarray stored; ``None`` if it is no number.
+
+    Assumes that xarray stores that of floats in Zarr v3 as a little-endian double in base64, and any other as it is.
+    """
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return float(value)  # "NaN"
+        with suppress(ValueError, struct.error):
+            return struct.unpack("<d", base64.standard_b64decode(value))[0]
+        return None
+    return value if isinstance(value, (bool, int, float)) else None
 
 
 def is_in_memory(variable: xr.Variable) -> bool:

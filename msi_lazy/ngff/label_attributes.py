@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msi_lazy.arguments.json_values import Omissions, to_json
 from msi_lazy.arguments.numbers import parse_integer
 from msi_lazy.axes import axis_meaning, unit_sizes
 from msi_lazy.errors import warn_user
@@ -230,4 +231,8 @@ def _properties(properties: Any) -> list[dict[str, Any]]:
     twice = next((value for value in values if values.count(value) > 1), None)
     if twice is not None:
         raise ValueError(f"properties name the label {twice} twice")
-    return found
+    lost = Omissions()
+    plain = [to_json(known, f"properties[{known['label-value']}]", lost) for known in found]
+    for name, kind in lost.found.items():
+        raise ValueError(f"{name} is of type {kind}, which JSON cannot hold; give numbers, strings, lists or dicts")
+    return plain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from msi_lazy.methods import Method
     from msi_lazy.ngff.stored_image import StoredImage
 
-__all__ = ["read_factors", "read_method", "read_nodata", "recorded_method"]
+__all__ = ["read_factors", "read_method", "read_nodata", "recorded_method", "recorded_nodata"]
 
 Extents = tuple[int, ...]
 
@@ -66,12 +67,21 @@ def read_method(stored: StoredImage, asked: Any, dtype: np.dtype[Any]) -> Method
 
 def read_nodata(stored: StoredImage, method: Method, dtype: np.dtype[Any]) -> Any:
     """Read the value that every reduction left out, as a scalar of ``dtype``; ``None`` if there is none."""
-    value = _kwargs(stored).get("nodata")
+    value = recorded_nodata(stored)
     if value is None:
         return None
     check_nodata(method, value)
-    scalar = np.asarray(value).astype(dtype.newbyteorder("="))  # also of "nan" and "inf": JSON has no numbers for them
+    scalar = np.asarray(value).astype(dtype.newbyteorder("="))
     return scalar[()]
+
+
+def recorded_nodata(stored: StoredImage) -> Any:
+    """Value without data in the attributes of an image, as a number; ``None`` if there is none."""
+    value = _kwargs(stored).get("nodata")
+    if isinstance(value, str):  # "nan" and "inf", for which JSON has no numbers
+        with suppress(ValueError):
+            return float(value)
+    return value if isinstance(value, (bool, int, float)) else None
 
 
 def read_factors(stored: StoredImage, shapes: Sequence[Extents]) -> tuple[Extents, ...]:

@@ -32,6 +32,7 @@ def levels_text(plan: PyramidPlan) -> str:
     """Return the axes, and one line per level, without the cost of a write."""
     axes = [f"{axis.name} ({', '.join(filter(None, (axis.kind, axis.unit)))})" for axis in plan.axes]
     method = f", method {plan.method}" if plan.method else ""
+    method += f", nodata {plan.nodata}" if plan.nodata is not None else ""
     chosen = [i for i, heading in enumerate(_HEADINGS) if heading not in ("blocks", "stage")]
     rows = [_HEADINGS, *(_level_cells(plan, level) for level in plan.levels)]
     table = _table([tuple(row[i] for i in chosen) for row in rows])
@@ -121,6 +122,8 @@ def _facts(plan: PyramidPlan) -> list[tuple[str, str]]:
         ),
         ("memory", _memory(plan)),
     ]
+    if plan.nodata is not None:
+        facts.append(("nodata", f"{plan.nodata} marks samples without data, which reductions leave out"))
     if plan.measured is not None:
         facts.extend(_measured(plan.measured))
     facts.extend(("note", note) for note in plan.notes)

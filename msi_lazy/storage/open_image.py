@@ -14,9 +14,12 @@ from dask.array.core import normalize_chunks
 from xarray.backends import ZarrStore
 from zarr.errors import ContainsArrayError
 
+from msi_lazy.arguments.nodata import STATED_NODATA
 from msi_lazy.axes import Axis, axis_coordinate, axis_kind, axis_meaning
 from msi_lazy.compat.dask_arrays import from_array
+from msi_lazy.compat.xarray_backends import decode_fill_value
 from msi_lazy.ngff.parse_attributes import parse_image
+from msi_lazy.ngff.provenance import recorded_nodata
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.codecs import refuse_pickles
 from msi_lazy.storage.target import quietly
@@ -115,6 +118,7 @@ def _open_level(
         with _reading(f"the metadata of level {level.path!r}"):
             array = open_array(group.store, path, mode="r")
             attrs = {key: value for key, value in array.attrs.items() if key not in _XARRAYS_OWN}
+            attrs |= _fill_value(array, attrs, stored)
     except FileNotFoundError:
         raise ValueError(f"the image lists a level {level.path!r}, and there is no array at that path") from None
     _check_array(array, stored, level)
@@ -126,7 +130,20 @@ def _open_level(
     coords.pop(name, None)  # the image has this name
     image = xr.DataArray(data, dims=dims, coords=coords, name=name, attrs=attrs)
     image.encoding["chunks"] = array.chunks
+    nodata = recorded_nodata(stored)
+    if nodata is not None:
+        image.encoding["nodata"] = nodata
     return image
+
+
+def _fill_value(array: zarr.Array[Any], others: Mapping[str, Any], stored: StoredImage) -> dict[str, Any]:
+    """Attribute ``_FillValue`` of a level, if it is the user's: xarray gives all floats one of NaN."""
+    value = decode_fill_value(array.attrs.get("_FillValue"))
+    if value is None:
+        return {}
+    nodata = recorded_nodata(stored)
+    by_xarray = value != value and (nodata is None or nodata == nodata or any(name in others for name in STATED_NODATA))
+    return {} if by_xarray else {"_FillValue": value}
 
 
 def _check_array(array: zarr.Array[Any], stored: StoredImage, level: StoredLevel) -> None:

@@ -30,7 +30,8 @@ def build_tree(plan: PyramidPlan, arrays: Sequence[Any], image: xr.DataArray) ->
     nodes = {"/": xr.Dataset(attrs=root_attributes(plan, channel_block({}, image, plan)))}
     for level, array in zip(plan.levels, arrays, strict=True):
         coords = _level_coords(plan, level, image)
-        variable = xr.Variable(image.dims, array, dict(image.attrs), {"chunks": level.chunks})
+        encoding = {"chunks": level.chunks} | ({} if plan.nodata is None else {"nodata": plan.nodata.item()})
+        variable = xr.Variable(image.dims, array, dict(image.attrs), encoding)
         nodes[level.name] = xr.Dataset({plan.name: variable}, coords, dict(image.attrs))
     lost = [axis.name for axis in plan.axes if axis.name not in coords and _has_names(image, axis.name)]
     if lost:

@@ -13,6 +13,7 @@ from msi_lazy.arguments.sizes import parse_chunks
 from msi_lazy.axes import Axis, read_axes
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.ngff.parse_attributes import parse_image
+from msi_lazy.ngff.provenance import recorded_nodata
 from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 from msi_lazy.plan.reading import Reading
 from msi_lazy.source.sources import lazy_array
@@ -91,7 +92,7 @@ def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
         boundary=recipes[0].boundary if recipes else kept,
         block_bytes=recipes[0].block_bytes if recipes else 0,
         notes=recipes[0].notes if recipes else (),
-        nodata=recipes[0].nodata if recipes else None,
+        nodata=recipes[0].nodata if recipes else (recorded_nodata(stored) if stored else None),
         provenance=stored.metadata if stored and stored.metadata and not recipes else None,
     )
 

@@ -9,6 +9,7 @@ import dask.array as da
 import xarray as xr
 from zarr.storage import MemoryStore
 
+from msi_lazy.arguments.json_values import Omissions, to_json
 from msi_lazy.compat.dask_arrays import classic_array
 from msi_lazy.compat.xarray_backends import PlainZarrStore
 from msi_lazy.ngff.specifications import foreign_attributes
@@ -100,6 +101,9 @@ def _write_level(target: Target, group: str, node: xr.DataTree, name: str, layou
     # as to_zarr(compute=False) does, which also builds a graph that would store the samples
     group_store = PlainZarrStore.open_group(target.store, mode="a", **options)
     dataset.dump_to_store(group_store, encoding={name: layout.encoding})
+    if target.zarr_format == 2 and "_FillValue" in image.attrs:  # which xarray makes the fill value, like zarr's own 0
+        array = open_array(target.store, target.below(f"{group}/{name}"), "r+")
+        array.attrs["_FillValue"] = to_json(image.attrs, "attrs", Omissions())["_FillValue"]
 
 
 def write_coordinates(target: Target, name: str, node: xr.DataTree) -> None:
