@@ -1,5 +1,8 @@
 """Meaning of the names of dimensions: what is reduced, what is written, and what is not guessed."""
 
+import json
+from urllib.request import urlopen
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ import msi_lazy as msi
 from msi_lazy.axes import read_axes
 from msi_lazy.cli import main
 from tests.support.advice import advised
+from tests.support.optional import require
 
 SPELLINGS = {
     "t": ("t", "T", "time", "Time"),
@@ -304,3 +308,28 @@ def test_latitudes_that_descend_come_with_advice_that_works():
             msi.to_multiscale(image, [2])
         (turned,) = advised(caught.value, image)
         msi.to_multiscale(turned, [2]).pyramid.to_zarr(MemoryStore())
+
+
+def test_the_validator_knows_the_order_of_space_in_any_spelling():
+    store = MemoryStore()
+    image = xr.DataArray(np.zeros((4, 8, 8)), dims=("z", "lat", "lon"), name="image")
+    msi.to_multiscale(image, [2]).pyramid.to_zarr(store)
+    assert "axes-zyx" not in {finding.rule for finding in msi.validate(store).findings}
+    group = zarr.open_group(store)
+    ome = group.attrs["ome"]
+    for axis, name in zip(ome["multiscales"][0]["axes"], ("Z", "col", "row"), strict=True):
+        axis["name"] = name
+    group.attrs["ome"] = ome
+    assert "axes-zyx" in {finding.rule for finding in msi.validate(store).findings}
+
+
+def test_the_viewer_shows_upper_case():
+    require("neuroglancer")
+    store = MemoryStore()
+    msi.to_multiscale(bioio_image(), [2]).pyramid.to_zarr(store)
+    with msi.view(store, open_browser=False) as viewer, urlopen(viewer.url.partition("#!")[2]) as answer:
+        state = json.load(answer)
+    assert state["displayDimensions"] == ["X", "Y", "Z"]
+    assert [layer["name"] for layer in state["layers"]] == ["DAPI", "GFP"]
+    assert [layer["localPosition"] for layer in state["layers"]] == [[0], [1]]
+    assert list(state["layers"][0]["localDimensions"]) == ["C'"]

@@ -51,7 +51,10 @@ def check_holdable(axes: Sequence[Axis], name: str) -> None:
     spatial = kinds.count("space")
     times = [axis.name for axis in axes if axis.kind == "time"]
     others = [axis.name for axis in axes if axis.kind in ("channel", None)]
-    if len(others) > 1:
+    if spatial < 2 and None in kinds and 2 <= len(axes) <= 5:
+        fault = f"{spatial} of them are known to be space, and 2 or 3 are needed; "
+        fault += f"rename those that are: {rename_advice(axes)}"
+    elif len(others) > 1:
         listed = " and ".join(map(repr, others))
         fault = f"{listed} are neither time nor space, and one such dimension is allowed; "
         fault += _merge(others, axes, ("c", "channel"))
@@ -63,9 +66,7 @@ def check_holdable(axes: Sequence[Axis], name: str) -> None:
     elif not 2 <= len(axes) <= 5:
         fault = f"it has {len(axes)} dimensions, and 2 to 5 are allowed; {_add_or_select(axes)}"
     elif spatial not in (2, 3):
-        unnamed = spatial < 2 and None in kinds
-        advice = f"rename those that are space: {rename_advice(axes)}" if unnamed else _add_or_select(axes)
-        fault = f"it has {spatial} spatial dimensions, and 2 or 3 are needed; {advice}"
+        fault = f"it has {spatial} spatial dimensions, and 2 or 3 are needed; {_add_or_select(axes)}"
     elif name.startswith((".", "__", "zarr.json")):
         fault = f"its name {name!r} cannot be a path in a store; rename it: image.rename('image')"
     else:
