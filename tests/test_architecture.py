@@ -136,7 +136,20 @@ def test_contributors_are_told_the_rooms_in_their_order():
 
 TESTS = Path(__file__).parent
 OPTIONAL = [
-    *("boto3", "icechunk", "itk", "matplotlib", "moto", "napari", "nbformat", "neuroglancer", "ngff_zarr", "obstore"),
+    *(
+        "boto3",
+        "h5netcdf",
+        "h5py",
+        "icechunk",
+        "itk",
+        "matplotlib",
+        "moto",
+        "napari",
+        "nbformat",
+        "neuroglancer",
+        "ngff_zarr",
+        "obstore",
+    ),
     *("ome_zarr", "s3fs", "selenium", "skimage", "tensorstore", "xarray_multiscale", "yaozarrs"),
 ]
 """Modules that users may lack: those of the extras, and of other tools that results are compared with."""

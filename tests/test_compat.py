@@ -16,14 +16,27 @@ from dask.task_spec import Alias, DataNode, GraphNode, Task, TaskRef
 from zarr.storage import FsspecStore, LoggingStore, MemoryStore
 
 from msi_lazy.compat import dask_graphs, dask_tasks
-from msi_lazy.compat.dask_graphs import array_reads, block_calls, block_crops, build_calls, held_values, layers_of
+from msi_lazy.compat.dask_graphs import (
+    array_reads,
+    block_axes,
+    block_calls,
+    block_cast,
+    block_crops,
+    build_calls,
+    held_values,
+    layers_of,
+)
 from msi_lazy.compat.mapped_files import is_still_mapped
 from msi_lazy.compat.xarray_backends import (
     PlainZarrStore,
+    adapter_key,
     backend_array,
+    backend_layout,
     decode_fill_value,
     is_adapter,
     is_in_memory,
+    replace_transposed,
+    transposed_key,
     unwrap_adapters,
 )
 from msi_lazy.compat.zarr_stores import (
@@ -36,6 +49,7 @@ from msi_lazy.compat.zarr_stores import (
     wrapped_store,
     zarr_loop,
 )
+from tests.support.optional import require
 
 PIXELS = np.arange(48).reshape(6, 8)
 
@@ -96,6 +110,29 @@ def test_a_block_that_a_slice_takes_whole_is_an_alias():
     assert crops is not None, "what a slice takes whole is neither an Alias with a target nor a getitem call"
     cuts = {crop.index: crop.key[0].indices(3) for crop in crops}
     assert {index[0]: cut for index, cut in cuts.items()} == {0: (1, 3, 1), 1: (0, 3, 1)}
+
+
+def test_a_new_dimension_is_none_in_the_key_of_each_crop():
+    array = da.from_array(Opaque(), chunks=(3, 4))
+    crops = block_crops(layers_of(array[:, None])[array[:, None].name])
+    assert crops is not None, "indexing by None is no written-out layer of getitem calls any more"
+    assert all(crop.key == (slice(None), None, slice(None)) for crop in crops), "None is elsewhere in the keys"
+
+
+def test_a_transposition_is_a_layer_of_calls_of_numpy():
+    array = da.from_array(Opaque(), chunks=(3, 4))
+    layer = layers_of(array.T)[array.T.name]
+    assert block_axes(layer) == (array.name, (1, 0)), "transpose calls another function, or with other arguments"
+    assert block_axes(layers_of(array + 1)[(array + 1).name]) is None
+
+
+def test_a_cast_is_a_layer_of_calls_of_astype():
+    array = da.from_array(Opaque(), chunks=(3, 4))
+    cast = array.astype("f4")
+    found = block_cast(layers_of(cast)[cast.name])
+    assert found == (array.name, np.dtype("f4")), "astype calls another function, or with other arguments"
+    kept = array.astype("f8", casting="safe")
+    assert block_cast(layers_of(kept)[kept.name]) is None
 
 
 def test_an_alias_names_its_target():
@@ -200,6 +237,40 @@ def test_a_lazily_opened_variable_says_how_it_is_indexed(lazily_opened):
     one, other = (list(unwrap_adapters(backend_array(part.variable))) for part in (lazily_opened[1:], lazily_opened))
     keys = [[getattr(getattr(layer, "key", None), "tuple", None) for layer in layers] for layers in (one, other)]
     assert keys[0] != keys[1], "an indexed lazy variable holds its key elsewhere than in .key.tuple of an adapter"
+
+
+def test_the_key_of_a_lazy_variable_has_a_part_for_each_dimension(lazily_opened):
+    adapters = list(unwrap_adapters(backend_array(lazily_opened[::-1, 2].variable)))
+    keys = [key for key in map(adapter_key, adapters) if key is not None]
+    assert keys == [(slice(5, None, -1), 2)], "the key of an indexed lazy variable has another form"
+
+
+def test_a_transposed_lazy_variable_is_indexed_point_by_point_and_can_be_replaced(lazily_opened):
+    data = backend_array(lazily_opened.T.variable)
+    key = transposed_key(data)
+    assert key is not None, "xarray transposes a lazy variable by another adapter than LazilyVectorizedIndexedArray"
+    assert [positions.shape for positions in key] == [(1, 6), (8, 1)]
+    replaced = xr.Variable(("y", "x"), replace_transposed(data, [slice(None), slice(None, None, 2)]))
+    assert not is_in_memory(replaced), "xarray loads a variable of its own adapters"
+    np.testing.assert_array_equal(replaced, PIXELS[:, ::2])
+    assert transposed_key(backend_array(lazily_opened.variable)) is None
+
+
+def test_a_netcdf_variable_says_how_it_is_stored(tmp_path):
+    require("h5netcdf")
+    dataset = xr.Dataset({"image": (("y", "x"), PIXELS.astype("i4"))})
+    layouts = {}
+    for name, engine, options in (
+        ("chunked", "h5netcdf", {"chunksizes": (3, 4)}),
+        ("plain", "h5netcdf", {}),
+        ("third", "scipy", {}),
+    ):
+        dataset.to_netcdf(tmp_path / name, engine=engine, encoding={"image": options})
+        with xr.open_dataset(tmp_path / name, engine=engine) as opened:
+            *_, backend = unwrap_adapters(backend_array(opened.image.variable))
+            layouts[name] = backend_layout(backend)
+    expected = {"chunked": (3, 4), "plain": "contiguous", "third": "contiguous"}
+    assert layouts == expected, "xarray's array of a netCDF file has no get_array, or another module"
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

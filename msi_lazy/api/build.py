@@ -128,6 +128,7 @@ def to_multiscale(
         boundary=checked_boundary,
         block_bytes=limit,
         source_chunks=source.chunks,
+        source_is_known=not isinstance(source, WindowSource) or source.is_known,
     )
     plan = planned(by_window=isinstance(source, WindowSource))
     if isinstance(source, WindowSource) and not plan.reading.fits:

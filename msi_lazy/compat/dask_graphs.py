@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from operator import getitem
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from dask.array.chunk import astype as chunk_astype
 from dask.array.chunk import getitem as chunk_getitem
 from dask.array.core import getter, getter_inline, getter_nofancy
 from dask.base import get_scheduler
@@ -33,7 +35,9 @@ __all__ = [
     "Layers",
     "alias_target",
     "array_reads",
+    "block_axes",
     "block_calls",
+    "block_cast",
     "block_crops",
     "build_calls",
     "held_value",
@@ -93,7 +97,7 @@ class Crop:
     source_index: Index
     """Index of the block that it is cut out of."""
     key: tuple[Any, ...]
-    """Integer or slice for each dimension of that block."""
+    """Integer or slice for each dimension of that block, and ``None`` for each new one of length 1."""
 
 
 def layers_of(array: da.Array) -> Layers:
@@ -194,10 +198,39 @@ def block_crops(layer: Any) -> list[Crop] | None:
     key: Any
     for key, task in layer.items():
         source, cut = _read_crop(task)
-        if not isinstance(source, tuple) or not isinstance(cut, tuple) or len(cut) != len(source) - 1:
+        if not isinstance(source, tuple) or not isinstance(cut, tuple):
+            return None
+        if sum(part is not None for part in cut) != len(source) - 1:
             return None
         crops.append(Crop(key[1:], str(source[0]), source[1:], cut))
     return crops
+
+
+def block_axes(layer: Any) -> tuple[str, Index] | None:
+    """Read a layer that transposes each block of another one: its name, and the order of its dimensions.
+
+    Assumes that ``transpose`` calls NumPy's with ``axes``.
+    """
+    calls = block_calls(layer)
+    if calls is None or calls.function is not np.transpose or len(layer.indices) != 1:
+        return None
+    axes, ((source, dims),) = calls.options.get("axes"), layer.indices
+    if axes is None or tuple(dims[axis] for axis in axes) != tuple(layer.output_indices):
+        return None
+    return source, tuple(axes)
+
+
+def block_cast(layer: Any) -> tuple[str, np.dtype[Any]] | None:
+    """Read a layer that casts each block of another one: its name, and the dtype.
+
+    Assumes that ``astype`` calls a function of that name with ``astype_dtype``.
+    """
+    calls = block_calls(layer)
+    if calls is None or calls.function is not chunk_astype or set(calls.options) != {"astype_dtype"}:
+        return None
+    if len(layer.indices) != 1 or tuple(layer.indices[0][1]) != tuple(layer.output_indices):
+        return None
+    return layer.indices[0][0], np.dtype(calls.options["astype_dtype"])
 
 
 def _read_crop(task: Any) -> tuple[Any, Any]:

@@ -5,16 +5,30 @@ from __future__ import annotations
 import base64
 import struct
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from xarray.backends import ZarrStore
+from xarray.core.indexing import LazilyIndexedArray, LazilyVectorizedIndexedArray, OuterIndexer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import xarray as xr
 
-__all__ = ["PlainZarrStore", "backend_array", "decode_fill_value", "is_adapter", "is_in_memory", "unwrap_adapters"]
+__all__ = [
+    "PlainZarrStore",
+    "adapter_key",
+    "backend_array",
+    "backend_layout",
+    "decode_fill_value",
+    "is_adapter",
+    "is_in_memory",
+    "replace_transposed",
+    "transposed_key",
+    "unwrap_adapters",
+]
 
 
 class PlainZarrStore(ZarrStore):
@@ -71,3 +85,52 @@ def unwrap_adapters(value: Any) -> Iterator[Any]:
         yield value
     if is_adapter(value) and hasattr(value, "_array"):
         yield value._array
+
+
+def adapter_key(adapter: Any) -> tuple[Any, ...] | None:
+    """Return how an adapter indexes what it adapts; ``None`` if it does not, or point by point.
+
+    Assumes that its ``key`` is an indexer with a ``tuple``, which of any other kind than a vectorized one has an
+    integer, a slice or a vector of positions for each dimension.
+    """
+    key = getattr(getattr(adapter, "key", None), "tuple", None)
+    return None if key is None or isinstance(adapter, LazilyVectorizedIndexedArray) else key
+
+
+def transposed_key(data: Any) -> tuple[np.ndarray[Any, Any], ...] | None:
+    """Return the positions by which xarray transposes what it opened lazily, along each dimension of the latter.
+
+    Assumes that a lazy array becomes a vectorized one by transposing, whose positions are arrays of as many dimensions
+    as the result has, or broadcast to them.
+    """
+    found = [layer for layer in unwrap_adapters(data) if isinstance(layer, LazilyVectorizedIndexedArray)]
+    return tuple(map(np.asarray, found[0].key.tuple)) if len(found) == 1 else None
+
+
+def replace_transposed(data: Any, key: Sequence[int | slice | np.ndarray[Any, Any]]) -> Any:
+    """Return ``data`` with its vectorized adapter replaced by one that indexes each dimension by its own part of key.
+
+    Point by point, backends are slow, and need many times the memory of the samples.  Assumes that adapters can be
+    copied, and hold what they adapt as ``array``.
+    """
+    if isinstance(data, LazilyVectorizedIndexedArray):
+        return LazilyIndexedArray(data.array, OuterIndexer(tuple(key)))
+    changed = copy(data)
+    changed.array = replace_transposed(data.array, key)
+    return changed
+
+
+def backend_layout(backend: Any) -> Any:
+    """Return the shape of the chunks of a netCDF variable, ``"contiguous"`` if it has none, ``None`` if unknown.
+
+    Assumes that a backend's array gives the variable of netCDF4 or h5netcdf by ``get_array``, and that SciPy's reader,
+    which has no ``get_array``, knows netCDF 3 alone, where nothing is in chunks.
+    """
+    if type(backend).__module__ == "xarray.backends.scipy_":
+        return "contiguous"
+    if not hasattr(backend, "get_array"):
+        return None
+    variable = backend.get_array()
+    if hasattr(variable, "chunking"):
+        return variable.chunking() or "contiguous"
+    return getattr(variable, "chunks", None) or "contiguous"

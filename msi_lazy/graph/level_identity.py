@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from msi_lazy.compat.dask_graphs import held_values, layers_of
-from msi_lazy.source.identity import identify_stored, identify_value
+from msi_lazy.source.identity import identify_selection, identify_stored, identify_value
 from msi_lazy.source.sources import ChunkReader
 from msi_lazy.source.views import find_view
 
@@ -41,7 +39,7 @@ def _identify_dask(array: da.Array) -> Identity:
     view = find_view(array)
     if view is None:
         return _identify_graph(str(array.name), array)
-    return {**identify_value(view.array), "crop": [list(np.ravel(crop).tolist()) for crop in view.crop]}
+    return {**identify_value(view.array), **identify_selection(view.selection, view.casts)}
 
 
 def _identify_graph(name: str, array: da.Array) -> Identity:

@@ -18,6 +18,8 @@ from zarr.storage import LocalStore
 from msi_lazy.arguments.numbers import is_real
 from msi_lazy.axes import axis_kind, axis_meaning
 from msi_lazy.compat.dask_arrays import classic_array, from_array
+from msi_lazy.source.sources import UnknownChunks
+from msi_lazy.source.stored_chunks import stored_chunks
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -145,7 +147,8 @@ def _keep_lazy(array: Any) -> Any:
             raise ValueError(f"the given {type(array).__name__} cannot be converted to an array: {error}") from error
     if isinstance(array, zarr.Array) and isinstance(array.store, LocalStore):
         return _name_stored(array, array.store)
-    return from_array(array, "auto")  # whole multiples of the stored chunks or shards
+    # whole multiples of the stored chunks or shards, where there are any
+    return from_array(UnknownChunks(array) if stored_chunks(array) is None else array, "auto")
 
 
 def _name_stored(array: zarr.Array[Any], store: LocalStore) -> da.Array:

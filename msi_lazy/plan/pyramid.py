@@ -237,6 +237,7 @@ def plan_pyramid(
     block_bytes: int,
     source_chunks: tuple[tuple[int, ...], ...] | None,
     by_window: bool,
+    source_is_known: bool = True,
 ) -> PyramidPlan:
     """Plan a pyramid.
 
@@ -256,6 +257,8 @@ def plan_pyramid(
         Chunks that the source is stored in, per dimension, if it has any.
     by_window
         Whether blocks read their own window from the source, or wait for a rechunk of its Dask array.
+    source_is_known
+        Whether the source is known to have those chunks, or none.
     """
     levels = plan_levels(axes, dtype, factors, method, chunks, boundary)
     pyramid = Pyramid(
@@ -283,7 +286,7 @@ def plan_pyramid(
         axes=axes,
         levels=tuple(blocked),
         stages=stages,
-        reading=Reading.of_stage(stages[0], source_chunks, by_window),
+        reading=Reading.of_stage(stages[0], source_chunks, by_window, source_is_known),
         method=method.name,
         boundary=boundary,
         block_bytes=block_bytes,

@@ -46,6 +46,8 @@ class Reading:
     """Blocks that one task computes one after another, keeping what two of them read."""
     held_samples: int = 0
     """Samples that a rechunk holds at a time: all between two borders common to chunks and blocks."""
+    is_known: bool = True
+    """Whether it is known what is decoded of the source; it is not where windows of unknown chunks are read."""
 
     @property
     def chunk_samples(self) -> int:
@@ -60,8 +62,8 @@ class Reading:
         return self.chunks_without_halo <= _MOST_DECODING * self.source_chunks
 
     @classmethod
-    def of_stage(cls, stage: StagePlan, chunks: Chunks | None, by_window: bool) -> Reading:
-        """Compute the reads of the first stage from a source in ``chunks``.
+    def of_stage(cls, stage: StagePlan, chunks: Chunks | None, by_window: bool, is_known: bool = True) -> Reading:
+        """Compute the reads of the first stage from a source in ``chunks``, if ``is_known`` that it has those, or none.
 
         A window per dimension depends on the block's position along that dimension alone, so
         sums over all blocks are products of sums along the dimensions.
@@ -86,7 +88,7 @@ class Reading:
             windows[axis] = [interval for intervals in reads for interval in intervals if interval.length]
         samples = prod(sum(window.length for window in along) for along in windows)
         if chunks is None:
-            return cls(True, samples)
+            return cls(True, samples, is_known=is_known)
         owned = [[stage.owned(stage.first, index)[dim] for index in stage.along(dim)] for dim in dims]
         decoded, least = (prod(map(_touched, along, chunks)) for along in (windows, owned))
         return cls(True, samples, decoded, count, least, chunk_shape=largest, run=run)

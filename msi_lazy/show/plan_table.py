@@ -111,6 +111,8 @@ def _facts(plan: PyramidPlan) -> list[tuple[str, str]]:
     if reading.run > 1:
         how = f"runs of {reading.run} blocks read their windows one after another"
     read = f"{format_bytes(plan.bytes_read)} ({plan.read_amplification:.3g} x the image), {how}"
+    if not reading.is_known:
+        read = f"{format_bytes(plan.bytes_read)} asked for, {how}; the source's chunks are unknown: it may decode more"
     if reading.chunks is not None and reading.source_chunks:
         read += f"; {reading.chunks:,} chunks decoded of {reading.source_chunks:,}"
     facts = [

@@ -11,7 +11,7 @@ import json
 import os
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
@@ -25,12 +25,18 @@ from msi_lazy.compat.xarray_backends import backend_array, is_adapter, unwrap_ad
 from msi_lazy.compat.zarr_stores import key_info
 from msi_lazy.source.memory_map import MappedFile, MemmapFile
 from msi_lazy.source.origins import innermost_array, origin_of
+from msi_lazy.source.selection import SlicedArray
 from msi_lazy.source.sources import ChunkReader, WindowSource
-from msi_lazy.source.views import CroppedArray
+from msi_lazy.source.stored_chunks import WholeChunks
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.zarr_formats import store_format
 
-__all__ = ["content_hash", "identify_stored", "identify_value"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msi_lazy.source.selection import Selection
+
+__all__ = ["content_hash", "identify_selection", "identify_stored", "identify_value"]
 
 Identity = dict[str, Any]
 _SLAB_BYTES = 2**24
@@ -51,10 +57,10 @@ def identify_stored(value: Any) -> Identity | None:
 
 def identify_value(value: Any) -> Identity:
     """Identify anything that samples can be read from."""
-    if isinstance(value, (ChunkReader, WindowSource)):
+    if isinstance(value, (ChunkReader, WholeChunks, WindowSource)):
         return identify_value(value.array)
-    if isinstance(value, CroppedArray):
-        return {**identify_value(value.array), "crop": [list(np.ravel(crop).tolist()) for crop in value.crop]}
+    if isinstance(value, SlicedArray):
+        return {**identify_value(value.array), **identify_selection(value.selection, value.casts)}
     if isinstance(value, MemmapFile):
         return _identify_mapped(value.file) if value.file.is_there() else _identify_content(value.array)
     if isinstance(value, MappedFile):
@@ -94,6 +100,16 @@ def _identify_mapped(file: MappedFile) -> Identity:
     if not file.is_there():
         return _unknown(file)
     return {**_identify_file(file.filename), "layout": [file.shape, str(file.dtype), file.begin, file.strides]}
+
+
+def identify_selection(selection: Selection, casts: Sequence[np.dtype[Any]]) -> Identity:
+    """Identify what is kept of an array, and what it is converted to."""
+    kept = [
+        [k.start, k.stop, *([k.step] if k.step != 1 else [])] if isinstance(k, range) else [k] for k in selection.kept
+    ]
+    ranged = [dim for dim, part in enumerate(selection.kept) if isinstance(part, range)]
+    turned = {} if list(selection.order) == ranged else {"order": list(selection.order)}
+    return {"crop": kept, **turned, **({"casts": list(map(str, casts))} if casts else {})}
 
 
 def content_hash(array: np.ndarray[Any, Any]) -> str:

@@ -13,8 +13,9 @@ import zarr
 from msi_lazy.compat.dask_graphs import held_values, layers_of
 from msi_lazy.compat.xarray_backends import backend_array, unwrap_adapters
 from msi_lazy.source.memory_map import MappedFile, MemmapFile
+from msi_lazy.source.selection import SlicedArray
 from msi_lazy.source.sources import ChunkReader, WindowSource
-from msi_lazy.source.views import CroppedArray
+from msi_lazy.source.stored_chunks import WholeChunks
 from msi_lazy.storage.location import Location, local_location
 from msi_lazy.storage.place import Place
 
@@ -59,7 +60,7 @@ def origins(arrays: Sequence[da.Array]) -> list[Source]:
 
 def origin_of(value: Any) -> Source | None:
     """Find the source of an array-like, if it shows one."""
-    if isinstance(value, (ChunkReader, CroppedArray, WindowSource)):
+    if isinstance(value, (ChunkReader, SlicedArray, WholeChunks, WindowSource)):
         return origin_of(value.array)
     if isinstance(value, (MappedFile, MemmapFile)):
         file = value.file if isinstance(value, MemmapFile) else value
@@ -95,7 +96,7 @@ def _stated_source(name: str) -> Source:
 
 def innermost_array(value: Any) -> Any:
     """Unwrap our own readers, and xarray's adapters."""
-    while isinstance(value, (ChunkReader, CroppedArray, WindowSource)):
+    while isinstance(value, (ChunkReader, SlicedArray, WholeChunks, WindowSource)):
         value = value.array
     if isinstance(value, xr.Variable):
         value = backend_array(value)

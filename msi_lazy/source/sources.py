@@ -14,32 +14,35 @@ from uuid import uuid4
 import numpy as np
 import xarray as xr
 import zarr
-from dask.array.core import normalize_chunks
 
 from msi_lazy.compat.dask_arrays import classic_array, from_array
-from msi_lazy.compat.xarray_backends import is_in_memory
+from msi_lazy.compat.xarray_backends import is_adapter, is_in_memory
 from msi_lazy.methods.samples import as_plain
 from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.windows import slices
 from msi_lazy.source.memory_map import MemmapFile
-from msi_lazy.source.views import CroppedArray, find_view
+from msi_lazy.source.selection import SlicedArray
+from msi_lazy.source.stored_chunks import WholeChunks, restore_order, stored_chunks
+from msi_lazy.source.views import find_view
 from msi_lazy.storage.arrays import reopen_array
 
 if TYPE_CHECKING:
     import dask.array as da
 
     from msi_lazy.plan.windows import Window
+    from msi_lazy.source.selection import Chunks
+    from msi_lazy.source.stored_chunks import Stored
+    from msi_lazy.source.views import View
 
 __all__ = [
     "ChunkReader",
     "DaskSource",
+    "UnknownChunks",
     "WindowSource",
     "as_dask_source",
     "find_source",
     "lazy_array",
 ]
-
-Chunks = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,11 @@ class WindowSource:
     token: str
     """Identity of the pixels in task names."""
     chunks: Chunks | None
-    """Chunks that it is stored in, per dimension, if it has any."""
+    """Chunks that it is stored in, per dimension, if it is known to have any."""
     lock: Any = False
     """Lock to hold while reading, as Dask's ``from_array`` takes it."""
+    is_known: bool = True
+    """Whether it is known to have those chunks, or none; otherwise, how much a window costs is unknown."""
 
     def read(self, window: Window) -> np.ndarray[Any, Any]:
         """Read the samples of ``window``."""
@@ -93,6 +98,10 @@ class ChunkReader:
             return as_plain(self.array[key])
 
 
+class UnknownChunks(ChunkReader):
+    """An array-like that was given without chunks: those in which Dask would read it say nothing of it."""
+
+
 @dataclass(frozen=True)
 class DaskSource:
     """A Dask array of any other kind: its blocks are rechunked."""
@@ -127,18 +136,14 @@ def find_source(image: xr.DataArray) -> WindowSource | DaskSource:
     variable = image.variable
     if is_in_memory(variable):
         return WindowSource(MemmapFile.of(variable.values) or variable.values, uuid4().hex, None)
-    stored = variable.encoding.get("preferred_chunks") or {}
-    chunks = [stored.get(dim, n) for dim, n in variable.sizes.items()]
-    return WindowSource(variable, uuid4().hex, normalize_chunks(chunks, variable.shape) if stored else None)
+    array = restore_order(variable)
+    return _window_source(array, uuid4().hex, stored_chunks(array))
 
 
 def as_dask_source(image: xr.DataArray, source: WindowSource) -> DaskSource:
     """Convert the source to a Dask array in the stored chunks, each decoded once, to be rechunked."""
-    if image.chunks is None:
-        chunks: Any = dict(zip(image.dims, source.chunks or image.shape, strict=True))
-        return DaskSource(lazy_array(image.chunk(chunks)))
-    if isinstance(source.array, CroppedArray):
-        return DaskSource(lazy_array(image))
+    if any(isinstance(array, WholeChunks) for array in (source.array, getattr(source.array, "array", None))):
+        return DaskSource(lazy_array(image))  # which asks for the same chunks, each in a task that others wait for
     # Dask's own name for it would differ from process to process, as the codec pipeline does
     name = f"pyramid-chunks-{source.token}"
     return DaskSource(from_array(ChunkReader(source.array), source.chunks, lock=source.lock, name=name))
@@ -156,11 +161,29 @@ def _unwrap(array: da.Array) -> WindowSource | None:
     view = find_view(array)
     if view is None or not (view.plain or isinstance(view.array, np.ndarray)):  # some other kind of array
         return None
-    wrapped = view.array
-    if isinstance(wrapped, zarr.Array):
-        wrapped = reopen_array(wrapped)
-    elif isinstance(wrapped, np.ndarray):
-        wrapped = MemmapFile.of(wrapped) or wrapped
-    if any(crop != (0, n) for crop, n in zip(view.crop, view.array.shape, strict=True)):
-        wrapped = CroppedArray(wrapped, view.crop)
-    return WindowSource(wrapped, str(array.name), view.stored_chunks, view.lock)
+    wrapped, stored = _read_directly(view)
+    if not view.selection.is_whole(tuple(wrapped.shape)) or view.casts:
+        wrapped = SlicedArray(wrapped, view.selection, view.casts)
+        stored = view.selection.chunks(stored) if isinstance(stored, tuple) else stored
+    return _window_source(wrapped, str(array.name), stored, view.lock)
+
+
+def _read_directly(view: View) -> tuple[Any, Stored]:
+    """Return what a view's windows are read from, and its chunks; of what is unknown, only what Dask would read."""
+    array = view.array
+    if isinstance(array, UnknownChunks):
+        return array.array, None
+    if is_adapter(array):
+        array = restore_order(array)
+    stored = stored_chunks(array)
+    if stored is None and not (is_adapter(array) and all(len(lengths) == 1 for lengths in view.reads)):
+        return WholeChunks(array, view.reads), view.reads
+    if isinstance(array, zarr.Array):
+        array = reopen_array(array)
+    elif isinstance(array, np.ndarray):
+        array = MemmapFile.of(array) or array
+    return array, stored
+
+
+def _window_source(array: Any, token: str, stored: Stored, lock: Any = False) -> WindowSource:
+    return WindowSource(array, token, stored if isinstance(stored, tuple) else None, lock, stored is not None)

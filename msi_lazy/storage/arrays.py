@@ -7,15 +7,16 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import zarr
-from zarr.storage import FsspecStore, LocalStore
+from zarr.storage import FsspecStore, LocalStore, ZipStore
 
+from msi_lazy.compat.zarr_stores import wrapped_store
 from msi_lazy.storage.location import locate_store
 from msi_lazy.storage.zarr_formats import RUST_CODECS, store_format
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
 
-__all__ = ["is_lossless", "open_array", "reopen_array", "runs_in_rust"]
+__all__ = ["decoded_chunks", "is_lossless", "open_array", "reopen_array", "runs_in_rust"]
 
 _RUST_PIPELINE = "zarrs.ZarrsCodecPipeline"
 _RUST_KINDS = "biuf"
@@ -58,10 +59,29 @@ def runs_in_rust(array: zarr.Array[Any]) -> bool:
     return facts.is_plain(metadata) and all(known)
 
 
+def decoded_chunks(array: zarr.Array[Any]) -> tuple[Any, ...]:
+    """Return the shape, or lengths, of the chunks that a window decodes: of a shard, its inner chunks alone.
+
+    Both pipelines read a shard's index and then its inner chunks, by their ranges of bytes.  A zip file has no such
+    ranges: what lies before them is read too, so that a shard in one is better read as a whole.
+    """
+    if array.shards is not None:
+        return array.shards if _in_archive(array.store) else array.chunks
+    lengths = getattr(array, "read_chunk_sizes", None)  # of zarr 3.2: chunks may have different lengths
+    return array.chunks if lengths is None else tuple(lengths)
+
+
 def is_lossless(codecs: Any) -> bool:
     """Tell whether ``codecs``, one or several, or none, are known to be lossless."""
     several = codecs if isinstance(codecs, (list, tuple)) else [codecs]
     return all(codec is None or type(codec).__name__ in RUST_CODECS for codec in several)
+
+
+def _in_archive(store: Store) -> bool:
+    inner: Any = store
+    while wrapped_store(inner) is not None:
+        inner = wrapped_store(inner)
+    return isinstance(inner, ZipStore) or locate_store(inner).member is not None
 
 
 def _local_store(store: Store) -> LocalStore | None:

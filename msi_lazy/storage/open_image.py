@@ -123,7 +123,8 @@ def _open_level(
         raise ValueError(f"the image lists a level {level.path!r}, and there is no array at that path") from None
     _check_array(array, stored, level)
     with _reading(f"the chunks of level {level.path!r}"):
-        stored_in = array.shards or array.chunks
+        shard = array.shards if prod(array.shards or ()) * array.dtype.itemsize <= _BLOCK_BYTES else None
+        stored_in = shard or array.chunks
         chunks = normalize_chunks("auto", array.shape, _BLOCK_BYTES, array.dtype, previous_chunks=stored_in)
         data = from_array(array, chunks, inline_array=False)
     coords = _coordinates(group, stored, level, dims, array)
