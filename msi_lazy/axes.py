@@ -20,6 +20,7 @@ __all__ = [
     "axis_coordinate",
     "axis_kind",
     "axis_meaning",
+    "even_spacing",
     "image_name",
     "read_axes",
     "rename_advice",
@@ -39,7 +40,11 @@ _SPELLINGS = {
 """Names of dimensions that are known, in lower case, by what they mean."""
 _MEANINGS = {spelling: meaning for meaning, spellings in _SPELLINGS.items() for spelling in spellings}
 _KINDS: dict[str, AxisKind] = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-_DASK_NAME = re.compile(r".+-[0-9a-f]{32}")
+_TOKEN = "[0-9a-f]{32}"
+_UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_TAKEN_NAME = re.compile(rf".+-{_TOKEN}([-_].+)?|([a-z_]+-)*array-{_UUID}|from-npy-stack-.*|/.*", re.DOTALL)
+"""Names that xarray takes from an array: Dask's, which are functions and tokens, or a random UUID where a token was not
+wanted; and paths in a store, which are Zarr's."""
 _EVENNESS = 1e-3
 """Largest departure from an even grid, in samples, that still counts as one (rounded metadata)."""
 
@@ -160,7 +165,7 @@ def _read_axis(image: xr.DataArray, dim: str, length: int, kind: AxisKind | None
     axis = Axis(dim, kind, length, unit=str(unit) if unit else None)
     if kind == "channel":  # channels have names, or numbers that are names: no geometry
         return replace(axis, regular=False)
-    spacing = _even_spacing(coordinate)
+    spacing = even_spacing(coordinate)
     if spacing is not None:
         return replace(axis, scale=spacing, translation=float(coordinate.values[0]))
     if kind == "space":
@@ -168,11 +173,11 @@ def _read_axis(image: xr.DataArray, dim: str, length: int, kind: AxisKind | None
     return replace(axis, regular=False)
 
 
-def _even_spacing(coordinate: xr.DataArray) -> float | None:
+def even_spacing(coordinate: xr.DataArray | xr.Variable) -> float | None:
     """Find the spacing of an evenly ascending numeric coordinate, else ``None``."""
     if coordinate.dtype.kind not in "iuf":  # pandas warns of a time zone that its values lose
         return None
-    values = coordinate.values
+    values = _plain_numbers(coordinate.values)
     if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         return None
     if len(values) == 1:
@@ -196,7 +201,14 @@ def _even_spacing(coordinate: xr.DataArray) -> float | None:
     return spacing
 
 
-def _noted_spacing(coordinate: xr.DataArray) -> float:
+def _plain_numbers(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Convert numbers of pandas' own dtypes, or of Python, which are stored as NumPy's."""
+    if values.dtype.kind != "O" or not all(isinstance(value, (int, float, np.number)) for value in values):
+        return values
+    return np.asarray(values.tolist())
+
+
+def _noted_spacing(coordinate: xr.DataArray | xr.Variable) -> float:
     """Read the spacing that an attribute of a single coordinate keeps (:func:`axis_coordinate`); 1 without one."""
     noted = coordinate.attrs.get("spacing", 1.0)
     usable = isinstance(noted, (int, float, np.number)) and not isinstance(noted, bool) and 0 < noted < inf
@@ -228,6 +240,8 @@ def _coordinate_fault(values: np.ndarray[Any, Any], dim: str) -> str:
 def axis_coordinate(axis: Axis, attrs: Mapping[Any, Any]) -> xr.Variable:
     """Build the coordinate of a regular axis; on a length-1 axis an attribute keeps the spacing."""
     kept = {key: value for key, value in attrs.items() if key != "spacing"}
+    if axis.kind == "channel":  # numbers in place of names
+        return xr.Variable((axis.name,), np.arange(axis.length), kept)
     if axis.length == 1 and axis.scale != 1.0:
         kept["spacing"] = axis.scale
     with np.errstate(over="ignore", invalid="ignore"):  # infinite coordinates are refused on reading
@@ -245,14 +259,14 @@ def storable_coordinate(coordinate: xr.Variable) -> xr.Variable:
 def image_name(image: xr.DataArray) -> str:
     """Name the variable that holds the image: by its own name, or ``"image"``.
 
-    The name that ``xarray.DataArray(dask_array)`` takes from the Dask array, a hash, does not count.
+    A name that ``xarray.DataArray(array)`` takes from a Dask or Zarr array, such as a hash, does not count.
 
     Raises
     ------
     ValueError
         The name has a slash, which a tree takes for a path, or is that of a dimension or coordinate.
     """
-    name = "image" if not image.name or _DASK_NAME.fullmatch(str(image.name)) else str(image.name)
+    name = "image" if not image.name or _TAKEN_NAME.fullmatch(str(image.name)) else str(image.name)
     if "/" in name or "\0" in name:
         raise ValueError(f"the image's name {name!r} has a '/' or a null character; rename it: image.rename('...')")
     if name in image.dims or name in image.coords:

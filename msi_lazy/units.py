@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from unicodedata import normalize
 
-__all__ = ["UNITS", "Unit", "find_unit", "ngff_unit"]
+__all__ = ["UNITS", "Unit", "find_unit", "ngff_unit", "same_unit"]
 
 
 @dataclass(frozen=True)
@@ -101,3 +101,14 @@ def ngff_unit(unit: str | None, kind: str | None) -> str | None:
     """
     found = find_unit(unit, kind)
     return None if found is None else found.name
+
+
+def same_unit(stated: str | None, own: str | None, kind: str | None) -> bool:
+    """Tell whether the unit that OME-Zarr states is what it would state of another one, which it may not know.
+
+    Examples
+    --------
+    >>> same_unit("micrometer", "um", "space"), same_unit(None, "pixel", "space"), same_unit(None, "um", "space")
+    (True, True, False)
+    """
+    return (ngff_unit(stated, kind) or stated) == (ngff_unit(own, kind) or (own if stated else None))

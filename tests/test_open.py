@@ -127,6 +127,8 @@ def test_the_type_of_an_axis_outlives_its_name():
     root, _ = foreign_store(shape=(3, 32, 48), dims="qyx")
     attributes = root.attrs["ome"]
     attributes["multiscales"][0]["axes"][0]["type"] = "time"
+    for dataset in attributes["multiscales"][0]["datasets"]:
+        dataset["coordinateTransformations"][0]["scale"][0] = 1
     root.attrs["ome"] = attributes
     tree = msi.open_multiscale(root.store)
     assert tree["scale0"].image.dims == ("t", "y", "x")
@@ -135,7 +137,8 @@ def test_the_type_of_an_axis_outlives_its_name():
 
 def test_an_image_called_like_an_axis_is_opened():
     root, levels = foreign_store(name="x")
-    np.testing.assert_array_equal(msi.open_multiscale(root.store)["scale0"].image, levels[0])
+    with pytest.warns(UserWarning, match="its name 'x' cannot be that of a variable and a path"):
+        np.testing.assert_array_equal(msi.open_multiscale(root.store)["scale0"].image, levels[0])
 
 
 def break_store(change):
@@ -158,8 +161,8 @@ def break_store(change):
         (lambda image, ome: ome.update(multiscales="x"), "malformed"),
         (lambda image, ome: ome.update(version="0.9"), r"0\.9"),
         (lambda image, ome: image["datasets"][0]["coordinateTransformations"][0].update(scale=[1]), "2 axes"),
-        (lambda image, ome: image["datasets"][0]["coordinateTransformations"][0].update(type="affine"), "affine"),
-        (lambda image, ome: image["datasets"][0]["coordinateTransformations"][0].update(scale=[0, 1]), "positive"),
+        (lambda image, ome: image["datasets"][0]["coordinateTransformations"][0].update(type=3), "no string"),
+        (lambda image, ome: image["datasets"][0]["coordinateTransformations"][0].update(scale=[-1, 1]), "positive"),
         (lambda image, ome: image["datasets"][0].update(coordinateTransformations=5), "malformed"),
         (lambda image, ome: ome.pop("multiscales"), "no OME-Zarr image"),
     ],
@@ -191,8 +194,8 @@ def test_geometry_that_contradicts_the_coordinates_is_warned_of(tmp_path):
     tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((32, 32))), [2])
     moved = tree.sel(x=slice(8, None))
     moved.to_zarr(tmp_path / "stale.zarr", consolidated=False)
-    with pytest.warns(UserWarning, match="refresh"):
-        assert msi.open_multiscale(tmp_path / "stale.zarr")["scale0"].x[0] == 8
+    with pytest.warns(UserWarning, match=r"first position of 'x': 0, not 8\).*pyramid\.refresh\(\)"):
+        assert msi.open_multiscale(tmp_path / "stale.zarr")["scale0"].x[0] == 0
     moved.pyramid.refresh().to_zarr(tmp_path / "fresh.zarr", consolidated=False)
     assert msi.open_multiscale(tmp_path / "fresh.zarr")["scale0"].x[0] == 8
 

@@ -11,7 +11,7 @@ import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.ngff import multiscale_form, specifications
+from msi_lazy.ngff import multiscale_form, read_multiscale, specifications
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.specification import Specification
 from msi_lazy.ngff.specifications import (
@@ -133,9 +133,9 @@ def test_the_place_of_a_block_decides_where_its_version_is_missing_or_wrong(attr
     assert specification_of(attributes).version == parse_image(attributes).version == version
 
 
-def test_without_axes_and_version_the_message_says_how_they_were_read():
-    with pytest.raises(ValueError, match=r"malformed: KeyError\('axes'\); they state no version, .* read as 0\.4"):
-        parse_image({"multiscales": [{"datasets": DATASETS}]})
+def test_without_datasets_and_version_the_message_says_how_they_were_read():
+    with pytest.raises(ValueError, match=r"malformed: KeyError\('datasets'\); they state no version, .* read as 0\.4"):
+        parse_image({"multiscales": [{"axes": AXES}]})
 
 
 def test_blocks_are_found_whatever_their_version():
@@ -245,14 +245,22 @@ def write_odd(plan, members, version):
 
 
 def read_odd(block, version):
-    return multiscale_form.read_multiscale(plain(block), version)
+    return read_multiscale.read_multiscale(plain(block), version)
 
 
 def append_odd(block, plan, paths):
     return odd(multiscale_form.append_levels(plain(block), plan, paths))
 
 
-ODD = Specification("9.9", zarr_format=3, holder="toy", read=read_odd, write=write_odd, append=append_odd)
+ODD = Specification(
+    "9.9",
+    zarr_format=3,
+    holder="toy",
+    read=read_odd,
+    write=write_odd,
+    append=append_odd,
+    composed=("systems", "arrays", "name", "type", "metadata"),
+)
 
 
 def write_like_05(plan, members, version):

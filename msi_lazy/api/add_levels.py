@@ -91,9 +91,13 @@ def add_levels(
     """
     place = Place.parse(store, group, storage_options)
     check_switches(compute=compute, progress=progress)
-    images, attributes = open_image(place)
-    stored = parse_image(attributes)
-    base = images[-1]
+    opened = open_image(place)
+    stored, attributes, base = opened.stored, opened.attributes, opened.images[-1]
+    if [level.path for level in parse_image(attributes).levels] != [level.path for level in stored.levels]:
+        raise ValueError(
+            f"the image does not list its datasets from the largest on, so that none can be added behind them; list "
+            f"them as {[level.path for level in stored.levels]}"
+        )
     chunks = base.encoding["chunks"] if chunks is None else chunks
     row = _method_of(stored, attributes, method, base.dtype)
     nodata = _nodata_of(stored, row, nodata, base.dtype)

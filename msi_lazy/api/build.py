@@ -169,5 +169,4 @@ def open_multiscale(store: Any, *, storage_options: Mapping[str, Any] | None = N
     -----
     Nothing is unpickled: arrays stored as pickles are refused.
     """
-    images, attributes = open_image(Place.parse(store, group, storage_options))
-    return stack_levels(images, attributes)
+    return stack_levels(open_image(Place.parse(store, group, storage_options)))

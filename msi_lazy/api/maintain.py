@@ -143,8 +143,8 @@ def update(
     """
     place = Place.parse(store, group, storage_options)
     check_switches(compute=compute, progress=progress)
-    images, _ = open_image(place)
-    window = parse_region(region, [str(dim) for dim in images[0].dims], images[0].shape)
+    image = open_image(place).images[0]
+    window = parse_region(region, [str(dim) for dim in image.dims], image.shape)
     target = find_image(place, writable=True)
     delayed = update_levels(open_pyramid(target, "", method, writable=True), window)
     if not compute:

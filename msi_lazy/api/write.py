@@ -14,6 +14,7 @@ from msi_lazy.arguments.numbers import parse_retries
 from msi_lazy.arguments.store_names import is_storable_name
 from msi_lazy.errors import warn_user
 from msi_lazy.graph.level_graph import LevelGraph
+from msi_lazy.ngff.kept_members import keep_members
 from msi_lazy.ngff.label_attributes import check_label_method, check_labels, describe_labels
 from msi_lazy.ngff.specifications import (
     DEFAULT_VERSION,
@@ -223,10 +224,10 @@ def write_labels(
     """
     place = Place.parse(store, group, storage_options)
     check_switches(compute=compute, progress=progress)
-    images, attributes = open_image(place)
-    specification = specification_of(attributes)
+    opened = open_image(place)
+    specification = specification_of(opened.attributes)
     job = _label_job(labels, name, specification, colors, properties)
-    _check_labels(job, read_plan(stack_levels(images, attributes)), name)
+    _check_labels(job, read_plan(stack_levels(opened)), name)
     _warn_of_omissions(job.plan)
     run = RunOptions(compute, progress)
     options = WriteOptions(specification, mode, memory_limit, run=run)
@@ -257,7 +258,8 @@ def _image_job(tree: xr.DataTree, specification: Specification, *, colors: Any, 
                 "windows='auto' needs a channel dimension; give windows=[(start, end)] for an image without"
             )
         measured = channels
-    return replace(job, attributes=image_attributes(plan, specification, omero), measured=measured)
+    attributes = keep_members(image_attributes(plan, specification, omero), job.tree.attrs)
+    return replace(job, attributes=attributes, measured=measured)
 
 
 def _label_job(tree: xr.DataTree, name: str, specification: Specification, colors: Any, properties: Any) -> ImageJob:
@@ -270,7 +272,7 @@ def _label_job(tree: xr.DataTree, name: str, specification: Specification, color
     job = _ordered_job(tree)
     stored = ome_block(job.tree.attrs).get("image-label")
     attributes = image_attributes(job.plan, specification, label=describe_labels(colors, properties, stored))
-    return replace(job, attributes=attributes, path=f"labels/{name}")
+    return replace(job, attributes=keep_members(attributes, job.tree.attrs), path=f"labels/{name}")
 
 
 def _check_labels(job: ImageJob, image: PyramidPlan, name: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from msi_lazy.graph.block_tasks import reduce_window
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.provenance import read_factors, read_method, read_nodata
+from msi_lazy.ngff.settle_geometry import settle_geometry
 from msi_lazy.plan.steps import Step, plan_blocks
 from msi_lazy.run.scheduler import crosses_processes
 from msi_lazy.storage.arrays import open_array
@@ -124,6 +125,8 @@ def open_pyramid(target: Target, path: str, method: Any, writable: bool) -> Stor
     """
     group = target.child(path).open_group()
     stored = parse_image(dict(group.attrs))
+    shapes = [target.child(path).child(level.path).open_array().shape for level in stored.levels]
+    stored, _ = settle_geometry(stored, shapes)
     paths = tuple("/".join(filter(None, (path, level.path))) for level in stored.levels)
     arrays = tuple(
         open_array(target.store, target.below(where), mode="r+" if writable and number else "r")

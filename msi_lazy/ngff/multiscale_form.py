@@ -1,8 +1,7 @@
-"""Multiscale images in the form that OME-Zarr 0.4 and 0.5 have in common, read and written."""
+"""Writing multiscale images in the form that OME-Zarr 0.4 and 0.5 have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import deepcopy
 from importlib.metadata import version as package_version
 from math import isfinite
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msi_lazy.methods.table import describe_method
-from msi_lazy.ngff.stored_image import StoredImage, StoredLevel
+from msi_lazy.ngff.read_multiscale import outer_transforms
+from msi_lazy.ngff.read_transforms import read_transforms
 from msi_lazy.ngff.write_attributes import array_path, spec_order
 
 if TYPE_CHECKING:
@@ -20,99 +20,7 @@ if TYPE_CHECKING:
     from msi_lazy.ngff.specification import Block
     from msi_lazy.plan.pyramid import PyramidPlan
 
-__all__ = ["append_levels", "check_members", "compose_multiscale", "read_multiscale"]
-
-
-def read_multiscale(block: Block, version: str) -> StoredImage:
-    """Read the first multiscale image of a block; omissions of other tools are tolerated.
-
-    Raises
-    ------
-    KeyError, IndexError, TypeError, AttributeError
-        Something is missing, or is of another type.
-    ValueError
-        The image contradicts itself.
-    """
-    multiscale = block["multiscales"][0]
-    dims = _read_dims(multiscale["axes"])
-    outer = read_transforms(multiscale.get("coordinateTransformations"), len(dims))
-    metadata = multiscale.get("metadata")
-    return StoredImage(
-        version=version,
-        name=_string(multiscale.get("name")),
-        dims=dims,
-        kinds=tuple(_string(axis.get("type")) for axis in multiscale["axes"]),
-        units=tuple(_string(axis.get("unit")) for axis in multiscale["axes"]),
-        levels=tuple(_read_level(dataset, outer, len(dims)) for dataset in multiscale["datasets"]),
-        method=_string(multiscale.get("type")),
-        metadata=metadata if isinstance(metadata, Mapping) else {},
-        channels=_channel_names(block.get("omero")),
-    )
-
-
-def _read_dims(axes: Any) -> tuple[str, ...]:
-    """Check the names of the axes, which become names of dimensions."""
-    dims = tuple(axis["name"] for axis in axes)
-    if not all(isinstance(dim, str) and dim and "/" not in dim for dim in dims) or len(set(dims)) < len(dims):
-        raise ValueError(f"the axes of the image are called {dims}; they need different names, without '/'")
-    return dims
-
-
-def _string(value: Any) -> str | None:
-    """Return a string that is not empty; ``None`` for anything else."""
-    return value if isinstance(value, str) and value else None
-
-
-def _channel_names(omero: Any) -> tuple[str, ...]:
-    """Labels of the channels, if they are distinct; display settings never raise errors."""
-    channels = omero.get("channels") if isinstance(omero, Mapping) else None
-    if not isinstance(channels, list):
-        return ()
-    labels = [channel.get("label") if isinstance(channel, Mapping) else None for channel in channels]
-    names = tuple(label for label in labels if isinstance(label, str) and label)
-    return names if len(set(names)) == len(labels) else ()
-
-
-def _read_level(dataset: Mapping[str, Any], outer: tuple[Any, Any], ndim: int) -> StoredLevel:
-    path = dataset["path"]
-    if not isinstance(path, str):
-        raise ValueError(f"the OME-Zarr attributes of the group are malformed: a dataset has the path {path!r}")
-    scale, translation = read_transforms(dataset.get("coordinateTransformations"), ndim)
-    with np.errstate(over="ignore", invalid="ignore"):
-        # the image-wide transformation applies after the level's own
-        scale, translation = scale * outer[0], translation * outer[0] + outer[1]
-    if not (np.isfinite([scale, translation]).all() and (scale > 0).all()):
-        raise ValueError(f"the coordinate transformations of dataset {path!r} exceed the range of numbers")
-    return StoredLevel(path, tuple(scale.tolist()), tuple(translation.tolist()))
-
-
-def read_transforms(transforms: Any, ndim: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Combine a list of transformations into a scale and a translation."""
-    scale, translation = np.ones(ndim), np.zeros(ndim)
-    for transform in transforms or ():
-        kind = transform["type"]
-        if kind == "identity":
-            continue
-        if kind not in ("scale", "translation") or kind not in transform:
-            raise ValueError(
-                f"coordinate transformation {dict(transform)} cannot be read: only scale and translation can"
-            )
-        try:
-            values = np.asarray(transform[kind], dtype=float)
-        except (TypeError, ValueError, OverflowError):
-            raise ValueError(
-                f"coordinate transformation {dict(transform)} cannot be read: its values must be finite numbers"
-            ) from None
-        if values.shape != (ndim,) or not np.isfinite(values).all():
-            raise ValueError(f"coordinate transformation {dict(transform)} does not fit {ndim} axes")
-        if kind == "scale" and (values <= 0).any():
-            raise ValueError(f"coordinate transformation {dict(transform)}: a scale must be positive")
-        with np.errstate(over="ignore", invalid="ignore"):
-            if kind == "scale":
-                scale, translation = scale * values, translation * values
-            else:
-                translation = translation + values
-    return scale, translation
+__all__ = ["append_levels", "check_members", "compose_multiscale"]
 
 
 def compose_multiscale(plan: PyramidPlan) -> dict[str, Any]:
@@ -184,16 +92,15 @@ def append_levels(block: Block, plan: PyramidPlan, paths: Sequence[str]) -> dict
     """Append the levels of ``plan``, except the first, in arrays at ``paths``, to the block of an image."""
     changed: dict[str, Any] = deepcopy(dict(block))
     multiscale = changed["multiscales"][0]
-    outer_scale, outer_translation = read_transforms(multiscale.get("coordinateTransformations"), len(plan.dims))
-    base_scale, base_translation = read_transforms(
-        multiscale["datasets"][-1].get("coordinateTransformations"), len(plan.dims)
-    )
+    named = tuple((axis.name, axis.kind) for axis in plan.axes)
+    outer = outer_transforms(multiscale, named)
+    base = read_transforms(multiscale["datasets"][-1].get("coordinateTransformations"), named)
     counted = np.array([not axis.regular for axis in plan.axes])  # the plan counts in samples of its first level
     for level, path in zip(plan.levels[1:], paths, strict=True):
-        scale = np.array(level.scale) / outer_scale  # the image-wide transformation does the rest
-        translation = (np.array(level.translation) - outer_translation) / outer_scale
-        scale = np.where(counted, base_scale * level.scale, scale)
-        translation = np.where(counted, base_translation + base_scale * level.translation, translation)
+        scale = np.array(level.scale) / outer.scale  # the image-wide transformation does the rest
+        translation = (np.array(level.translation) - outer.translation) / outer.scale
+        scale = np.where(counted, base.scale * level.scale, scale)
+        translation = np.where(counted, base.translation + base.scale * level.translation, translation)
         multiscale["datasets"].append(_compose_dataset(path, scale.tolist(), translation.tolist()))
     appended = method_metadata(plan, list(range(len(plan.dims))))
     known = multiscale.get("metadata")

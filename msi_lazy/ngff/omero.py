@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from msi_lazy.ngff.channel_names import are_numbered, match_channels, spells
+
 __all__ = [
     "MOST_VISIBLE",
     "channel_colors",
@@ -52,7 +54,8 @@ def describe_channels(
     dtype
         Dtype of the samples; its range is the default window.
     stored
-        Block that the image has already: members, and channels of the same names, are kept.
+        Block that the image has already: members, and channels of the same names, are kept.  Channels that are matched
+        in order take the new names, unless those are their numbers.
     colors, windows
         Settings by the user, see :func:`channel_colors` and :func:`channel_windows`; they override those stored.
 
@@ -62,7 +65,8 @@ def describe_channels(
     >>> block["channels"][0]
     {'label': 'DAPI', 'color': '00FF00', 'active': True, 'window': {'min': 0, 'max': 255, 'start': 0, 'end': 255}}
     """
-    known = _stored_channels(stored, names)
+    known = match_channels(stored, names)
+    renamed = not are_numbered(names)
     wanted = channel_colors(colors, names) if colors is not None else {}
     ranges = channel_windows(windows, names) if windows is not None and not isinstance(windows, str) else {}
     low, high = _dtype_range(dtype)
@@ -70,6 +74,8 @@ def describe_channels(
     for number, (name, default) in enumerate(zip(names, _default_colors(names), strict=True)):
         if number in known:
             channel = _repaired(known[number], name, default, low, high)
+            if renamed and not spells(channel["label"], name):
+                channel["label"] = name
         else:
             window = {"min": low, "max": high, "start": low, "end": high}
             channel = {"label": name, "color": default, "active": number < MOST_VISIBLE, "window": window}
@@ -230,18 +236,6 @@ def _per_channel(argument: str, values: Any, names: Sequence[str]) -> dict[int, 
     if len(values) != len(names):
         raise ValueError(f"{argument} has {len(values)} entries, and the image {len(names)} channels")
     return dict(enumerate(values))
-
-
-def _stored_channels(stored: Any, names: Sequence[str]) -> dict[int, Mapping[str, Any]]:
-    """Match stored channels to numbers: by label where labels are distinct, else in order."""
-    channels = stored.get("channels") if isinstance(stored, Mapping) else None
-    if not isinstance(channels, Sequence):
-        return {}
-    usable = [channel for channel in channels if isinstance(channel, Mapping)]
-    by_label = {channel.get("label"): channel for channel in usable if isinstance(channel.get("label"), str)}
-    if len(by_label) == len(usable) and len(set(names)) == len(names) and set(names) & set(by_label):
-        return {number: by_label[name] for number, name in enumerate(names) if name in by_label}
-    return dict(enumerate(usable)) if len(usable) == len(channels) == len(names) else {}
 
 
 def _repaired(channel: Mapping[str, Any], name: str, default: str, low: float, high: float) -> dict[str, Any]:

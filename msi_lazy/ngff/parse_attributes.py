@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.ngff.specifications import describe_absence, specification_of
+from msi_lazy.ngff.specifications import describe_absence, known_versions, specification_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,12 +37,14 @@ def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
     if block.get("multiscales") is None:
         several = "bioformats2raw.layout" in block or "series" in block
         raise ValueError(describe_absence() + (_COLLECTION if several else ""))
+    stated = specification.stated_version(attributes)
     try:
         image = specification.read(block, specification.version)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        stated = specification.stated_version(attributes)
         taken = "" if stated else f"; they state no version, and were read as {specification.version}"
         raise ValueError(f"the OME-Zarr attributes of the group are malformed: {error!r}{taken}") from None
     if not image.levels:
         raise ValueError("the OME-Zarr attributes of the group list no datasets")
+    if stated is not None and stated not in known_versions():
+        image = replace(image, notes=(f"its version {stated!r} is read as {specification.version}", *image.notes))
     return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,6 +38,8 @@ class Specification:
     """Writer: from a plan, other members of the block (``omero``, ``image-label``) and the version to a block."""
     append: Callable[[Block, PyramidPlan, Sequence[str]], dict[str, Any]]
     """Writer of further levels: from a block, a plan and the paths of new arrays to a block."""
+    composed: tuple[str, ...] = ("axes", "coordinateTransformations", "datasets", "metadata", "name", "type", "version")
+    """Members of a multiscale image that the reader and the writer are about; others are carried over as they are."""
     marks: tuple[str, ...] = GROUP_BLOCKS
     """Attributes any of which shows a block without a holder."""
     version_in_multiscale: bool = False
@@ -78,6 +81,13 @@ class Specification:
     def is_called(self, version: Any) -> bool:
         """Tell whether a store that states ``version`` means this specification."""
         return bool(version == self.version)
+
+    def reads(self, version: Any) -> bool:
+        """Tell whether a store that states ``version`` can be read so: this one, or a tool's own kind of it.
+
+        Such as ``0.5-dev-spatialdata``, ``0.5.2`` or ``0.5rc1``; not ``0.51``.
+        """
+        return re.match(rf"\s*v?{re.escape(self.version)}(?!\d)", str(version)) is not None
 
     def fits(self, zarr_format: int) -> bool:
         """Tell whether it is stored in this Zarr version."""

@@ -5,15 +5,15 @@ A further version is a row here, a reader and a writer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from msi_lazy.ngff import version_04, version_05
-from msi_lazy.ngff.multiscale_form import append_levels, read_multiscale
+from msi_lazy.ngff.multiscale_form import append_levels
+from msi_lazy.ngff.read_multiscale import read_multiscale
 from msi_lazy.ngff.specification import GROUP_BLOCKS, Specification
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from msi_lazy.ngff.specification import Block
 
 __all__ = [
@@ -21,7 +21,9 @@ __all__ = [
     "IN_MEMORY",
     "SPECIFICATIONS",
     "Version",
+    "composed_members",
     "describe_absence",
+    "describe_form",
     "find_specification",
     "foreign_attributes",
     "holds_image",
@@ -125,11 +127,48 @@ def specification_of(attributes: Mapping[Any, Any], zarr_format: int | None = No
             raise ValueError(describe_absence())
         return specification_in(zarr_format)
     stated = rows[0].stated_version(attributes)
+    readable = any(row.reads(stated) for row in SPECIFICATIONS)
+    if stated is not None and not readable:
+        raise ValueError(_unreadable(stated))
+    form = describe_form(rows[0].block_of(attributes), stated)
+    if form is not None:
+        raise ValueError(_unreadable(form))
+    return next((row for row in rows if row.reads(stated)), rows[0])
+
+
+def describe_form(block: Block, stated: str | None) -> str | None:
+    """Name a version that cannot be read, by the form of its first image; ``None`` for any other form.
+
+    Parameters
+    ----------
+    block
+        Block of a group.
+    stated
+        Version that it states: names of axes alone are the form of 0.3, but a slip in a later version.
+
+    Examples
+    --------
+    >>> describe_form({"multiscales": [{"datasets": [{"path": "0"}]}]}, None)
+    '0.1 or 0.2 (it states no version, and lists no axes)'
+    """
+    listed = block.get("multiscales")
+    first = listed[0] if isinstance(listed, list) and listed else None
+    if not isinstance(first, Mapping) or "datasets" not in first:
+        return None
+    axes = first.get("axes")
+    if "coordinateSystems" in first and axes is None:
+        return "0.6 (it lists coordinate systems)"
+    if stated is None and axes is None:
+        return "0.1 or 0.2 (it states no version, and lists no axes)"
+    if stated is None and isinstance(axes, list) and axes and all(isinstance(axis, str) for axis in axes):
+        return "0.3 (it states no version, and its axes have nothing but names)"
+    return None
+
+
+def _unreadable(version: str) -> str:
     known = known_versions()
-    if stated is not None and stated not in known:
-        listed = f"{', '.join(known[:-1])} and {known[-1]}"
-        raise ValueError(f"the image is OME-Zarr {stated}; versions {listed} can be read")
-    return next((row for row in rows if row.is_called(stated)), rows[0])
+    listed = f"{', '.join(known[:-1])} and {known[-1]}"
+    return f"the image is OME-Zarr {version}; versions {listed} can be read"
 
 
 def specifications_at(attributes: Mapping[Any, Any]) -> list[Specification]:
@@ -179,6 +218,11 @@ def image_members(attributes: Mapping[Any, Any]) -> dict[str, Any]:
         for name, value in ome_block(attributes).items()
         if name in _IMAGE_BLOCKS or rows[0].holder is not None
     }
+
+
+def composed_members() -> set[str]:
+    """Members of a multiscale image that a version's reader and writer are about, of any version."""
+    return {member for row in SPECIFICATIONS for member in row.composed}
 
 
 def own_attributes(attributes: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -18,9 +18,11 @@ class StoredLevel:
     path: str
     """Path of the array below the image group."""
     scale: tuple[float, ...]
-    """Spacing along each axis."""
+    """Spacing along each axis; 1 where none is stated."""
     translation: tuple[float, ...]
     """Position of the first sample's centre along each axis."""
+    known: tuple[bool, ...] = ()
+    """Whether the spacing is stated, for each axis; empty if it is along all."""
 
 
 @dataclass(frozen=True)
@@ -45,3 +47,7 @@ class StoredImage:
     """Further attributes of the method."""
     channels: tuple[str, ...]
     """Names of the channels; empty if they are missing, or not distinct."""
+    channel_count: int | None = None
+    """Number of channels whose display settings are listed; ``None`` without a list."""
+    notes: tuple[str, ...] = ()
+    """Remarks on what the attributes state and is not used, for a warning to whoever opens the image."""

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import warnings
-from contextlib import contextmanager
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
-import zarr
 from dask.array.core import normalize_chunks
-from xarray.backends import ZarrStore
 from zarr.errors import ContainsArrayError
 
 from msi_lazy.arguments.nodata import STATED_NODATA
-from msi_lazy.axes import Axis, axis_coordinate, axis_kind, axis_meaning
+from msi_lazy.arguments.store_names import is_storable_name
+from msi_lazy.axes import axis_kind, axis_meaning
 from msi_lazy.compat.dask_arrays import from_array
 from msi_lazy.compat.xarray_backends import decode_fill_value
+from msi_lazy.errors import warn_user
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.provenance import recorded_nodata
+from msi_lazy.ngff.settle_geometry import settle_geometry
 from msi_lazy.storage.arrays import open_array
+from msi_lazy.storage.broken_documents import reading
 from msi_lazy.storage.codecs import refuse_pickles
-from msi_lazy.storage.target import quietly
+from msi_lazy.storage.level_coordinates import CoordinateReader
 from msi_lazy.storage.unfinished import naming_unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping
+    from collections.abc import Hashable, Mapping, Sequence
+
+    import zarr
 
     from msi_lazy.ngff.stored_image import StoredImage, StoredLevel
     from msi_lazy.storage.place import Place
 
-__all__ = ["open_image"]
+__all__ = ["OpenedImage", "open_image"]
 
 _BLOCK_BYTES = 64 * 2**20
 _XARRAYS_OWN = ("_ARRAY_DIMENSIONS", "_FillValue", "coordinates")
@@ -45,8 +47,20 @@ _MOST_BLOCKS = 2**22
 """Most blocks along an axis: Dask lists the length of each."""
 
 
-def open_image(place: Place) -> tuple[list[xr.DataArray], dict[str, Any]]:
-    """Open the image in the group at a place: the image of every level, and the group's attributes.
+@dataclass(frozen=True)
+class OpenedImage:
+    """A stored image: what its attributes say, and its levels as lazy arrays."""
+
+    images: list[xr.DataArray]
+    """Image of every level, the largest first."""
+    attributes: dict[str, Any]
+    """Attributes of its group, as they are stored."""
+    stored: StoredImage
+    """The image as its attributes describe it, with levels in the same order, and a geometry that fits them."""
+
+
+def open_image(place: Place) -> OpenedImage:
+    """Open the image in the group at a place; what its attributes state and cannot be so is warned of, once.
 
     Raises
     ------
@@ -59,32 +73,51 @@ def open_image(place: Place) -> tuple[list[xr.DataArray], dict[str, Any]]:
     """
     with naming_unfinished(place):
         group = _open_group(place)
-        with _reading("the attributes of the group"):
+        with reading("the attributes of the group"):
             attributes = dict(group.attrs)
         stored = parse_image(attributes)
+    arrays = [_open_array(group, stored, level) for level in stored.levels]
+    stored, order = settle_geometry(stored, [array.shape for array in arrays])
     dims = _tree_dims(stored)
-    name = stored.name if stored.name and "/" not in stored.name and stored.name not in dims else "image"
-    while name in dims:
-        name += "_"
-    return [_open_level(group, stored, level, name, dims) for level in stored.levels], attributes
+    name, notes = _tree_name(stored, dims)
+    coordinates = CoordinateReader(group, stored, dims)
+    images = [
+        _level_image(arrays[number], coordinates.read(level, arrays[number]), name, dims, stored)
+        for number, level in zip(order, stored.levels, strict=True)
+    ]
+    notes = [*stored.notes, *notes, *_count_channels(stored, images[0])]
+    _warn(place, notes, list(coordinates.differences.values()))
+    return OpenedImage(images, attributes, stored)
 
 
-@contextmanager
-def _reading(what: str) -> Iterator[None]:
-    """Turn whatever zarr, xarray and NumPy raise on a broken document into one error."""
-    try:
-        yield
-    except OSError:  # the file or the network is at fault, not the document
-        raise
-    except Exception as error:
-        raise ValueError(f"{what} cannot be read: {error!r}; repair it, or write the image again") from error
+def _warn(place: Place, notes: Sequence[str], differences: Sequence[str]) -> None:
+    """Warn of all that is not as the attributes, or the coordinates stored besides, say."""
+    if differences:
+        listed = "; ".join(differences)
+        notes = [
+            *notes,
+            f"its OME-Zarr attributes differ from the coordinates stored next to the arrays, and are used ({listed}). "
+            f"If the coordinates are right, as of an edited tree that was stored without pyramid.refresh(), open them "
+            f"with xarray.open_datatree, and write that",
+        ]
+    if notes:
+        warn_user(f"the image {place.named}: {'; '.join(notes)}")
+
+
+def _count_channels(stored: StoredImage, image: xr.DataArray) -> list[str]:
+    """Remark on display settings of more or fewer channels than there are."""
+    channels = [n for dim, n in image.sizes.items() if axis_kind(str(dim)) == "channel"]
+    count = channels[0] if channels else 1
+    if stored.channel_count in (None, 0, count):
+        return []
+    return [f"its attributes describe {stored.channel_count} channels, and it has {count}: their names are not used"]
 
 
 def _open_group(place: Place) -> zarr.Group:
-    where = f"{place.group!r} in {place.given}" if place.group else place.given
+    where = place.named
     try:
-        with _reading(f"the metadata of the group {where}" if place.group else f"the metadata of {where}"):
-            return place.open_group(consolidated=True)
+        with reading(f"the metadata of the group {where}" if place.group else f"the metadata of {where}"):
+            return place.open_group()
     except FileNotFoundError:
         raise FileNotFoundError(
             f"there is no Zarr group at {where}; give the path or URL of an OME-Zarr image"
@@ -110,24 +143,45 @@ def _tree_dims(stored: StoredImage) -> tuple[str, ...]:
     return tuple(dims)
 
 
-def _open_level(
-    group: zarr.Group, stored: StoredImage, level: StoredLevel, name: str, dims: tuple[str, ...]
-) -> xr.DataArray:
+def _tree_name(stored: StoredImage, dims: tuple[str, ...]) -> tuple[str, list[str]]:
+    """Name of the variable in a tree, and a remark if it is another one than the image's.
+
+    Some tools name an image by its path in the store, such as ``/labels/cells``.
+    """
+    name = stored.name or "image"
+    if name.startswith("/"):
+        name = name.rpartition("/")[2] or "image"
+    usable = is_storable_name(name) and name not in dims
+    if not usable:
+        other = "image"
+        while other in dims:
+            other += "_"
+        return other, [f"its name {stored.name!r} cannot be that of a variable and a path, and it is called {other!r}"]
+    return name, []
+
+
+def _open_array(group: zarr.Group, stored: StoredImage, level: StoredLevel) -> zarr.Array[Any]:
     path = "/".join(filter(None, (group.path, level.path)))
     try:
-        with _reading(f"the metadata of level {level.path!r}"):
+        with reading(f"the metadata of level {level.path!r}"):
             array = open_array(group.store, path, mode="r")
-            attrs = {key: value for key, value in array.attrs.items() if key not in _XARRAYS_OWN}
-            attrs |= _fill_value(array, attrs, stored)
     except FileNotFoundError:
         raise ValueError(f"the image lists a level {level.path!r}, and there is no array at that path") from None
     _check_array(array, stored, level)
-    with _reading(f"the chunks of level {level.path!r}"):
+    return array
+
+
+def _level_image(
+    array: zarr.Array[Any], coords: dict[Hashable, xr.Variable], name: str, dims: tuple[str, ...], stored: StoredImage
+) -> xr.DataArray:
+    """Compose the lazy image of a level."""
+    with reading(f"the attributes and chunks of the array {array.path!r}"):
+        attrs = {key: value for key, value in array.attrs.items() if key not in _XARRAYS_OWN}
+        attrs |= _fill_value(array, attrs, stored)
         shard = array.shards if prod(array.shards or ()) * array.dtype.itemsize <= _BLOCK_BYTES else None
         stored_in = shard or array.chunks
         chunks = normalize_chunks("auto", array.shape, _BLOCK_BYTES, array.dtype, previous_chunks=stored_in)
         data = from_array(array, chunks, inline_array=False)
-    coords = _coordinates(group, stored, level, dims, array)
     coords.pop(name, None)  # the image has this name
     image = xr.DataArray(data, dims=dims, coords=coords, name=name, attrs=attrs)
     image.encoding["chunks"] = array.chunks
@@ -163,73 +217,3 @@ def _check_array(array: zarr.Array[Any], stored: StoredImage, level: StoredLevel
     nbytes = prod(array.shape) * array.dtype.itemsize
     if nbytes > _MOST_BYTES or min(max(array.shape), nbytes // _BLOCK_BYTES) > _MOST_BLOCKS:
         raise ValueError(f"level {level.path!r} has the shape {array.shape}, too large to be cut into blocks")
-
-
-def _coordinates(
-    group: zarr.Group, stored: StoredImage, level: StoredLevel, dims: tuple[str, ...], array: zarr.Array[Any]
-) -> dict[Hashable, xr.Variable]:
-    """Coordinates of a level: those that xarray stored next to its array, and grids where there are none."""
-    lengths = dict(zip(dims, array.shape, strict=True))
-    stored_coords: dict[Hashable, xr.Variable] = {}  # names, dates and attributes that OME-Zarr cannot hold
-    if dims == stored.dims:
-        stored_coords = _stored_coordinates(group, level.path, lengths)
-    coords: dict[Hashable, xr.Variable] = {}
-    for position, dim in enumerate(dims):
-        unit = stored.units[position]
-        kind = axis_kind(dim)
-        axis = Axis(dim, kind, lengths[dim], level.scale[position], level.translation[position])
-        grid = axis_coordinate(axis, {"units": unit} if unit else {})
-        if axis.kind == "channel" and dim not in stored_coords and len(stored.channels) == axis.length:
-            coords[dim] = xr.Variable((dim,), np.array(stored.channels, dtype=object))
-            continue
-        coords[dim] = stored_coords.pop(dim, grid)
-        _warn_of_contradiction(coords[dim], grid, axis, level.path)
-    return coords | {name: stored_coords[name] for name in sorted(stored_coords, key=str)}
-
-
-def _warn_of_contradiction(coordinate: xr.Variable, grid: xr.Variable, axis: Axis, path: str) -> None:
-    """Warn where a coordinate contradicts the OME-Zarr attributes, which other readers use."""
-    if axis.kind != "space" or coordinate is grid or coordinate.dtype.kind not in "iuf":
-        return
-    if abs(float(coordinate.values[0]) - float(grid.values[0])) > axis.scale / 100:
-        warnings.warn(
-            f"level {path!r}: the coordinate {axis.name!r} begins at {coordinate.values[0]}, the OME-Zarr attributes "
-            f"say {grid.values[0]}; the coordinate is used.  Was an edited tree written without pyramid.refresh()?",
-            stacklevel=5,
-        )
-
-
-def _stored_coordinates(group: zarr.Group, path: str, lengths: Mapping[str, int]) -> dict[Hashable, xr.Variable]:
-    """Coordinates in the group of the level's array, if it has one of its own; read only if they fit ``lengths``."""
-    parent = path.rpartition("/")[0]
-    if not parent:
-        return {}
-    where = "/".join(filter(None, (group.path, parent)))
-    fault: Exception | None = None
-    arrays: dict[str, zarr.Array[Any]] = {}
-    with _reading(f"the group of level {path!r}"), quietly():
-        try:
-            opened = ZarrStore.open_group(group.store, mode="r", group=where, consolidated=False)
-            arrays = {key: node for key, node in opened.members.items() if isinstance(node, zarr.Array)}
-        except FileNotFoundError:
-            return {}
-        except (KeyError, ValueError) as error:
-            fault = error
-    if fault is not None:
-        warnings.warn(f"the group of level {path!r} is ignored, with its coordinates: {fault}", stacklevel=6)
-        return {}
-    for array in arrays.values():
-        refuse_pickles(array)
-    others = [key for key, array in arrays.items() if not set(array.shape) <= set(lengths.values())]
-    with _reading(f"the coordinates of level {path!r}"), quietly():
-        try:
-            dataset = xr.open_dataset(opened, chunks=None, drop_variables=others)
-        except (KeyError, ValueError):  # a group of another tool, not an xarray dataset
-            return {}
-        fitting = {
-            name: coordinate.variable
-            for name, coordinate in dataset.coords.items()
-            if all(lengths.get(str(dim)) == n for dim, n in coordinate.sizes.items())
-            and (name not in lengths or coordinate.dims == (name,))
-        }
-        return {name: variable.load() if variable.ndim < 2 else variable for name, variable in fitting.items()}

@@ -130,8 +130,11 @@ class Place:
         return self.location.in_memory
 
     def __str__(self) -> str:
-        if self.location.scheme:
-            return str(self.location)
+        return str(self.location) if self.location.scheme else self.named
+
+    @property
+    def named(self) -> str:
+        """Name of the place in the words of the user: store and group."""
         return f"{self.group!r} in {self.given}" if self.group else self.given
 
     def below(self, path: str) -> str:

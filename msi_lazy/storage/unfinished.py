@@ -41,10 +41,9 @@ def naming_unfinished(place: Place) -> Iterator[None]:
     except (FileNotFoundError, ValueError):
         for above in (*place.parents(), place)[::-1]:
             if _is_unfinished(above):
-                where = f"{above.group!r} in {above.given}" if above.group else above.given
                 raise UnfinishedImageError(
-                    f"{where} holds an incomplete image: its write was interrupted, or is still running; resume it "
-                    f"with to_zarr(..., resume=True), or start over with mode='w'"
+                    f"{above.named} holds an incomplete image: its write was interrupted, or is still running; resume "
+                    f"it with to_zarr(..., resume=True), or start over with mode='w'"
                 ) from None
         raise
 

@@ -10,15 +10,17 @@ import xarray as xr
 
 from msi_lazy.axes import axis_coordinate, storable_coordinate
 from msi_lazy.errors import warn_user
+from msi_lazy.ngff.kept_members import keep_members
 from msi_lazy.ngff.specifications import IN_MEMORY, foreign_attributes, image_members
 from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.tree.root_attributes import channel_block, root_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Sequence
 
+    from msi_lazy.ngff.stored_image import StoredImage
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
-
+    from msi_lazy.storage.open_image import OpenedImage
 
 __all__ = ["ROOT_NAME", "build_tree", "refresh", "stack_levels", "transpose_tree"]
 
@@ -42,18 +44,24 @@ def build_tree(plan: PyramidPlan, arrays: Sequence[Any], image: xr.DataArray) ->
     return xr.DataTree.from_dict(nodes, name=ROOT_NAME)
 
 
-def stack_levels(images: Sequence[xr.DataArray], attributes: Mapping[str, Any]) -> xr.DataTree:
+def stack_levels(opened: OpenedImage) -> xr.DataTree:
     """Build the tree of a stored image from its levels and the attributes of its group."""
-    nodes = {"/": xr.Dataset(attrs=attributes)}
-    nodes |= {f"scale{number}": image.to_dataset(promote_attrs=True) for number, image in enumerate(images)}
-    return refresh(xr.DataTree.from_dict(nodes, name=ROOT_NAME))
+    nodes = {"/": xr.Dataset(attrs=opened.attributes)}
+    nodes |= {f"scale{number}": image.to_dataset(promote_attrs=True) for number, image in enumerate(opened.images)}
+    return _stamp(xr.DataTree.from_dict(nodes, name=ROOT_NAME), opened.stored)
 
 
 def refresh(tree: xr.DataTree) -> xr.DataTree:
     """Update the root attributes of a copy of a tree after edits, for xarray's own writer; others are kept."""
-    plan = read_plan(tree, check_nesting=False)
+    return _stamp(tree, None)
+
+
+def _stamp(tree: xr.DataTree, stored: StoredImage | None) -> xr.DataTree:
+    """Update the root attributes of a copy of a tree; ``stored`` describes its image better than they do."""
+    plan = read_plan(tree, check_nesting=False, stored=stored)
     stamped = root_attributes(plan, channel_block(tree.attrs, level_images(tree)[0], plan))
     if stamped:
+        stamped = keep_members(stamped, tree.attrs, [level.path for level in stored.levels] if stored else None)
         stamped = IN_MEMORY.place({**image_members(tree.attrs), **IN_MEMORY.block_of(stamped)})
     stamped_tree = tree.copy(deep=False)
     stamped_tree.attrs = {**foreign_attributes(tree.attrs), **stamped}

@@ -62,8 +62,17 @@ def level_images(tree: xr.DataTree) -> list[xr.DataArray]:
     return images
 
 
-def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
+def read_plan(tree: xr.DataTree, check_nesting: bool = True, stored: StoredImage | None = None) -> PyramidPlan:
     """Derive the plan of a tree as it is, also after edits; no pixel is read.
+
+    Parameters
+    ----------
+    tree
+        The tree.
+    check_nesting
+        Whether to refuse levels of different extents.
+    stored
+        Image as the attributes describe it; by default that of the root.
 
     Raises
     ------
@@ -71,7 +80,7 @@ def read_plan(tree: xr.DataTree, check_nesting: bool = True) -> PyramidPlan:
         The tree is not a pyramid, or its levels no longer have the same extent.
     """
     images = level_images(tree)
-    stored = _stored_image(tree)
+    stored = stored or _stored_image(tree)
     read = [_true_axes(image, stored, number) for number, image in enumerate(images)]
     chunked = [lazy_array(image) for image in images if image.chunks is not None]
     recipes = _matching_recipes(LevelGraph.of(chunked).recipes, images)

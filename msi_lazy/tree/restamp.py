@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from msi_lazy.axes import axis_kind
+from msi_lazy.ngff.channel_names import channel_name
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.specifications import IN_MEMORY, foreign_attributes, image_members, ome_block
 from msi_lazy.tree.build_tree import refresh
@@ -69,7 +70,7 @@ def name_channels(tree: xr.DataTree, dim: Hashable) -> None:
     channels = _channels(tree, dim)
     names = level_along(dim, tree)[dim].values if channels else ()
     for channel, name in zip(channels, names, strict=False):
-        channel["label"] = str(name)
+        channel["label"] = channel_name(name)
 
 
 def _channels(tree: xr.DataTree, dim: Hashable) -> list[dict[str, Any]]:

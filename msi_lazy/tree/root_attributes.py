@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msi_lazy.axes import axis_kind
 from msi_lazy.errors import UnsupportedImageError
+from msi_lazy.ngff.channel_names import channel_name
 from msi_lazy.ngff.omero import describe_channels
 from msi_lazy.ngff.specifications import IN_MEMORY, ome_block
 from msi_lazy.ngff.write_attributes import check_holdable, image_attributes, spec_order
@@ -42,9 +43,9 @@ def channel_block(
         known = stored.get("channels") if isinstance(stored, Mapping) else None
         if by_default and isinstance(stored, Mapping) and not (isinstance(known, list) and len(known) == 1):
             return {**stored, "channels": []}  # which of them this is, is unknown
-        names = [plan.name if chosen is None else str(image.coords[chosen].item())]
+        names = [plan.name if chosen is None else channel_name(image.coords[chosen].item())]
     elif channels in image.coords:
-        names = [str(name) for name in image.coords[channels].values]
+        names = [channel_name(name) for name in image.coords[channels].values]
     else:
         names = [str(number) for number in range(image.sizes[channels])]
     return describe_channels(names, plan.dtype, stored, colors, windows)

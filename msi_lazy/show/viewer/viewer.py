@@ -16,7 +16,6 @@ from msi_lazy.api.write import to_zarr
 from msi_lazy.arguments.choices import check_switches
 from msi_lazy.arguments.numbers import parse_integer
 from msi_lazy.ngff.label_attributes import holds_labels, label_colors
-from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.show.viewer.contents import Contents
 from msi_lazy.show.viewer.scene import MOST_LAYERS, LabelLayer, Scene, check_showable, client_unit
 from msi_lazy.show.viewer.stored_display import stored_display
@@ -145,9 +144,9 @@ def view(
     """
     check_switches(open_browser=open_browser)
     place, port = Place.parse(store, group, storage_options), _parse_port(port)
-    images, attributes = open_image(place)
-    opened = place.open_group(consolidated=True)
-    image = parse_image(attributes)
+    found = open_image(place)
+    images, image = found.images, found.stored
+    opened = place.open_group()
     check_showable(images[0].dtype)
     for unit, dim in zip(image.units, image.dims, strict=True):
         client_unit(unit, dim)
@@ -265,9 +264,9 @@ def _label_layers(group: zarr.Group, server: ViewerServer, image: StoredImage) -
     target, layers = Target.of(group), []
     for path in label_paths(target):
         try:
-            images, attributes = open_image(target.child(path))
-            check_showable(images[0].dtype)
-            _check_units(parse_image(attributes), image)
+            labels = open_image(target.child(path))
+            check_showable(labels.images[0].dtype)
+            _check_units(labels.stored, image)
             below: Any = group[path]
         except (FileNotFoundError, KeyError, ValueError) as error:
             warnings.warn(f"label image {path!r} is not shown: {error}", stacklevel=3)

@@ -1,0 +1,70 @@
+"""Names of channels: labels in the ``omero`` block, and values of the coordinate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["are_numbered", "channel_name", "match_channels", "spells"]
+
+
+def channel_name(value: Any) -> str:
+    """Label of a channel, by the value of its coordinate.
+
+    Examples
+    --------
+    >>> channel_name("DAPI"), channel_name(1.0), channel_name(488.5), channel_name(b"GFP")
+    ('DAPI', '1', '488.5', 'GFP')
+    """
+    value = value.item() if hasattr(value, "item") and getattr(value, "dtype", None) is not None else value
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def spells(label: str, value: Any) -> bool:
+    """Tell whether a label is a spelling of the value of a coordinate.
+
+    Examples
+    --------
+    >>> spells("1.0", 1), spells("1", 1.0), spells("DAPI", "DAPI"), spells("1", 2)
+    (True, True, True, False)
+    """
+    return _plain(label) == _plain(channel_name(value))
+
+
+def are_numbered(names: Sequence[str]) -> bool:
+    """Tell whether the names of all channels are their numbers, which is what channels without names are called."""
+    return list(names) == [str(number) for number in range(len(names))]
+
+
+def match_channels(stored: Any, names: Sequence[str]) -> dict[int, Mapping[str, Any]]:
+    """Match the channels of a stored ``omero`` block to those with ``names``, by number.
+
+    They are matched by label.  Where that is impossible they are matched in order, if there are as many; or, if their
+    labels are no names, as they are not distinct, by names that are numbers.
+    """
+    channels = stored.get("channels") if isinstance(stored, Mapping) else None
+    if not isinstance(channels, Sequence):
+        return {}
+    usable = [channel for channel in channels if isinstance(channel, Mapping)]
+    labels = [_plain(channel["label"]) for channel in usable if isinstance(channel.get("label"), str)]
+    wanted = [_plain(name) for name in names]
+    distinct = len(set(labels)) == len(usable)
+    if distinct and len(set(wanted)) == len(wanted) and set(wanted) & set(labels):
+        by_label = dict(zip(labels, usable, strict=True))
+        return {number: by_label[name] for number, name in enumerate(wanted) if name in by_label}
+    if len(usable) == len(channels) == len(names):
+        return dict(enumerate(usable))
+    numbers = [int(name) if name.isdecimal() else len(channels) for name in wanted]
+    by_number = not distinct and all(number < len(channels) for number in numbers)
+    found = [channels[number] for number in numbers] if by_number else []
+    return {number: channel for number, channel in enumerate(found) if isinstance(channel, Mapping)}
+
+
+def _plain(label: str) -> str:
+    """One spelling of a number: that of :func:`channel_name`."""
+    try:
+        return channel_name(float(label))
+    except ValueError:
+        return label

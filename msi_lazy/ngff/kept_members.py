@@ -1,0 +1,89 @@
+"""Members of an image's attributes that this library does not use, carried from those read to those written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msi_lazy.ngff.read_transforms import named_transforms
+from msi_lazy.ngff.specification import GROUP_BLOCKS
+from msi_lazy.ngff.specifications import (
+    composed_members,
+    foreign_attributes,
+    image_members,
+    ome_block,
+    specification_of,
+)
+
+if TYPE_CHECKING:
+    from msi_lazy.ngff.specification import Block
+
+__all__ = ["NAMED_TRANSFORMS", "keep_members"]
+
+NAMED_TRANSFORMS = "namedTransformations"
+"""Member of an image that keeps its transformations to named coordinate systems, which OME-Zarr has no place for."""
+
+_DROPPED = ("coordinateTransformations", "type", "unit")
+"""Members of an axis and of a dataset that are composed from the plan, or not at all."""
+
+
+def keep_members(
+    composed: Mapping[str, Any], read: Mapping[Any, Any], paths: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Add to the attributes composed for an image what those that it was read with hold besides.
+
+    Parameters
+    ----------
+    composed
+        Attributes of the image's group, as composed from its plan.
+    read
+        Attributes that it was read with, of any version.
+    paths
+        Paths in ``read`` of the levels; by default as they are listed there.
+    """
+    if not composed:
+        return {}
+    specification = specification_of(composed)
+    block, old = dict(specification.block_of(composed)), image_members(read)
+    mine = foreign_attributes(read)
+    others = _joined({}, old, ("version", *GROUP_BLOCKS, *map(str, mine)))
+    before, after = _first_image(ome_block(read)), _first_image(block)
+    if before and after:
+        block["multiscales"] = [_keep_of_image(before, after, paths), *block["multiscales"][1:]]
+    return {**composed, **specification.place(_joined(block, others))}
+
+
+def _first_image(block: Block) -> Mapping[str, Any]:
+    listed = block.get("multiscales")
+    first = listed[0] if isinstance(listed, list) and listed else None
+    return first if isinstance(first, Mapping) else {}
+
+
+def _keep_of_image(before: Mapping[str, Any], after: Mapping[str, Any], paths: Sequence[str] | None) -> dict[str, Any]:
+    """Add to a multiscale image what another one holds besides, with its axes and its datasets."""
+    kept = dict(after)
+    named = named_transforms(before.get("coordinateTransformations"))
+    if named:
+        kept[NAMED_TRANSFORMS] = [*_listed(before, NAMED_TRANSFORMS), *named]
+    axes = {axis.get("name"): axis for axis in _listed(before, "axes")}
+    if "axes" in after:
+        kept["axes"] = [_joined(axis, axes.get(axis.get("name"))) for axis in _listed(after, "axes")]
+    datasets = {dataset.get("path"): dataset for dataset in _listed(before, "datasets")}
+    paths = [str(path) for path in datasets] if paths is None else paths
+    composed = _listed(after, "datasets")
+    if len(paths) == len(composed) > 0:
+        pairs = zip(composed, paths, strict=True)
+        kept["datasets"] = [_joined(dataset, datasets.get(path)) for dataset, path in pairs]
+    return _joined(kept, before, tuple(composed_members()))
+
+
+def _listed(members: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return the objects in a list, which may have been edited to anything else."""
+    listed = members.get(name)
+    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+
+
+def _joined(composed: Mapping[str, Any], read: Any, dropped: Sequence[str] = _DROPPED) -> dict[str, Any]:
+    """Add the members of what was read, unless they are composed, or not at all."""
+    others = read if isinstance(read, Mapping) else {}
+    return {**composed, **{name: value for name, value in others.items() if name not in (*composed, *dropped)}}

@@ -1,0 +1,22 @@
+"""Documents of a store that zarr, xarray or NumPy cannot read."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["reading"]
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn whatever zarr, xarray and NumPy raise on a broken document into one error."""
+    try:
+        yield
+    except OSError:  # the file or the network is at fault, not the document
+        raise
+    except Exception as error:
+        raise ValueError(f"{what} cannot be read: {error!r}; repair it, or write the image again") from error
