@@ -33,7 +33,7 @@ def test_an_image_of_another_tool_needs_the_method(tmp_path):
     foreign(tmp_path / "b.zarr", factor=3)
     with pytest.warns(UserWarning, match=r"\(3\.05, 2\) by its scale, \(2, 2\) by its shape"):
         assert msi.verify(tmp_path / "b.zarr", method="max").ok
-    group = foreign(tmp_path / "c.zarr", factor=1.5 * 30 / 61)
+    group = foreign(tmp_path / "c.zarr", factor=60 / 41)
     group.create_array("1", data=samples((41, 40), "u2"), overwrite=True)
     with pytest.raises(ValueError, match="cannot be recomputed"):
         msi.verify(tmp_path / "c.zarr", method="max")
