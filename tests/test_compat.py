@@ -9,6 +9,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 import xarray as xr
 import zarr
 from dask.highlevelgraph import HighLevelGraph
@@ -16,6 +17,7 @@ from dask.task_spec import Alias, DataNode, GraphNode, Task, TaskRef
 from zarr.storage import FsspecStore, LoggingStore, MemoryStore
 
 from msi_lazy.compat import dask_graphs, dask_tasks
+from msi_lazy.compat.dask_arrays import meta_of
 from msi_lazy.compat.dask_graphs import (
     array_reads,
     block_axes,
@@ -27,6 +29,7 @@ from msi_lazy.compat.dask_graphs import (
     layers_of,
 )
 from msi_lazy.compat.mapped_files import is_still_mapped
+from msi_lazy.compat.tiff_stores import tiff_page
 from msi_lazy.compat.xarray_backends import (
     PlainZarrStore,
     adapter_key,
@@ -35,6 +38,7 @@ from msi_lazy.compat.xarray_backends import (
     decode_fill_value,
     is_adapter,
     is_in_memory,
+    opened_by_backend,
     replace_transposed,
     transposed_key,
     unwrap_adapters,
@@ -327,3 +331,35 @@ def test_xarray_stores_fill_values_of_arrays_as_they_are_decoded(fill, dtype):
     np.testing.assert_equal(decode_fill_value(stored), fill)
     assert decode_fill_value("NaN") != decode_fill_value("NaN")
     assert decode_fill_value([1]) is decode_fill_value("what") is None
+
+
+def test_an_array_of_a_backend_shows_what_was_opened(tmp_path):
+    xr.Dataset({"image": (("y", "x"), PIXELS)}).to_netcdf(tmp_path / "a.nc", engine="scipy")
+    variable = xr.open_dataset(tmp_path / "a.nc", engine="scipy").image.variable
+    *_, array = unwrap_adapters(backend_array(variable))
+    opened = opened_by_backend(array)
+    assert opened == (str(tmp_path / "a.nc"), ""), "a backend's array has its file manager elsewhere"
+    assert opened_by_backend(PIXELS) == (None, "")
+
+
+def test_a_group_in_a_file_is_shown_too(tmp_path):
+    require("h5netcdf")
+    xr.Dataset({"image": (("y", "x"), PIXELS)}).to_netcdf(tmp_path / "a.nc", engine="h5netcdf", group="one")
+    variable = xr.open_dataset(tmp_path / "a.nc", engine="h5netcdf", group="one").image.variable
+    *_, array = unwrap_adapters(backend_array(variable))
+    opened, group = opened_by_backend(array)
+    assert (opened, group.strip("/")) == (str(tmp_path / "a.nc"), "one"), "a store keeps its group elsewhere"
+
+
+def test_a_store_of_tifffile_shows_its_page(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS)
+    found = tiff_page(tifffile.imread(tmp_path / "a.tif", aszarr=True))
+    assert found is not None, "a store of tifffile keeps its series elsewhere than in _data"
+    assert (found[0], found[1] > 0) == (str(tmp_path / "a.tif"), True)
+    assert tiff_page(MemoryStore()) is None
+
+
+def test_a_dask_array_has_a_meta():
+    masked = da.ma.masked_greater(da.from_array(PIXELS), 20)
+    assert isinstance(meta_of(masked), np.ma.MaskedArray), "meta_from_array does not return the meta of an array"
+    assert meta_of(PIXELS) is PIXELS

@@ -10,6 +10,7 @@ import xarray as xr
 
 from msi_lazy.arguments.choices import parse_boundary
 from msi_lazy.arguments.factors import auto_factors, parse_factors
+from msi_lazy.arguments.image_kinds import advice_on, check_dims
 from msi_lazy.arguments.nodata import find_nodata, is_auto, parse_nodata
 from msi_lazy.arguments.sizes import parse_bytes_of, parse_chunks
 from msi_lazy.axes import image_name, read_axes
@@ -99,8 +100,10 @@ def to_multiscale(
     """
     if not isinstance(image, xr.DataArray):
         raise TypeError(
-            f"image must be an xarray.DataArray, not {type(image).__name__}; wrap an array with to_spatial_image(...)"
+            f"image must be an xarray.DataArray, not {type(image).__name__}; "
+            f"{advice_on(image) or 'wrap an array with to_spatial_image(...)'}"
         )
+    check_dims(image.dims)
     row = resolve_method(method)
     dtype = image.dtype.newbyteorder("=")
     check_dtype(row, dtype)

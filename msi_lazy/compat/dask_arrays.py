@@ -19,7 +19,7 @@ from dask.highlevelgraph import HighLevelGraph
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["classic_array", "from_array", "make_array"]
+__all__ = ["classic_array", "from_array", "make_array", "meta_of"]
 
 Chunks = tuple[tuple[int, ...], ...]
 
@@ -42,6 +42,11 @@ def classic_array(array: Any) -> da.Array:
     keys: Any = list(flatten(array.__dask_keys__()))
     name, graph = keys[0][0], array.__dask_graph__()
     return make_array(HighLevelGraph.from_collections(name, dict(graph)), name, array.chunks, meta_from_array(array))
+
+
+def meta_of(array: Any) -> Any:
+    """Return an empty array of the kind that the blocks of a Dask array are; any other array as it is."""
+    return meta_from_array(array) if is_dask_collection(array) else array
 
 
 def make_array(graph: HighLevelGraph, name: str, chunks: Chunks, meta: Any) -> da.Array:

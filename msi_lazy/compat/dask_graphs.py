@@ -274,7 +274,7 @@ def _held_by(value: Any, depth: int = 0) -> Iterator[Any]:
     if isinstance(value, (tuple, list)) and depth < _DEEPEST:
         for item in value:
             yield from _held_by(item, depth + 1)
-    elif not isinstance(value, (str, int, float, slice, GraphNode)):
+    elif not isinstance(value, (int, float, slice, GraphNode)):
         yield value
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "decode_fill_value",
     "is_adapter",
     "is_in_memory",
+    "opened_by_backend",
     "replace_transposed",
     "transposed_key",
     "unwrap_adapters",
@@ -134,3 +135,16 @@ def backend_layout(backend: Any) -> Any:
     if hasattr(variable, "chunking"):
         return variable.chunking() or "contiguous"
     return getattr(variable, "chunks", None) or "contiguous"
+
+
+def opened_by_backend(array: Any) -> tuple[Any, str]:
+    """Return what a backend opened to read ``array``, its innermost one, and the group in it; ``None`` if unknown.
+
+    Assumes that the array keeps its store as ``datastore``, the store its file manager as ``_manager`` and its group
+    as ``_group``, and that the first of the manager's ``_args`` is what was opened.  Arrays of rioxarray keep the
+    manager itself, as ``manager``.
+    """
+    store = getattr(array, "datastore", None)
+    manager = getattr(store, "_manager", getattr(array, "manager", None))
+    opened = getattr(manager, "_args", None)
+    return (opened[0] if isinstance(opened, tuple) and opened else None), str(getattr(store, "_group", None) or "")

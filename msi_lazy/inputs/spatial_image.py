@@ -15,11 +15,14 @@ import zarr
 from dask.base import is_dask_collection, tokenize
 from zarr.storage import LocalStore
 
+from msi_lazy.arguments.image_kinds import advice_on, check_held, shortly
 from msi_lazy.arguments.numbers import is_real
 from msi_lazy.axes import axis_kind, axis_meaning
-from msi_lazy.compat.dask_arrays import classic_array, from_array
+from msi_lazy.compat.dask_arrays import classic_array, from_array, meta_of
+from msi_lazy.methods.samples import as_plain
 from msi_lazy.source.sources import UnknownChunks
 from msi_lazy.source.stored_chunks import stored_chunks
+from msi_lazy.source.tensors import TensorReader, is_tensor
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -49,8 +52,8 @@ def to_spatial_image(
     Parameters
     ----------
     array
-        NumPy, Dask or Zarr array (or anything sliceable with a shape and a dtype), 1D to 5D.
-        Dask and Zarr arrays stay lazy.
+        NumPy, Dask or Zarr array, one of TensorStore, or anything sliceable with a shape and a dtype, 1D to 5D.
+        None but NumPy's are read before they are needed.
     dims
         Dimension names, as a tuple or as one string of letters.  Default: the last of ``z, y, x``;
         ``zyxc`` in 4D, ``tzyxc`` in 5D.  :func:`msi_lazy.to_multiscale` lists the names that are known.
@@ -84,14 +87,19 @@ def to_spatial_image(
     """
     if isinstance(array, xr.DataArray):
         raise TypeError("to_spatial_image wraps an array, and was given a DataArray: pass it to to_multiscale as it is")
-    if isinstance(array, str):
-        raise TypeError(f"to_spatial_image wraps an array, not the name of a file ({array!r}): open the file first")
+    advice = advice_on(array)
+    if advice is not None:
+        raise TypeError(f"to_spatial_image wraps an array, and was given {shortly(array)}: {advice}")
     array = _keep_lazy(array)
     if array.dtype.kind not in _PIXELS:
         raise TypeError(
             f"the array has dtype {array.dtype}, and the samples of an image are numbers; convert it, e.g. with "
             f"array.astype('float32')"
         )
+    if any(np.isnan(length) for length in array.shape):
+        raise ValueError("the Dask array has chunks of unknown length; call its compute_chunk_sizes() first")
+    if not array.ndim:
+        raise ValueError(f"the array has no dimensions; an image has one to five, and not the single value {array!r}")
     if 0 in array.shape:
         raise ValueError(f"the array of shape {array.shape} is empty")
     dims = _check_dims(dims, array.ndim)
@@ -137,10 +145,14 @@ class _Wanted:
 def _keep_lazy(array: Any) -> Any:
     """Keep an array that xarray leaves as it is; wrap any other in a Dask array."""
     if isinstance(array, np.ndarray):
-        return array
-    if is_dask_collection(array) and not isinstance(array, (xr.DataArray, xr.Variable)):
+        return as_plain(array)  # xarray makes floats of masked integers
+    if is_dask_collection(array):
+        check_held(meta_of(array))
         return classic_array(array)
-    if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
+    if is_tensor(array):
+        return from_array(TensorReader(array), "auto")
+    sliceable = hasattr(array, "shape") and hasattr(array, "__getitem__")
+    if not (sliceable and isinstance(getattr(array, "dtype", None), np.dtype)):
         try:
             return np.asarray(array)
         except (TypeError, ValueError) as error:

@@ -72,17 +72,16 @@ def _workers(client: Any) -> list[dict[str, Any]]:
 
 
 def check_processes(place: Place, sources: Sequence[Source] = ()) -> None:
-    """Refuse to write to a store in memory from other processes, or to read memory maps of files that are gone.
+    """Refuse to write to a store in memory from other processes, or to read a source that they do not see.
 
     Raises
     ------
     ValueError
-        A computation would now run in other processes, and these cannot see the store, or the file of a source.
+        A computation would now run in other processes, and these cannot see the store, or a source.
     """
     if not crosses_processes():
         return
     if place.in_memory:
         raise ValueError("a store in memory cannot be written by worker processes; write to a path")
     for source in sources:
-        if source.mapped is not None:
-            source.mapped.check()
+        source.check_elsewhere()

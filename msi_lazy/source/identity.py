@@ -21,13 +21,15 @@ import zarr
 from dask.base import tokenize
 from zarr.storage import FsspecStore, ObjectStore
 
-from msi_lazy.compat.xarray_backends import backend_array, is_adapter, unwrap_adapters
+from msi_lazy.compat.xarray_backends import backend_array, is_adapter, opened_by_backend, unwrap_adapters
 from msi_lazy.compat.zarr_stores import key_info
 from msi_lazy.source.memory_map import MappedFile, MemmapFile
+from msi_lazy.source.opened_files import files_beside, named_files, opened_file
 from msi_lazy.source.origins import innermost_array, origin_of
 from msi_lazy.source.selection import SlicedArray
 from msi_lazy.source.sources import ChunkReader, WindowSource
 from msi_lazy.source.stored_chunks import WholeChunks
+from msi_lazy.source.tensors import TensorReader
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.zarr_formats import store_format
 
@@ -47,7 +49,8 @@ def identify_stored(value: Any) -> Identity | None:
     """Identify a value in a graph, if it is stored: the time of its last change is not in the graph's name."""
     origin = origin_of(value)
     if origin is None:
-        return None
+        files = list(map(_identify_file, named_files(value)))
+        return {"files": files} if files else None
     inner = innermost_array(value)
     if isinstance(inner, (zarr.Array, MappedFile, MemmapFile)):
         return identify_value(inner)
@@ -78,11 +81,16 @@ def identify_value(value: Any) -> Identity:
         return _identify_adapter(backend_array(value), source if isinstance(source, str) else None)
     if is_adapter(value):
         return _identify_adapter(value, None)
-    filename = getattr(getattr(value, "file", None), "filename", None)  # h5py
-    if isinstance(filename, str):
-        return {**_identify_file(filename), "dataset": str(getattr(value, "name", "")), "shape": list(value.shape)}
+    if isinstance(value, TensorReader):
+        return _identify_tensor(value)
+    filename = opened_file(value)
+    if filename is not None:
+        name, files = getattr(value, "name", None), [_identify_path(file) for file in files_beside(value)]
+        found = {**_identify_file(filename), "dataset": str(name or ""), "shape": list(value.shape)}
+        return {**found, "files": files} if files else found
     try:
-        return {"object": tokenize(value, ensure_deterministic=True)}
+        files = list(map(_identify_file, named_files(value)))
+        return {"object": tokenize(value, ensure_deterministic=True), **({"files": files} if files else {})}
     except Exception:  # Dask has an error of its own for it, and pickling what is unknown may raise anything
         return _unknown(value)
 
@@ -134,6 +142,18 @@ def _identify_file(filename: str) -> Identity:
     return {"place": os.path.realpath(filename), "modified": str(found.st_mtime_ns), "bytes": found.st_size}
 
 
+def _identify_tensor(value: TensorReader) -> Identity:
+    documents = value.documents
+    if documents is None:
+        return _unknown(value)
+    files = list(map(_identify_file, documents))
+    return {"tensorstore": tokenize(value.tensor.spec().to_json()), "files": files}
+
+
+def _identify_path(filename: str) -> Identity:
+    return _identify_file(filename) if os.path.isfile(filename) else {"place": filename, "modified": None}
+
+
 def _identify_adapter(value: Any, source: str | None) -> Identity:
     """Identify what xarray opened lazily, by the array behind its adapters and the way they index it."""
     layers = list(unwrap_adapters(value))
@@ -141,12 +161,17 @@ def _identify_adapter(value: Any, source: str | None) -> Identity:
     indexed = [tokenize(getattr(key, "tuple", None)) for key in keys]
     name = next((str(layer.variable_name) for layer in layers if hasattr(layer, "variable_name")), "")
     inner = innermost_array(layers[-1])
+    opened, group = opened_by_backend(inner)
+    source = opened if isinstance(opened, str) else source
     if isinstance(inner, (zarr.Array, np.ndarray)):
         found = identify_value(inner)
-    elif source is not None and os.path.exists(source):
+    elif source is not None and os.path.isfile(source):
         found = _identify_file(source)
     else:
         found = _unknown(inner)
+    found |= {"group": group} if group.strip("/") else {}
+    decoded = [tokenize(layer.func) for layer in layers if hasattr(layer, "func")]
+    found |= {"decoded": decoded} if decoded else {}
     return {**found, "variable": name, "indexed": indexed, "shape": list(value.shape)}
 
 

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.storage import MemoryStore
 
 from msi_lazy.compat.dask_graphs import held_values, layers_of
-from msi_lazy.compat.xarray_backends import backend_array, unwrap_adapters
+from msi_lazy.compat.xarray_backends import backend_array, opened_by_backend, unwrap_adapters
+from msi_lazy.compat.zarr_stores import wrapped_store
 from msi_lazy.source.memory_map import MappedFile, MemmapFile
+from msi_lazy.source.opened_files import opened_file
 from msi_lazy.source.selection import SlicedArray
 from msi_lazy.source.sources import ChunkReader, WindowSource
 from msi_lazy.source.stored_chunks import WholeChunks
+from msi_lazy.source.tensors import TensorReader
 from msi_lazy.storage.location import Location, local_location
 from msi_lazy.storage.place import Place
 
@@ -35,8 +39,24 @@ class Source:
     """Location, as far as it is known."""
     place: Place | None = None
     """Its store, if it is one of zarr's."""
-    mapped: MappedFile | None = None
-    """Memory-mapped file, if it is one that other processes open by its name."""
+    named: MappedFile | TensorReader | None = None
+    """What other processes open again by its name, if it is such a thing."""
+
+    def check_elsewhere(self) -> None:
+        """Refuse a source that other processes would not see, or see another one in its place.
+
+        Raises
+        ------
+        ValueError
+            It is in the memory of this process, or its file was removed or replaced.
+        """
+        if self.named is not None:
+            self.named.check()
+        if self.place is not None and self.location.in_memory and not _is_sent(self.place.store):
+            raise ValueError(
+                f"the source {self} is in the memory of this process, which worker processes cannot see; compute in "
+                f"threads (dask.config.set(scheduler='threads')), or store it in a file first"
+            )
 
     def __str__(self) -> str:
         return str(self.place if self.place is not None else self.location)
@@ -64,7 +84,11 @@ def origin_of(value: Any) -> Source | None:
         return origin_of(value.array)
     if isinstance(value, (MappedFile, MemmapFile)):
         file = value.file if isinstance(value, MemmapFile) else value
-        return replace(_file(file.filename), mapped=file)
+        return replace(_file(file.filename), named=file)
+    if isinstance(value, TensorReader):
+        folders = {str(Path(name).parent) for name in value.documents or ()}
+        found = _file(folders.pop()) if folders else Source(Location("", "an array of TensorStore", certain=False))
+        return replace(found, named=value)
     if isinstance(value, xr.Variable):
         stated = value.encoding.get("source")
         if isinstance(stated, str):
@@ -77,8 +101,15 @@ def origin_of(value: Any) -> Source | None:
         if isinstance(value, np.memmap) and value.filename is not None:
             return _file(str(value.filename))
         value = value.base
-    filename = getattr(getattr(value, "file", None), "filename", None)  # h5py
-    return _file(filename) if isinstance(filename, str) else None
+    opened = opened_file(value) or opened_by_backend(value)[0]
+    return _stated_source(opened) if isinstance(opened, str) else None
+
+
+def _is_sent(store: Any) -> bool:
+    """Tell whether a store in memory is sent to other processes with its contents, and not by its name."""
+    while wrapped_store(store) is not None:
+        store = wrapped_store(store)
+    return type(store) is MemoryStore
 
 
 def _file(name: str) -> Source:

@@ -15,8 +15,9 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from msi_lazy.compat.dask_arrays import classic_array, from_array
-from msi_lazy.compat.xarray_backends import is_adapter, is_in_memory
+from msi_lazy.arguments.image_kinds import check_held
+from msi_lazy.compat.dask_arrays import classic_array, from_array, meta_of
+from msi_lazy.compat.xarray_backends import backend_array, is_adapter, is_in_memory
 from msi_lazy.methods.samples import as_plain
 from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.windows import slices
@@ -131,9 +132,13 @@ def find_source(image: xr.DataArray) -> WindowSource | DaskSource:
     if image.chunks is not None:
         if any(np.isnan(length) for lengths in image.chunks for length in lengths):
             raise ValueError("the Dask array has chunks of unknown length; call its compute_chunk_sizes() first")
+        check_held(meta_of(image.data))
         array = classic_array(image.data)
         return _unwrap(array) or DaskSource(array)
     variable = image.variable
+    held = backend_array(variable)
+    if not is_adapter(held):
+        check_held(held)
     if is_in_memory(variable):
         return WindowSource(MemmapFile.of(variable.values) or variable.values, uuid4().hex, None)
     array = restore_order(variable)

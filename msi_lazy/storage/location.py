@@ -15,6 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.implementations.reference import ReferenceFileSystem
 from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore, ObjectStore, WrapperStore, ZipStore
 
+from msi_lazy.compat.tiff_stores import tiff_page
 from msi_lazy.compat.zarr_stores import wrapped_store
 
 __all__ = ["Location", "local_location", "locate_store", "referenced_locations"]
@@ -123,6 +124,9 @@ def locate_store(store: Any, path: str = "") -> Location:
         return _locate_files(store.fs, "/".join(filter(None, (store.path.rstrip("/"), path))))
     if isinstance(store, ObjectStore):
         return _locate_objects(store.store, path)
+    page = tiff_page(store)
+    if page is not None:
+        return local_location(Path(page[0]), "/".join(filter(None, (f"page {page[1]}", path))))
     if isinstance(store, WrapperStore):
         inner = locate_store(wrapped_store(store), path)
         plain = type(store) in (WrapperStore, LoggingStore)  # other classes may change keys

@@ -58,7 +58,8 @@ def _lazy_variables(job: ImageJob) -> list[da.Array]:
     found: list[da.Array] = []
     for node in job.tree.subtree:
         dataset = node.to_dataset(inherit=False)
-        names = [name for name in dataset.variables if not (node.path in levels and name == job.plan.name)]
+        apart = {*dataset.xindexes, *([job.plan.name] if node.path in levels else [])}  # indexes are in memory
+        names = [name for name in dataset.variables if name not in apart]
         found.extend(lazy_array(dataset[name]) for name in names if not is_in_memory(dataset[name].variable))
     return found
 

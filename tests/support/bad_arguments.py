@@ -196,7 +196,11 @@ TABLE = {
         "array": [
             *NO_DTYPE,
             *((odd, TypeError, "has dtype object") for odd in (None, object(), {}, {1})),
-            ("a.tif", TypeError, r"not the name of a file \('a.tif'\): open the file first"),
+            ("a.tif", TypeError, r"was given 'a.tif': it names a file: open that first, e.g. "),
+            (Path("a.tif"), TypeError, r"was given PosixPath\('a.tif'\): it names a file"),
+            (TREE, TypeError, r"it is a pyramid already; its finest level is tree\['scale0'\]"),
+            (np.array(3), ValueError, "the array has no dimensions"),
+            (np.ma.masked_less(np.arange(4).reshape(2, 2), 2), ValueError, "samples are masked.*fill them"),
             (IMAGE, TypeError, "was given a DataArray: pass it to to_multiscale"),
             ([[1], [2, 3]], ValueError, "the given list cannot be converted to an array"),
             (np.zeros((2, 0)), ValueError, r"the array of shape \(2, 0\) is empty"),
@@ -220,7 +224,11 @@ TABLE = {
     "to_multiscale": {
         **BUILDING,
         "image": [
-            *((odd, TypeError, "must be an xarray.DataArray, not .*; wrap") for odd in (None, 5, np.zeros(3), TREE)),
+            *((odd, TypeError, "must be an xarray.DataArray, not .*; wrap") for odd in (None, 5, np.zeros(3))),
+            (TREE, TypeError, "not DataTree; it is a pyramid already"),
+            ("a.tif", TypeError, "not str; it names a file: open that first"),
+            (xr.Dataset({"a": IMAGE}), TypeError, r"not Dataset; take one of its variables: dataset\['a'\]"),
+            (xr.DataArray(np.zeros((4, 4)), dims=(0, "x")), TypeError, r"image.rename\(\{0: 'y'\}\)"),
             *(
                 (of_dtype(odd), TypeError, "not defined for images of dtype .*; convert")
                 for odd in ("S1", "U1", "O", "M8[s]", "m8[s]", "D", "g", "i4,f4")
