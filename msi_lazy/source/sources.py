@@ -157,7 +157,7 @@ def as_dask_source(image: xr.DataArray, source: WindowSource) -> DaskSource:
 def lazy_array(image: xr.DataArray) -> da.Array:
     """Return the pixels of ``image`` as a Dask array; a lazily opened one is not loaded."""
     if image.chunks is None:
-        image = image.chunk("auto")
+        image = image.reset_coords(drop=True).chunk("auto")  # of coordinates, Dask cannot cut those of strings
     return classic_array(image.data)
 
 

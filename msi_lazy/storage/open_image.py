@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from msi_lazy.ngff.stored_image import StoredImage, StoredLevel
     from msi_lazy.storage.place import Place
 
-__all__ = ["OpenedImage", "open_image"]
+__all__ = ["XARRAYS_OWN", "OpenedImage", "open_image"]
 
 _BLOCK_BYTES = 64 * 2**20
-_XARRAYS_OWN = ("_ARRAY_DIMENSIONS", "_FillValue", "coordinates")
+XARRAYS_OWN = ("_ARRAY_DIMENSIONS", "_FillValue", "coordinates")
+"""Attributes that xarray writes next to an array, for itself."""
 _PIXELS = "biufc"
 """Dtype kinds of an image, as NumPy's letters."""
 _LONGEST_AXIS = 2**24
@@ -176,7 +177,7 @@ def _level_image(
 ) -> xr.DataArray:
     """Compose the lazy image of a level."""
     with reading(f"the attributes and chunks of the array {array.path!r}"):
-        attrs = {key: value for key, value in array.attrs.items() if key not in _XARRAYS_OWN}
+        attrs = {key: value for key, value in array.attrs.items() if key not in XARRAYS_OWN}
         attrs |= _fill_value(array, attrs, stored)
         shard = array.shards if prod(array.shards or ()) * array.dtype.itemsize <= _BLOCK_BYTES else None
         stored_in = shard or array.chunks

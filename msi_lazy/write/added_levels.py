@@ -14,8 +14,10 @@ from msi_lazy.ngff.append_levels import appended_attributes
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.run.scheduler import check_processes
 from msi_lazy.storage.arrays import open_array
+from msi_lazy.storage.open_image import XARRAYS_OWN
 from msi_lazy.storage.target import Target, find_target, label_paths, write_attributes
 from msi_lazy.storage.zarr_formats import store_format
+from msi_lazy.tree.read_plan import level_images
 from msi_lazy.write.hierarchy import write_coordinates
 from msi_lazy.write.layout import resolve_layouts
 from msi_lazy.write.storable import make_storable
@@ -98,10 +100,14 @@ def _resolve_layouts(
         compressors = existing.compressors
     zarr_format = existing.metadata.zarr_format
     settings = store_format(zarr_format).like(existing, dims)
-    settings |= {"fill_value": existing.fill_value, "attributes": dict(existing.attrs)}
+    settings["fill_value"] = existing.fill_value
     resolved = resolve_layouts(job.plan, zarr_format, shards=shards, compressors=compressors, kept=job.kept)
-    pairs = zip(paths, resolved, strict=True)
-    return [replace(layout, path=path, settings={**layout.settings, **settings}) for path, layout in pairs]
+    layouts = []
+    for path, layout, image in zip(paths, resolved, level_images(job.tree)[job.kept :], strict=True):
+        own = {key: value for key, value in existing.attrs.items() if key in XARRAYS_OWN}
+        attributes = {**image.attrs, **own}  # of the level, as those of the last one need not be true of it
+        layouts.append(replace(layout, path=path, settings={**layout.settings, **settings, "attributes": attributes}))
+    return layouts
 
 
 def _check_labels(target: Target, levels: int) -> None:
