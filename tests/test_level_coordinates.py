@@ -95,7 +95,7 @@ def test_what_has_no_mean_is_named_once_and_the_rest_is_kept():
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert set(tree["scale2"].coords) == {"t", "c", "y", "x", "lat", "label"}
-    assert set(tree["scale0"].coords) == set(image_with(coords).coords)
+    assert set(tree["scale0"].coords) == {*coords, "t", "c", "y", "x"}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         msi.to_multiscale(image_with(coords), [{"t": 1}])

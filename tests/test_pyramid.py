@@ -207,7 +207,7 @@ def test_coordinates_units_names_and_attributes_are_kept():
     np.testing.assert_array_equal(level.x, [3.125, 3.625, 4.125, 4.625])
     assert level.gain.values.tolist() == [1, 2, 3]
     assert int(level.plate) == 7
-    assert "shade" not in level.coords
+    assert level.shade.values.tolist() == [0.5, 2.5, 4.5, 6.5]
     xr.testing.assert_equal(tree["scale0"]["cells"].compute(), image)
     assert tree.name == "multiscales"
 
