@@ -109,7 +109,7 @@ def test_levels_are_added_behind_those_of_another_tool(foreign):
 
 def test_an_image_of_a_collection(tmp_path):
     write(like_bioformats2raw, tmp_path / "a.zarr", "0.4")
-    with pytest.raises(ValueError, match="a collection of several: give the path of one"):
+    with pytest.raises(ValueError, match="a collection of 1 images: give an image, group='0'"):
         msi.open_multiscale(tmp_path / "a.zarr")
     tree = msi.open_multiscale(tmp_path / "a.zarr", group="0")
     np.testing.assert_array_equal(next(iter(tree["scale0"].data_vars.values())), SAMPLES)

@@ -45,6 +45,7 @@ __all__ = ["convert"]
 @click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides those of the input.")
 @click.option("--version", default=DEFAULT_VERSION, show_default=True, help="OME-Zarr version: 0.5 or 0.4.")
 @click.option("--shards", help="Shape of the shards, files of many chunks: auto, 256, or z=128,y=256,x=256 (0.5 only).")
+@click.option("--group", default="", help="Path of the image in INPUT, if that is a Zarr store of several.")
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
 @click.option("--memory-limit", help="Memory limit of a process for the write, e.g. 4GiB; checked beforehand.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing OUTPUT, if it is a Zarr hierarchy.")
@@ -60,7 +61,7 @@ def convert(input: str, output: str, **options: Any) -> None:
     picture that imageio reads.
     """
     with one_line_errors(), report_interrupts():
-        image = read_input(input, parse_dims(options["dims"]))
+        image = read_input(input, parse_dims(options["dims"]), options["group"])
         image = apply_geometry(image, parse_numbers("--scale", options["scale"], float), parse_units(options["units"]))
         tree = msi.to_multiscale(
             image,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["one_line_errors", "report_interrupts"]
+__all__ = ["name_options", "one_line_errors", "report_interrupts"]
 
 _FAULTS = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError, zlib.error)
 """Errors of wrong arguments, file systems, missing packages, small machines and damaged chunks."""
@@ -52,4 +53,9 @@ def _one_line(error: BaseException, text: str = "") -> str:
     notes = [note.replace("to_zarr(..., resume=True)", "--resume") for note in getattr(error, "__notes__", ())]
     line = "; ".join([message, *notes]).replace("resume=True", "--resume").replace("mode='w'", "--overwrite")
     line = line.replace("delete_labels=True", "--delete-labels")
-    return re.sub(r"\bgroup='([^']*)'", r"--group \1", line)
+    return name_options(line)
+
+
+def name_options(text: str) -> str:
+    """Write ``group='a'``, as messages advise it, as the option of the command line."""
+    return re.sub(r"""\bgroup=('[^']*'|"[^"]*")""", lambda found: f"--group {shlex.quote(found[1][1:-1])}", text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import msi_lazy as msi
-from msi_lazy.cli.one_line_errors import one_line_errors
+from msi_lazy.cli.one_line_errors import name_options, one_line_errors
 
 if TYPE_CHECKING:
     from msi_lazy.validation.check_chunks import Decode
@@ -24,13 +24,14 @@ __all__ = ["validate"]
     show_default=True,
     help="Chunks to decode: a few of each level, all of them, or none.",
 )
-def validate(store: str, decode: Decode) -> None:
+@click.option("--group", default="", help="Path of the image in the store, if it is one of several.")
+def validate(store: str, decode: Decode, group: str) -> None:
     """Check the OME-Zarr image at STORE and its labels; or every image of a collection, a plate or a well.
 
     Exits with code 1 if a MUST of the specification is broken.  Broken SHOULDs are listed, and are no failure.
     """
     with one_line_errors():
-        report = msi.validate(store, decode=decode)
-    click.echo(str(report))
+        report = msi.validate(store, decode=decode, group=group)
+    click.echo(name_options(str(report)))
     if not report.ok:
         raise click.exceptions.Exit(1)

@@ -47,7 +47,7 @@ class Reader:
     """Function that opens a URL or an absolute path, with the names of its dimensions if they were given."""
 
 
-def read_input(source: str, dims: Dims = None) -> xr.DataArray:
+def read_input(source: str, dims: Dims = None, group: str = "") -> xr.DataArray:
     """Open ``source`` as an image.
 
     Parameters
@@ -57,6 +57,8 @@ def read_input(source: str, dims: Dims = None) -> xr.DataArray:
         glob of planes, which become ``z``; a glob that matches one file is that file.
     dims
         Names of the dimensions, in place of those that the source gives.
+    group
+        Path of the image in a Zarr store, if it is one of several.
 
     Raises
     ------
@@ -67,7 +69,12 @@ def read_input(source: str, dims: Dims = None) -> xr.DataArray:
     """
     for reader in _READERS:
         if reader.recognises(source):
-            return reader.read(source if _is_url(source) else str(Path(source).absolute()), dims)
+            path = source if _is_url(source) else str(Path(source).absolute())
+            if not group:
+                return reader.read(path, dims)
+            if reader.read is _read_zarr:
+                return _read_zarr(path, dims, group)
+            raise ValueError(f"--group {group} is the path of an image in a Zarr store, and {source!r} is none")
     raise FileNotFoundError(f"there is no file or directory {source!r}; an input is {list_inputs()}")
 
 
@@ -167,20 +174,21 @@ def _has_suffix(*suffixes: str) -> Callable[[str], bool]:
     return lambda source: _is_file(source) and Path(source).suffix.lower() in suffixes
 
 
-def _read_zarr(source: str, dims: Dims) -> xr.DataArray:
+def _read_zarr(source: str, dims: Dims, group: str = "") -> xr.DataArray:
     try:
-        place = Place.parse(source)
+        place = Place.parse(source, group)
         node = place.open_node()
     except Exception as error:  # each file system behind a URL has exceptions of its own
         raise ValueError(f"{source!r} cannot be opened as Zarr: {error}") from error
     if node is None:
         hint = f"; for a directory of planes give a quoted glob, '{source}/*.tif'" if Path(source).is_dir() else ""
-        raise FileNotFoundError(f"there is no Zarr array or group at {source!r}{hint}")
+        where = f"{group!r} in {source!r}" if group else repr(source)
+        raise FileNotFoundError(f"there is no Zarr array or group at {where}{'' if group else hint}")
     if isinstance(node, zarr.Array):
         named: Any = getattr(node.metadata, "dimension_names", None) or node.attrs.get("_ARRAY_DIMENSIONS")
         complete = named is not None and all(named)
         return to_spatial_image(node, dims or (tuple(named) if complete else _usual_dims(source, node)))
-    scale0 = open_multiscale(source).children["scale0"].to_dataset(inherit=False)
+    scale0 = open_multiscale(source, group=group).children["scale0"].to_dataset(inherit=False)
     (name,) = scale0.data_vars
     image = scale0[name]
     if dims is None:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["parse_image"]
 
-_COLLECTION = "; it is a collection of several: give the path of one, as in group='0'"
-
 
 def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
     """Read the first multiscale image from a group's attributes.
@@ -35,8 +33,7 @@ def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
     specification = specification_of(attributes)
     block = specification.block_of(attributes)
     if block.get("multiscales") is None:
-        several = "bioformats2raw.layout" in block or "series" in block
-        raise ValueError(describe_absence() + (_COLLECTION if several else ""))
+        raise ValueError(describe_absence())
     stated = specification.stated_version(attributes)
     try:
         image = specification.read(block, specification.version)

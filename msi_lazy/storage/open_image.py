@@ -19,9 +19,11 @@ from msi_lazy.errors import warn_user
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.provenance import recorded_nodata
 from msi_lazy.ngff.settle_geometry import settle_geometry
+from msi_lazy.ngff.specifications import describe_absence, holds_image, specification_of, specifications_at
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.broken_documents import reading
 from msi_lazy.storage.codecs import refuse_pickles
+from msi_lazy.storage.inside import describe_inside, describe_level
 from msi_lazy.storage.level_coordinates import CoordinateReader
 from msi_lazy.storage.unfinished import naming_unfinished
 
@@ -76,6 +78,11 @@ def open_image(place: Place) -> OpenedImage:
         group = _open_group(place)
         with reading("the attributes of the group"):
             attributes = dict(group.attrs)
+        if not holds_image(attributes):
+            if specifications_at(attributes):
+                specification_of(attributes)  # which names a version that cannot be read
+            found = describe_inside(place)
+            raise ValueError(f"the group {place.named} holds no OME-Zarr image{found}" if found else describe_absence())
         stored = parse_image(attributes)
     arrays = [_open_array(group, stored, level) for level in stored.levels]
     stored, order = settle_geometry(stored, [array.shape for array in arrays])
@@ -120,16 +127,17 @@ def _open_group(place: Place) -> zarr.Group:
         with reading(f"the metadata of the group {where}" if place.group else f"the metadata of {where}"):
             return place.open_group()
     except FileNotFoundError:
-        raise FileNotFoundError(
-            f"there is no Zarr group at {where}; give the path or URL of an OME-Zarr image"
-        ) from None
+        if place.open_node() is None:
+            raise FileNotFoundError(
+                f"there is no Zarr group at {where}; give the path or URL of an OME-Zarr image"
+            ) from None
     except ValueError as error:
         if not isinstance(error.__cause__, ContainsArrayError):
             raise
-        raise ValueError(
-            f"{where} is a Zarr array, not the group of an OME-Zarr image; "
-            f"wrap it with to_spatial_image(zarr.open_array(...))"
-        ) from None
+    raise ValueError(
+        f"{where} is a Zarr array, not the group of an OME-Zarr image; "
+        f"wrap it with to_spatial_image(zarr.open_array(...)){describe_level(place)}"
+    )
 
 
 def _tree_dims(stored: StoredImage) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ __all__ = ["Finding", "ValidationReport", "validate"]
 
 
 def validate(
-    store: Any, *, storage_options: Mapping[str, Any] | None = None, decode: Decode = "sample"
+    store: Any, *, storage_options: Mapping[str, Any] | None = None, decode: Decode = "sample", group: str = ""
 ) -> ValidationReport:
     """Check an OME-Zarr image, its labels, or a collection of images, and report rule by rule.
 
@@ -31,6 +31,8 @@ def validate(
     decode
         Chunks to read: ``"sample"`` (the first, the middle and the last of each level), ``"all"`` (a few at a
         time), or ``"none"``.  A chunk that is not stored is no fault: it is the fill value.
+    group
+        Path of the group in the store, such as one image of several.
 
     Returns
     -------
@@ -61,13 +63,13 @@ def validate(
     """
     if decode not in DECODE:
         raise ValueError(f"decode must be one of {', '.join(map(repr, DECODE))}, not {decode!r}")
-    place = Place.parse(store, storage_options=storage_options)
+    place = Place.parse(store, group, storage_options)
     checks = Checks()
     try:
-        group = open_root(place)
+        root = open_root(place)
     except MalformedGroupError as error:
         checks.hold("group-opens", False, str(error))
-        return checks.report(place.given, decode)
+        return checks.report(place.named, decode)
     checks.hold("group-opens", True, "")
-    check_hierarchy(group, checks, decode)
-    return checks.report(place.given, decode)
+    check_hierarchy(root, checks, decode, place)
+    return checks.report(place.named, decode)

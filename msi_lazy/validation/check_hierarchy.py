@@ -6,6 +6,7 @@ import itertools
 import reprlib
 from typing import TYPE_CHECKING
 
+from msi_lazy.storage.inside import describe_inside
 from msi_lazy.validation.check_image import check_image
 from msi_lazy.validation.check_labels import check_dtypes, check_image_label, check_labels, check_labels_below
 from msi_lazy.validation.metadata import Metadata, open_below, open_unlisted, read_metadata
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     import zarr
 
+    from msi_lazy.storage.place import Place
     from msi_lazy.validation.check_chunks import Decode
     from msi_lazy.validation.checks import Checks
 
@@ -24,8 +26,11 @@ __all__ = ["check_hierarchy"]
 _LAYOUT = "bioformats2raw.layout"
 
 
-def check_hierarchy(group: zarr.Group, checks: Checks, decode: Decode) -> None:
-    """Check a group, and what is below it: an image with its labels, labels, or a collection of images."""
+def check_hierarchy(group: zarr.Group, checks: Checks, decode: Decode, place: Place) -> None:
+    """Check a group, and what is below it: an image with its labels, labels, or a collection of images.
+
+    ``place`` is that of the group, as the user gave it.
+    """
     metadata = read_metadata(group, checks)
     if metadata is None:
         return
@@ -37,12 +42,12 @@ def check_hierarchy(group: zarr.Group, checks: Checks, decode: Decode) -> None:
         "labels": _check_labels,
     }
     found = next((check for name, check in known.items() if name in metadata), None)
-    fault = (
-        f"{metadata.fields.where} has none of {', '.join(map(repr, known))}; give the path of an image, or write its "
-        f"metadata"
-    )
-    checks.hold("ome-metadata", found is not None, fault)
-    if found is not None:
+    if found is None:
+        listed = ", ".join(map(repr, known))
+        advice = describe_inside(place) or "; give the path of an image, or write its metadata"
+        checks.hold("ome-metadata", False, f"{metadata.fields.where} has none of {listed}{advice}")
+    else:
+        checks.hold("ome-metadata", True, "")
         found(group, metadata, decode)
 
 

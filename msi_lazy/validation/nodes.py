@@ -8,6 +8,7 @@ from zarr.errors import ContainsArrayError
 
 from msi_lazy.storage.arrays import reopen_array
 from msi_lazy.storage.codecs import refuse_pickles
+from msi_lazy.storage.inside import describe_level
 from msi_lazy.storage.place import Place, ZarrFormat
 
 if TYPE_CHECKING:
@@ -41,14 +42,19 @@ def open_root(place: Place) -> zarr.Group:
         except FileNotFoundError:
             continue
         except ContainsArrayError:
-            raise ValueError(
-                f"{place.given} is a Zarr array, not the group of an OME-Zarr image; give the group"
-            ) from None
+            raise ValueError(_describe_array(place)) from None
         except Exception as error:  # whatever malformed metadata may raise
             _reach(place)
             fault = f"the metadata of the group cannot be read: {error!r}; repair them, or write the image again"
             raise MalformedGroupError(fault) from None
-    raise FileNotFoundError(f"there is no Zarr group at {place.given}; give the path or URL of an OME-Zarr image")
+    if place.open_node() is not None:
+        raise ValueError(_describe_array(place))
+    raise FileNotFoundError(f"there is no Zarr group at {place.named}; give the path or URL of an OME-Zarr image")
+
+
+def _describe_array(place: Place) -> str:
+    level = describe_level(place)
+    return f"{place.named} is a Zarr array, not the group of an OME-Zarr image; give the group{level}"
 
 
 def open_group_at(parent: zarr.Group, path: str) -> zarr.Group:

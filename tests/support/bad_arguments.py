@@ -284,6 +284,11 @@ TABLE = {
         "store": NO_IMAGE,
         "storage_options": NO_OPTIONS,
         "decode": [(odd, ValueError, "one of 'sample', 'all', 'none', not") for odd in (None, 5, "q", [], True)],
+        "group": [
+            *NO_GROUP,
+            *ABSENT,
+            ("scale0/image", ValueError, "is a Zarr array, not the group .*; give the group"),
+        ],
     },
     "view": {
         "store": NO_IMAGE,
