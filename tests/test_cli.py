@@ -372,6 +372,6 @@ def test_a_collection_is_told_with_the_option_that_opens_one(tmp_path):
     for command in ("info", "verify"):
         result = CliRunner().invoke(main, [command, str(tmp_path / "many.zarr")])
         assert result.exit_code == 1
-        assert "it is a collection of several: give the path of one, as in --group 0" in result.output
+        assert "it is a collection of 2 images: give an image, --group first, --group second" in result.output
         result = CliRunner().invoke(main, [command, str(tmp_path / "many.zarr"), "--group", "second"])
         assert result.exit_code == 0
