@@ -24,7 +24,7 @@ from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.broken_documents import reading
 from msi_lazy.storage.codecs import refuse_pickles
 from msi_lazy.storage.inside import describe_inside, describe_level
-from msi_lazy.storage.level_coordinates import CoordinateReader
+from msi_lazy.storage.stored_coordinates import CoordinateReader
 from msi_lazy.storage.unfinished import naming_unfinished
 
 if TYPE_CHECKING:
