@@ -67,7 +67,8 @@ class Selection:
         ranged = [dim for dim in self.order if dim is not None]
         fixed = tuple(dim for dim in range(len(parts)) if dim not in ranged)
         found = np.squeeze(found.transpose(*ranged, *fixed), tuple(range(len(ranged), len(parts))))
-        return np.expand_dims(found, tuple(at for at, dim in enumerate(self.order) if dim is None))
+        found = np.expand_dims(found, tuple(at for at, dim in enumerate(self.order) if dim is None))
+        return np.ascontiguousarray(found)  # kernels and codecs take it several times
 
 
 @dataclass(frozen=True)
