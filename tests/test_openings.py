@@ -264,3 +264,16 @@ def test_datasets_of_h5py_are_read_in_their_chunks(edit, tmp_path):
             check_levels(levels, expected.values, expected.dims)
             assert plan.reading.is_known
             assert plan.reading.source_chunks == (None if stored is None else planes_of(edit))
+
+
+@pytest.mark.parametrize("opening", ["open_zarr, lazily", "open_zarr", "from_zarr", "to_spatial_image"])
+def test_the_plan_counts_chunks_as_they_are_decoded_with_what_a_view_leaves_out(opening):
+    store = MemoryStore()
+    encoding = {"image": {"chunks": (24, 16, 16)}}
+    xr.Dataset({"image": (DIMS, PIXELS)}).to_zarr(store, consolidated=False, encoding=encoding)
+    image = OPENINGS[opening](zarr.open_array(store, path="image", mode="r"), store)
+    plans = {
+        edit: msi.explain(build(EDITS[edit](image), chunks=16)) for edit in ("as it is", "one plane", "each second")
+    }
+    assert plans["one plane"].reading.chunk_shape == (16, 16)
+    assert {plan.reading.chunk_samples for plan in plans.values()} == {24 * 16 * 16}

@@ -131,13 +131,14 @@ def to_multiscale(
         boundary=checked_boundary,
         block_bytes=limit,
         source_chunks=source.chunks,
-        source_is_known=not isinstance(source, WindowSource) or source.is_known,
+        source_is_known=source.is_known,
     )
+    decoded = -(-source.decoded_bytes // dtype.itemsize)
     plan = planned(by_window=isinstance(source, WindowSource))
     if isinstance(source, WindowSource) and not plan.reading.fits:
         source = as_dask_source(image, source)
         plan = planned(by_window=False)
-    plan = replace(plan, nodata=nodata)
+    plan = replace(plan, nodata=nodata, reading=replace(plan.reading, decoded_samples=decoded))
     return build_tree(plan, build_levels(source, plan, row, nodata), image)
 
 

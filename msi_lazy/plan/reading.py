@@ -49,10 +49,13 @@ class Reading:
     is_known: bool = True
     """Whether it is known what is decoded of the source; it is not where windows of unknown chunks are read."""
 
+    decoded_samples: int = 0
+    """Samples of the image's size that the largest chunk holds, with what a view leaves out of it."""
+
     @property
     def chunk_samples(self) -> int:
         """Samples of the largest chunk, which is decoded whole."""
-        return prod(self.chunk_shape) if self.chunk_shape is not None else 0
+        return max(prod(self.chunk_shape), self.decoded_samples) if self.chunk_shape is not None else 0
 
     @property
     def fits(self) -> bool:

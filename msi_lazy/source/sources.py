@@ -23,7 +23,7 @@ from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.windows import slices
 from msi_lazy.source.memory_map import MemmapFile
 from msi_lazy.source.selection import SlicedArray
-from msi_lazy.source.stored_chunks import WholeChunks, restore_order, stored_chunks
+from msi_lazy.source.stored_chunks import WholeChunks, decoded_bytes, restore_order, stored_chunks
 from msi_lazy.source.views import find_view
 from msi_lazy.storage.arrays import reopen_array
 
@@ -60,6 +60,11 @@ class WindowSource:
     """Lock to hold while reading, as Dask's ``from_array`` takes it."""
     is_known: bool = True
     """Whether it is known to have those chunks, or none; otherwise, how much a window costs is unknown."""
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of its largest chunk as it is decoded, with what a view leaves out; 0 if that is unknown."""
+        return 0 if self.chunks is None else decoded_bytes(self.array)
 
     def read(self, window: Window) -> np.ndarray[Any, Any]:
         """Read the samples of ``window``."""
@@ -109,6 +114,10 @@ class DaskSource:
 
     array: da.Array
     """Array."""
+    is_known = True
+    """Its chunks are those of the Dask array."""
+    decoded_bytes = 0
+    """Its chunks leave nothing out that is decoded."""
 
     @property
     def token(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate, product
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -33,7 +34,7 @@ from msi_lazy.storage.arrays import decoded_chunks
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Stored", "WholeChunks", "restore_order", "stored_chunks"]
+__all__ = ["Stored", "WholeChunks", "decoded_bytes", "restore_order", "stored_chunks"]
 
 Stored = Chunks | Literal["contiguous"] | None
 """Lengths of chunks, or ``"contiguous"`` where any part costs its own samples alone; ``None`` where that is unknown."""
@@ -102,6 +103,8 @@ def stored_chunks(array: Any, stated: tuple[int, ...] | None = None) -> Stored:
 
     ``stated`` is the chunk shape that xarray was told of where nothing can be seen of it, in the order of the array.
     """
+    if isinstance(array, WholeChunks):
+        return array.chunks
     if isinstance(array, SlicedArray):
         below = stored_chunks(array.array)
         return array.selection.chunks(below) if isinstance(below, tuple) else below
@@ -116,6 +119,17 @@ def stored_chunks(array: Any, stated: tuple[int, ...] | None = None) -> Stored:
     *_, opened = unwrap_adapters(array)
     found = _declared_chunks(array) if opened is array else stored_chunks(opened)
     return found or _normalized(stated, tuple(array.shape))
+
+
+def decoded_bytes(array: Any) -> int:
+    """Count the bytes of the largest chunk as it is decoded: also what a view of it leaves out; 0 if it is unknown."""
+    while isinstance(array, SlicedArray):
+        array = array.array
+    if isinstance(array, xr.Variable):
+        array = backend_array(array)
+    *_, opened = unwrap_adapters(array)
+    found = stored_chunks(opened)
+    return prod(map(max, found)) * opened.dtype.itemsize if isinstance(found, tuple) else 0
 
 
 def _adapted_chunks(adapter: Any, stated: tuple[int, ...] | None) -> Stored:
