@@ -130,6 +130,7 @@ LOST = {
     "deep": (a_deep_list(), "attrs['key'][0][0]"),
     "array": (xr.DataArray([1]), "attrs['key'] of type xarray"),
     "long number": (10**5000, "attrs['key'] of type int"),
+    "lone surrogate": ("\ud800", "attrs['key'] of type str"),
 }
 """Values that JSON cannot hold, and how the warning names them."""
 

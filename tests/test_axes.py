@@ -248,7 +248,8 @@ def test_stored_names_that_hide_a_type_are_renamed_and_two_of_space_become_y_and
     for axis, name in zip(ome["multiscales"][0]["axes"], ("band", "i", "j"), strict=True):
         axis["name"] = name
     group.attrs["ome"] = ome
-    reopened = msi.open_multiscale(store)["scale0"].image
+    with pytest.warns(UserWarning, match="name of 'c': 'band', not 'c'"):
+        reopened = msi.open_multiscale(store)["scale0"].image
     assert reopened.dims == ("c", "y", "x")
     assert msi.to_multiscale(reopened, [2])["scale1"].image.shape == (2, 4, 4)
 

@@ -67,9 +67,11 @@ def to_json(attributes: Mapping[Any, Any], name: str, omissions: Omissions) -> d
 
 
 def _value(value: Any, name: str, omissions: Omissions, above: tuple[int, ...]) -> Any:
-    if value is None or (isinstance(value, (bool, str)) and not isinstance(value, Enum)):
-        return str(value) if isinstance(value, str) else value
-    leaf = _leaf(value)
+    if value is None or (isinstance(value, bool) and not isinstance(value, Enum)):
+        return value
+    leaf = str(value) if isinstance(value, str) and not isinstance(value, Enum) else _leaf(value)
+    if isinstance(leaf, str) and not leaf.isascii() and leaf != leaf.encode(errors="ignore").decode():
+        leaf = _LEFT_OUT  # a lone surrogate, which no text encoding has
     if leaf is not _LEFT_OUT:
         return leaf
     if len(above) < _DEEPEST and id(value) not in above:  # else it holds itself
