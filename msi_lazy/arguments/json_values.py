@@ -70,8 +70,9 @@ def _value(value: Any, name: str, omissions: Omissions, above: tuple[int, ...]) 
     if value is None or (isinstance(value, bool) and not isinstance(value, Enum)):
         return value
     leaf = str(value) if isinstance(value, str) and not isinstance(value, Enum) else _leaf(value)
-    if isinstance(leaf, str) and not leaf.isascii() and leaf != leaf.encode(errors="ignore").decode():
-        leaf = _LEFT_OUT  # a lone surrogate, which no text encoding has
+    if isinstance(leaf, str) and leaf != leaf.encode(errors="ignore").decode():
+        omissions.add(name, value)  # a lone surrogate, which no text encoding has
+        return _LEFT_OUT
     if leaf is not _LEFT_OUT:
         return leaf
     if len(above) < _DEEPEST and id(value) not in above:  # else it holds itself
