@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
-import zarr
 
 from msi_lazy.arguments.choices import check_switches
 from msi_lazy.arguments.numbers import parse_retries
@@ -15,7 +14,7 @@ from msi_lazy.arguments.store_names import is_storable_name
 from msi_lazy.errors import warn_user
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.ngff.kept_members import keep_members
-from msi_lazy.ngff.label_attributes import check_label_method, check_labels, describe_labels
+from msi_lazy.ngff.label_attributes import describe_labels
 from msi_lazy.ngff.specifications import (
     DEFAULT_VERSION,
     Version,
@@ -25,14 +24,14 @@ from msi_lazy.ngff.specifications import (
 )
 from msi_lazy.ngff.write_attributes import check_holdable, image_attributes, left_out, spec_order
 from msi_lazy.run.options import RunOptions
-from msi_lazy.source.origins import innermost_array
-from msi_lazy.source.sources import find_source, lazy_array
+from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
 from msi_lazy.tree.build_tree import stack_levels, transpose_tree
 from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.tree.root_attributes import channel_block
 from msi_lazy.write.job import ImageJob, WriteOptions
+from msi_lazy.write.label_checks import check_label_job
 from msi_lazy.write.layout import resolve_layouts
 from msi_lazy.write.write_image import write_image, write_labels_into
 
@@ -165,7 +164,7 @@ def to_zarr(
         raise TypeError(f"labels are a dict of pyramids by name, not {type(labels).__name__}")
     for name, labelled in (labels or {}).items():
         job = _label_job(labelled, name, specification, None, None)
-        _check_labels(job, image.plan, name)
+        check_label_job(job, image.plan, name)
         along = _shards_along(job.plan.dims, image.plan.dims, shards)
         jobs.append(replace(job, layouts=resolve_layouts(job.plan, zarr_format, shards=along)))
     return write_image(jobs, place, options)
@@ -227,7 +226,7 @@ def write_labels(
     opened = open_image(place)
     specification = specification_of(opened.attributes)
     job = _label_job(labels, name, specification, colors, properties)
-    _check_labels(job, read_plan(stack_levels(opened)), name)
+    check_label_job(job, read_plan(stack_levels(opened)), name)
     _warn_of_omissions(job.plan)
     run = RunOptions(compute, progress)
     options = WriteOptions(specification, mode, memory_limit, run=run)
@@ -273,18 +272,6 @@ def _label_job(tree: xr.DataTree, name: str, specification: Specification, color
     stored = ome_block(job.tree.attrs).get("image-label")
     attributes = image_attributes(job.plan, specification, label=describe_labels(colors, properties, stored))
     return replace(job, attributes=keep_members(attributes, job.tree.attrs), path=f"labels/{name}")
-
-
-def _check_labels(job: ImageJob, image: PyramidPlan, name: str) -> None:
-    """Refuse labels that do not lie on the image, or whose levels hold invented ones."""
-    check_labels(job.plan, image, name)
-    built = bool((job.plan.untransposed or job.plan).stages)
-    check_label_method(job.plan, name, certain=built or all(map(_is_stored, level_images(job.tree))))
-
-
-def _is_stored(image: xr.DataArray) -> bool:
-    """Tell whether an image is an array in a Zarr store, and nothing was done to it."""
-    return isinstance(innermost_array(find_source(image)), zarr.Array)
 
 
 def _ordered_job(tree: xr.DataTree) -> ImageJob:
