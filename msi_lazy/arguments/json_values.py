@@ -67,7 +67,7 @@ def to_json(attributes: Mapping[Any, Any], name: str, omissions: Omissions) -> d
 
 
 def _value(value: Any, name: str, omissions: Omissions, above: tuple[int, ...]) -> Any:
-    if value is None or (isinstance(value, bool) and not isinstance(value, Enum)):
+    if value is None or isinstance(value, bool):
         return value
     leaf = str(value) if isinstance(value, str) and not isinstance(value, Enum) else _leaf(value)
     if isinstance(leaf, str) and leaf != leaf.encode(errors="ignore").decode():
