@@ -6,7 +6,7 @@ position: names of dimensions may have changed since the array was opened.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import accumulate, product
 from math import prod
@@ -67,13 +67,17 @@ class WholeChunks:
 
     def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray[Any, Any]:
         wanted = [range(n)[part] for n, part in zip(self.shape, key, strict=True)]
-        touched = [_touched(lengths, part) for lengths, part in zip(self.chunks, wanted, strict=True)]
-        if all(len(along) == 1 for along in touched):
-            return self._read(tuple(along[0] for along in touched))[_relative(wanted, touched)]
-        joined = np.empty(tuple(along[-1].stop - along[0].start for along in touched), self.dtype)
-        for window in product(*touched):
-            joined[_relative(window, touched)] = self._read(window)
-        return joined[_relative(wanted, touched)]
+        pieces = [_pieces(lengths, part) for lengths, part in zip(self.chunks, wanted, strict=True)]
+        if all(len(along) == 1 for along in pieces):
+            return self._read_piece([along[0] for along in pieces])
+        joined = np.empty(tuple(map(len, wanted)), self.dtype)
+        for parts in product(*pieces):
+            joined[tuple(part.place for part in parts)] = self._read_piece(parts)
+        return joined
+
+    def _read_piece(self, parts: Sequence[_Piece]) -> np.ndarray[Any, Any]:
+        """Read one chunk, and keep what is wanted of it."""
+        return self._read(tuple(part.chunk for part in parts))[tuple(part.inside for part in parts)]
 
     def _read(self, window: tuple[range, ...]) -> np.ndarray[Any, Any]:
         """Read one chunk, and check it: assigned to others, it would be broadcast and cast without a word."""
@@ -86,16 +90,34 @@ class WholeChunks:
         return found
 
 
-def _touched(lengths: Sequence[int], part: range) -> list[range]:
-    """List the chunks from the first to the last that ``part`` has samples in."""
+@dataclass(frozen=True)
+class _Piece:
+    """What one chunk has of the wanted positions, along one dimension."""
+
+    chunk: range
+    """Positions of the chunk."""
+    inside: slice
+    """Wanted ones, from its first."""
+    place: slice
+    """Their place among all that are wanted."""
+
+
+def _pieces(lengths: Sequence[int], wanted: range) -> list[_Piece]:
+    """Cut wanted positions, which may descend, by the chunks that have any; with a step, others may lie between."""
     borders = list(accumulate(lengths, initial=0))
-    first, last = (bisect_right(borders, position) - 1 for position in (part[0], part[-1]))
-    return [range(borders[number], borders[number + 1]) for number in range(first, last + 1)]
-
-
-def _relative(wanted: Sequence[range], touched: Sequence[Sequence[range]]) -> tuple[slice, ...]:
-    starts = (along[0].start for along in touched)
-    return tuple(slice(w.start - start, w.stop - start, w.step) for w, start in zip(wanted, starts, strict=True))
+    ends = (min(wanted[0], wanted[-1]), max(wanted[0], wanted[-1])) if wanted else (0, -1)
+    first, last = (bisect_right(borders, position) - 1 for position in ends)
+    ascending = wanted if wanted.step > 0 else wanted[::-1]
+    found = []
+    for chunk in (range(borders[number], borders[number + 1]) for number in range(first, last + 1)):
+        low, high = bisect_left(ascending, chunk.start), bisect_left(ascending, chunk.stop)
+        if low < high:
+            place = slice(low, high) if wanted.step > 0 else slice(len(wanted) - high, len(wanted) - low)
+            part = wanted[place]
+            stop = part.stop - chunk.start
+            inside = slice(part.start - chunk.start, stop if stop >= 0 else None, part.step)
+            found.append(_Piece(chunk, inside, place))
+    return found
 
 
 def stored_chunks(array: Any, stated: tuple[int, ...] | None = None) -> Stored:

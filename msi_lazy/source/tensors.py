@@ -73,17 +73,19 @@ class TensorReader:
     def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:
         parts = key if isinstance(key, tuple) else (key,)
         parts = (*parts, *(slice(None) for _ in range(self.ndim - len(parts))))
-        asked, picked = [], []
+        asked, turned = [], []
         origin = self.tensor.domain.inclusive_min  # a slice of TensorStore's keeps its positions
         for at, n, part in zip(origin, self.shape, parts, strict=True):
-            if not isinstance(part, slice):
-                asked.append(at + range(n)[part])
-                continue
             wanted = range(n)[part]
-            first, last = sorted((wanted[0], wanted[-1])) if wanted else (0, -1)
-            asked.append(slice(at + first, at + last + 1))
-            picked.append(slice(None, None, wanted.step))  # from the first of them, or the last
-        return np.asarray(self.tensor[tuple(asked)].read().result())[tuple(picked)]
+            if not isinstance(wanted, range):
+                asked.append(at + wanted)
+                continue
+            ascending = wanted if wanted.step > 0 else wanted[::-1]
+            start = ascending.start if wanted else 0
+            last = ascending[-1] + 1 if wanted else 0
+            asked.append(slice(at + start, at + last, ascending.step))  # other samples are not kept in memory
+            turned.append(slice(None, None, 1 if wanted.step > 0 else -1))
+        return np.asarray(self.tensor[tuple(asked)].read().result())[tuple(turned)]
 
     @property
     def documents(self) -> list[str] | None:
