@@ -172,7 +172,7 @@ def test_images_inside_and_unlisted_labels_count(tmp_path):
         make(method="mean").pyramid.to_zarr(path, mode="w", group="0/left")
     make(method="mean").pyramid.to_zarr(path, mode="w", group="1")  # deletes nothing of the other
     for options in ({"group": "0"}, {}, {"delete_labels": True}):
-        with pytest.raises(msi.StoreExistsError, match="holds the images '(0/)?left'.* as in group='0/left'"):
+        with pytest.raises(msi.StoreExistsError, match=r"holds the images '(0/)?left'.* as in group='0/left'"):
             make(method="mean").pyramid.to_zarr(path, mode="w", **options)
     assert (path / "0/left/labels/cells").exists()
     make(method="mean").pyramid.to_zarr(path, mode="w", group="0/left", delete_labels=True)
