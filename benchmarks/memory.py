@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import click
 import dask
 import dask.array as da
+import numpy as np
 import xarray as xr
 
 import msi_lazy as msi
@@ -21,8 +22,12 @@ from benchmarks.procedural import Procedural
 
 THREADS = 2
 MIB = 2**20
-WORK = {"volume": (("z", "y", "x"), 1024, 64, 128), "plane": (("y", "x"), 32768, 512, 512)}
-"""Dimensions, width, chunk and source chunk."""
+WORK = {
+    "volume": (("z", "y", "x"), 1024, 64, 128),
+    "plane": (("y", "x"), 32768, 512, 512),
+    "stack": (("z", "y", "x"), 1024, {"z": 8, "y": 128, "x": 128}, 1),
+}
+"""Dimensions, width, chunk, and source chunk; a stack is of computed planes."""
 METHODS = {"mean": "mean", "halo": "gaussian"}
 
 
@@ -32,8 +37,13 @@ def make_tree(work: str, method: str, gib: float, width: int = 0) -> xr.DataTree
     width = width or usual
     rows = max(round(gib * 2**29 / width ** (len(dims) - 1) / source_chunk), 1) * source_chunk
     source = Procedural((rows, *(width,) * (len(dims) - 1)))
-    pixels = da.from_array(source, chunks=source_chunk)
-    return msi.to_multiscale(xr.DataArray(pixels, dims=dims), [2] * 4, method=METHODS[method], chunks=chunk)
+    if work == "stack":
+        pixels = da.from_array(source, chunks=(1, -1, -1)) + np.uint16(1)
+    else:
+        pixels = da.from_array(source, chunks=source_chunk)
+    image, block_bytes = xr.DataArray(pixels, dims=dims), "1 MiB" if work == "stack" else "64 MiB"
+    settings = {"method": METHODS[method], "chunks": chunk, "block_bytes": block_bytes}
+    return msi.to_multiscale(image, [2] * (3 if work == "stack" else 4), **settings)
 
 
 def measure(work: str, method: str, gib: float) -> tuple[float, float, float]:

@@ -10,7 +10,6 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
-import zarr
 from dask.callbacks import Callback
 from numcodecs import LZMA
 from zarr.storage import MemoryStore
@@ -19,6 +18,7 @@ import msi_lazy as msi
 from msi_lazy.plan import memory
 from msi_lazy.run.scheduler import process_memory, worker_threads
 from tests.support.counting import CountingStore
+from tests.support.stored_images import levels_of
 from tests.support.wide_method import WIDE
 
 MIB = 2**20
@@ -28,11 +28,6 @@ def make_tree(method="mean", shape=(96, 100, 130), block_bytes=32**3 * 8, levels
     array = np.random.default_rng(0).integers(0, 100, shape).astype("i8")
     image = xr.DataArray(array, dims=("z", "y", "x"))
     return msi.to_multiscale(image, [2] * levels, method=method, chunks=chunks, block_bytes=block_bytes)
-
-
-def levels_of(store):
-    group = zarr.open_group(store, mode="r")
-    return [group[f"{name}/image"][:] for name in sorted(group.group_keys())]
 
 
 @pytest.fixture
@@ -115,12 +110,12 @@ def test_fewer_threads_need_less():
     assert plan.memory(1, limit=1).carries == 0 < one.carries
 
 
-def test_a_rechunk_counts_what_it_holds():
+def test_a_computed_source_counts_what_it_holds():
     planes = da.zeros((256, 512, 512), dtype="u2", chunks=(1, 512, 512)) + np.uint16(1)
     tree = msi.to_multiscale(xr.DataArray(planes, dims=("z", "y", "x")), [2], chunks=64, block_bytes="4 MiB")
     plan = tree.pyramid.explain()
     assert plan.memory().rechunking >= plan.levels[0].blocks[0] * 512 * 512 * 2
-    assert "while the source is rechunked" in str(plan)
+    assert "of the source's chunks, until their blocks are complete" in str(plan)
 
 
 @pytest.mark.parametrize("shape", ["volume", "plane"])

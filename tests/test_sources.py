@@ -64,12 +64,12 @@ def test_chunks_that_fit_are_read_by_window(kind, pixels):
 
 
 @pytest.mark.parametrize("kind", ["planes", "strips", "columns"])
-def test_chunks_that_do_not_are_rechunked_and_the_plan_says_so(kind, pixels):
+def test_chunks_that_do_not_are_computed_once_and_the_plan_says_so(kind, pixels):
     _, image = open_image(kind, pixels)
     tree = msi.to_multiscale(image, [2, 2], chunks=8, block_bytes=32**3 * 2)
     plan = msi.explain(tree)
     assert not plan.reading.by_window
-    assert "rechunked" in str(plan)
+    assert "computed chunk by chunk, each once" in str(plan)
 
 
 def test_planes_from_delayed_functions_are_each_called_once(pixels):

@@ -6,29 +6,33 @@ Module-level functions of picklable arguments, so that they run in any worker.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msi_lazy.graph.declared import check_block
 from msi_lazy.methods.row import no_radius
 from msi_lazy.methods.samples import as_samples
 from msi_lazy.plan.block_names import naming_block
 from msi_lazy.plan.memory import finer_window
-from msi_lazy.plan.windows import Window, needed_interval, relative_slices
+from msi_lazy.plan.windows import Interval, Window, needed_interval, relative_slices
 from msi_lazy.storage.checked_read import read_window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import zarr
 
     from msi_lazy.methods import Method
     from msi_lazy.plan.reading import Reading
+    from msi_lazy.plan.source_rows import SourceChunks
     from msi_lazy.plan.stages import StagePlan
     from msi_lazy.source.sources import WindowSource
 
 __all__ = [
     "StageRecipe",
+    "gather_block",
     "merge_block",
     "pick_level",
     "read_back_block",
@@ -79,14 +83,46 @@ def merge_block(carries: Sequence[Array], index: Index, *, recipe: StageRecipe, 
     """
     window = recipe.stage.needed(index)[0]
     level = recipe.stage.first
-    merged = np.empty(tuple(interval.length for interval in window), carries[0].dtype)
-    positions = np.ndindex(*(len(touched) for touched in before.touching(level, window)))
-    starts = [touched.start for touched in before.touching(level, window)]
-    for carry, position in zip(carries, positions, strict=True):
-        owned = before.owned(level, tuple(start + step for start, step in zip(starts, position, strict=True)))
-        common = tuple(type(a)(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(owned, window, strict=True))
-        merged[relative_slices(common, window)] = carry[relative_slices(common, owned)]
-    return reduce_block(merged, index, recipe=recipe)
+    touched = (before.owned(level, position) for position in product(*before.touching(level, window)))
+    pairs = ((carry, owned, _common(owned, window)) for carry, owned in zip(carries, touched, strict=True))
+    pieces = ((common, carry[relative_slices(common, owned)]) for carry, owned, common in pairs)
+    return reduce_block(_join(pieces, window, recipe.dtype), index, recipe=recipe)
+
+
+def gather_block(
+    parts: Sequence[Array], index: Index, _loaded: None = None, *, recipe: StageRecipe, chunks: SourceChunks
+) -> tuple[Array, ...]:
+    """Cut the window of block ``index`` out of the source's chunks, and compute the stage's levels.
+
+    ``parts`` are the chunks that touch the window, in C order; ``_loaded`` waits for those of the row before.
+    """
+    window = recipe.stage.needed(index)[0]
+
+    def pieces() -> Iterator[tuple[Window, Array]]:
+        for part, position in zip(parts, product(*chunks.touching(window)), strict=True):
+            owned = chunks.owned(position)
+            common = _common(owned, window)
+            cut = relative_slices(common, owned)
+            yield common, check_block(part, position, chunks=chunks.lengths, dtype=recipe.dtype, part=cut)
+
+    with naming_block(recipe.stage, index):
+        joined = _join(pieces(), window, recipe.dtype)
+    return reduce_block(joined, index, recipe=recipe)
+
+
+def _common(one: Window, other: Window) -> Window:
+    """Find the common part of two windows that touch."""
+    return tuple(Interval(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+
+
+def _join(pieces: Iterable[tuple[Window, Array]], window: Window, dtype: np.dtype[Any]) -> Array:
+    """Join pieces, each with the window that it fills, to the array of ``window``; one that fills it is not copied."""
+    joined = np.empty(tuple(interval.length for interval in window), dtype)
+    for filled, piece in pieces:
+        if filled == window:
+            return piece
+        joined[relative_slices(filled, window)] = piece
+    return joined
 
 
 def read_back_block(

@@ -12,7 +12,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from msi_lazy.compat.dask_arrays import make_array
 from msi_lazy.compat.dask_graphs import build_calls
-from msi_lazy.methods.samples import as_samples
+from msi_lazy.methods.samples import as_plain, as_samples
 from msi_lazy.plan.block_names import naming_samples
 
 if TYPE_CHECKING:
@@ -32,8 +32,10 @@ def check_blocks(array: da.Array) -> da.Array:
     return make_array(graph, name, chunks, np.empty((0,) * array.ndim, array.dtype))
 
 
-def check_block(block: Any, index: tuple[int, ...], *, chunks: Chunks, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Return the block ``index`` of an array as a plain array of ``dtype``, whatever the order of its bytes.
+def check_block(
+    block: Any, index: tuple[int, ...], *, chunks: Chunks, dtype: np.dtype[Any], part: tuple[slice, ...] = ()
+) -> np.ndarray[Any, Any]:
+    """Return the block ``index`` of an array, or ``part`` of it, as a plain array of ``dtype`` in native byte order.
 
     Raises
     ------
@@ -43,10 +45,10 @@ def check_block(block: Any, index: tuple[int, ...], *, chunks: Chunks, dtype: np
     shape = tuple(lengths[position] for lengths, position in zip(chunks, index, strict=True))
     starts = (sum(lengths[:position]) for lengths, position in zip(chunks, index, strict=True))
     with naming_samples("reading the source", tuple(slice(at, at + n) for at, n in zip(starts, shape, strict=True))):
-        samples = as_samples(block, dtype)
+        samples = as_plain(block)
         if samples.shape != shape:
             raise ValueError(
                 f"a block has shape {samples.shape}, but the image's metadata says {shape}; the source returns other "
                 f"blocks than it declares"
             )
-        return samples
+        return as_samples(samples[part], dtype)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from dask.task_spec import Task, TaskRef
+from dask.task_spec import List, Task, TaskRef
 
 from msi_lazy.compat.dask_graphs import build_calls
 from msi_lazy.graph.block_tasks import restore_carry
 from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
+from msi_lazy.graph.gather import wait
 from msi_lazy.graph.level_graph import find_stage, is_stage_task
 from msi_lazy.graph.marks import BlockGrid, Listener, mark_block
 from msi_lazy.graph.materialize import materialize
-from msi_lazy.graph.merge import MergeLayer
+from msi_lazy.graph.merge import GatherLayer, MergeLayer
+from msi_lazy.graph.owners import topological_order
 from msi_lazy.graph.remaining import is_restorable
+from msi_lazy.plan.source_rows import BlockRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fuse_levels"]
 
+Index = tuple[int, ...]
+
 
 def fuse_levels(
     levels: LevelGraph,
@@ -35,11 +40,12 @@ def fuse_levels(
     opened: Mapping[Key, GraphNode],
     token: str,
     marks: BlockMarks | None = None,
+    in_order: bool = False,
 ) -> FusedGraph:
     """Build the tasks that store ``levels``, in blocks of whole write units.
 
-    Other parameters are those of :func:`msi_lazy.graph.direct.emit_blocks`, and ``opened``, the tasks that hold the
-    arrays to store in.
+    Other parameters are those of :func:`msi_lazy.graph.direct.emit_blocks`, ``opened``, the tasks that hold the
+    arrays to store in, and ``in_order``: whether the chunks of a computed source are computed row by row of blocks.
     """
     layers: dict[str, Any] = {"pyramid-targets": MaterializedLayer(dict(opened))}
     dependencies: dict[str, set[str]] = {"pyramid-targets": set()}
@@ -60,7 +66,42 @@ def fuse_levels(
     graph = materialize(HighLevelGraph(layers, dependencies))
     if marks is not None and marks.done and marks.lossless:
         graph |= _restoring_tasks(levels, stores, marks, layers)
+    if in_order:
+        for layer in layers.values():
+            if isinstance(layer, GatherLayer):
+                graph |= _ordered_rows(graph, wanted, layer, token)
     return fuse_blocks(graph, wanted, is_stage_task, token)
+
+
+def _ordered_rows(
+    graph: Mapping[Key, GraphNode], wanted: Sequence[Key], layer: GatherLayer, token: str
+) -> dict[Key, GraphNode]:
+    """Let the blocks of each row wait for the chunks of the row before, which are then computed first, and freed first.
+
+    Left to itself, Dask computes a column of blocks for the sake of their carries, and holds the chunks of its rows.
+    """
+    rows = BlockRows(layer.recipe.stage, layer.chunks)
+    blocks: dict[Index, list[Key]] = {}
+    for key in topological_order(graph, wanted):
+        if isinstance(key, tuple) and key[0] == layer.name:
+            index: Any = key[1:]
+            blocks.setdefault(rows.row_of(index), []).append(key)
+    tasks: dict[Key, GraphNode] = {}
+    before: TaskRef | None = None
+    for row in sorted(blocks):
+        if before is not None:
+            tasks |= {key: _waiting(graph[key], before) for key in blocks[row]}
+        chunks = dict.fromkeys(chunk for key in blocks[row] for chunk in graph[key].dependencies)
+        loaded: Key = (f"{layer.name}-loaded-{token}", *row)
+        tasks[loaded] = Task(loaded, wait, List(*map(TaskRef, chunks), *filter(None, [before])))
+        before = TaskRef(loaded)
+    return tasks
+
+
+def _waiting(task: GraphNode, before: TaskRef) -> GraphNode:
+    """Copy the task of a block that is gathered, which waits for ``before`` too."""
+    assert isinstance(task, Task)
+    return Task(task.key, task.func, *task.args, before, **task.kwargs)
 
 
 def _store_marked(
@@ -85,7 +126,7 @@ def _restoring_tasks(
         done = marks.grids[level].among(marks.done)
         for index in done:
             if is_restorable(layer.before, index, done):
-                key: Key = (layer.carries, *index)
+                key: Key = (layer.below, *index)
                 stored = TaskRef(stores[level].target)
                 tasks[key] = Task(key, restore_carry, stored, index, recipe=layer.recipe, stage=layer.before)
     return tasks

@@ -14,8 +14,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.compat.dask_graphs import block_calls, held_value, layers_of
-from msi_lazy.graph.block_tasks import merge_block, pick_level, read_block, reduce_block, reduce_overlapped
-from msi_lazy.graph.merge import MergeLayer
+from msi_lazy.graph.block_tasks import (
+    gather_block,
+    merge_block,
+    pick_level,
+    read_block,
+    reduce_block,
+    reduce_overlapped,
+)
+from msi_lazy.graph.merge import GatherLayer, MergeLayer
 from msi_lazy.plan.runs import run_stage
 
 if TYPE_CHECKING:
@@ -31,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LevelGraph", "LevelPick", "StageLayer", "find_stage", "is_stage_task"]
 
-_STAGE_FUNCTIONS = (read_block, merge_block, reduce_block, reduce_overlapped)
+_STAGE_FUNCTIONS = (read_block, gather_block, merge_block, reduce_block, reduce_overlapped)
 """Functions that compute one block of a stage."""
 
 
@@ -130,9 +137,11 @@ def find_stage(layers: Layers, name: Key) -> StageLayer | None:
     """Find the stage that the layer ``name`` computes, if it computes one."""
     layer = layers.get(str(name))
     if isinstance(layer, MergeLayer):
-        carried = block_calls(layers.get(layer.carries))
+        carried = block_calls(layers.get(layer.below))
         before = carried.first if carried is not None and carried.function is pick_level else ""
         return StageLayer(layer.name, merge_block, layer.recipe, before)
+    if isinstance(layer, GatherLayer):
+        return StageLayer(layer.name, gather_block, layer.recipe, layer.below)
     calls = block_calls(layer)
     if calls is None or calls.function not in _STAGE_FUNCTIONS:
         return None

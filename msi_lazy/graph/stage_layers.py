@@ -5,6 +5,9 @@
     source ──> stage 0: (level 0, 1, 2, carry of 3) per block ──> pick 0, pick 1, pick 2
                                                             └──> merge into blocks of stage 1
                stage 1: (level 3, 4, 5) per block             ──> pick 3, pick 4, pick 5
+
+Blocks of a computed source take the chunks that they touch, whole.  Dask's rechunk and overlap would cut each chunk
+into views first, which hold it just as long, and take a task for each view.
 """
 
 from __future__ import annotations
@@ -18,10 +21,11 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import DataNode, TaskRef
 
 from msi_lazy.compat.dask_arrays import make_array
-from msi_lazy.compat.dask_graphs import build_calls
+from msi_lazy.compat.dask_graphs import build_calls, scheduler_owner
 from msi_lazy.graph.block_tasks import StageRecipe, pick_level, read_block, reduce_block, reduce_overlapped
 from msi_lazy.graph.declared import check_blocks
-from msi_lazy.graph.merge import MergeLayer
+from msi_lazy.graph.merge import GatherLayer, MergeLayer
+from msi_lazy.plan.source_rows import SourceChunks
 from msi_lazy.source.sources import DaskSource, WindowSource
 
 if TYPE_CHECKING:
@@ -71,6 +75,8 @@ def build_levels(
 def _start_graph(source: WindowSource | DaskSource, recipe: StageRecipe) -> tuple[HighLevelGraph, str]:
     """Build the graph below the first stage; return it and the name of its last layer."""
     if isinstance(source, DaskSource):
+        if not _sends_pieces():
+            return source.array.dask, source.array.name
         array, chunks = source.array, recipe.stage.block_chunks(0)
         if array.chunks != chunks or any(recipe.stage.halo):  # several are joined to one
             array = check_blocks(array).rechunk(chunks)
@@ -83,14 +89,21 @@ def _start_graph(source: WindowSource | DaskSource, recipe: StageRecipe) -> tupl
     return HighLevelGraph({key: MaterializedLayer({key: DataNode(key, source)})}, {key: set()}), key
 
 
+def _sends_pieces() -> bool:
+    """Tell whether Dask rechunks a computed source: on a cluster, where workers would send one another whole chunks."""
+    return scheduler_owner() is not None
+
+
 def _with_layer(graph: HighLevelGraph, name: str, layer: Layer, below: str) -> HighLevelGraph:
     layers: Mapping[str, Layer] = {**graph.layers, name: layer}
     return HighLevelGraph(layers, {**graph.dependencies, name: {below}})
 
 
 def _first_stage(name: str, below: str, source: WindowSource | DaskSource, recipe: StageRecipe) -> Layer:
-    """Build the layer that reads each block's window, or takes the source's rechunked block."""
+    """Build the layer that reads each block's window, or cuts it out of the chunks of a computed source."""
     counts = recipe.stage.counts
+    if isinstance(source, DaskSource) and not _sends_pieces():
+        return GatherLayer(name, below, recipe, SourceChunks(source.chunks))
     if isinstance(source, DaskSource):
         function = reduce_overlapped if any(recipe.stage.halo) else reduce_block
         return build_calls(function, name, counts, below, index=True, recipe=recipe)

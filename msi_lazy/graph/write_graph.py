@@ -57,6 +57,8 @@ class LevelArrays:
     """Levels from the finest that are in the store already and are not written again."""
     path: str = ""
     """Path of the image's group below that of the write."""
+    in_order: bool = False
+    """Whether the chunks of a computed source are computed row by row of blocks; they must not leave their process."""
     first: int = 0
     """Number of the first of these levels in the image."""
 
@@ -170,7 +172,7 @@ def _store_levels(image: LevelArrays, marks: BlockMarks | None) -> tuple[dict[Ke
     origin = "Dask's graph of the levels" if fused is None else "the plan"
     _LOGGER.debug("tasks that store %s come from %s", image.path or "the image", origin)
     if fused is None:
-        fused = fuse_levels(image.levels, stores, opened, token, marks)
+        fused = fuse_levels(image.levels, stores, opened, token, marks, image.in_order)
     return opened | fused.tasks, fused.sinks
 
 

@@ -2,7 +2,7 @@
 
 Peak memory is projected from the plan alone, as an upper bound::
 
-    process = reserve + graph + rechunking + threads x (window + its levels + copies) + live carries
+    process = reserve + graph + held chunks + threads x (window + its levels + copies) + live carries
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from msi_lazy.plan.runs import run_axis, run_stage
+from msi_lazy.plan.source_rows import BlockRows, SourceChunks
 from msi_lazy.plan.windows import needed_interval
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ PROCESS_RESERVE = 64 * 2**20
 """Bytes of a process besides the arrays: stacks, codecs' buffers, and what the C library's allocator keeps."""
 TASK_BYTES = 2048
 """Bytes that Dask's scheduler keeps of one task."""
+_LINK_BYTES = 512
+"""Bytes that Dask's scheduler keeps of a chunk that a block waits for."""
+_KEPT_SHARE = 8
+"""One in so many bytes of freed chunks is kept by the C library's allocator, between those still held (measured)."""
 _HALF_PRECISION = 4
 """Growth of what a thread holds where half precision is converted to double: window, levels and copies."""
 _READ_BACK_ABOVE = 0.1
@@ -45,7 +50,7 @@ class MemoryUse:
     carries: int
     """Most bytes of carries that wait for the next stage."""
     rechunking: int
-    """Chunks of the source that are held until the blocks merged from them are complete."""
+    """Chunks of a computed source that are held until the blocks cut from them are complete."""
     graph: int
     """Tasks of the graph."""
     read_back: tuple[bool, ...]
@@ -81,11 +86,13 @@ def project_memory(
         Whether the samples are of half precision, which is computed in a wider one.
     """
     read_back = [False]
-    window = thread_bytes(stages[0], itemsize) + 2 * reading.chunk_samples * itemsize
-    per_thread = [window + _kept_bytes(stages[0], reading, itemsize)]
+    rows = None
+    if not reading.by_window and reading.lengths is not None:
+        rows = BlockRows(stages[0], SourceChunks(reading.lengths))
+    per_thread = [_first_bytes(stages[0], reading, itemsize)]
     carries = 0
     for before, stage in pairwise([run_stage(stages[0], reading.run), *stages[1:]]):
-        live = _live_carries(before, stage, threads) * itemsize
+        live = _live_carries(before, stage, threads, rows) * itemsize
         read_back.append(limit is not None and live > _READ_BACK_ABOVE * limit)
         carries += 0 if read_back[-1] else live
         per_thread.append(thread_bytes(stage, itemsize, before if read_back[-1] else None))
@@ -93,10 +100,18 @@ def project_memory(
         threads=threads,
         per_thread=max(per_thread) * (_HALF_PRECISION if half else 1),
         carries=carries,
-        rechunking=2 * reading.held_samples * itemsize,
-        graph=tasks * TASK_BYTES,
+        rechunking=0 if rows is None else rows.held_samples(threads) * itemsize * (_KEPT_SHARE + 1) // _KEPT_SHARE,
+        graph=tasks * TASK_BYTES + reading.links * _LINK_BYTES,
         read_back=tuple(read_back),
     )
+
+
+def _first_bytes(stage: StagePlan, reading: Reading, itemsize: int) -> int:
+    """Count the bytes of a block of the first stage, with the chunk that is decoded for it, or of a computed chunk."""
+    block, chunk = thread_bytes(stage, itemsize), reading.chunk_samples * itemsize
+    if reading.by_window:
+        return block + 2 * chunk + _kept_bytes(stage, reading, itemsize)
+    return max(block, chunk)
 
 
 def _kept_bytes(stage: StagePlan, reading: Reading, itemsize: int) -> int:
@@ -150,15 +165,18 @@ def _volume(window: Window) -> int:
     return prod(interval.length for interval in window)
 
 
-def _live_carries(before: StagePlan, stage: StagePlan, threads: int) -> int:
+def _live_carries(before: StagePlan, stage: StagePlan, threads: int, rows: BlockRows | None) -> int:
     """Count the samples of carries of ``before`` that wait for blocks of ``stage``, at most.
 
     Where each carry goes to one block, those of the blocks in progress are alive; where blocks overlap, Dask
-    sweeps the image, and all carries of the planes that a row of blocks touches are.
+    sweeps the image, and all carries of the planes that a row of blocks touches are.  A computed source is swept
+    in ``rows``.
     """
     touched = [_touched_along(before, stage, dim) for dim in range(len(stage.edges))]
     spans = [max(map(len, along)) for along in touched]
-    if all(sum(map(len, along)) == count for along, count in zip(touched, before.counts, strict=True)):
+    if rows is not None:
+        alive = rows.waiting_blocks(before, spans, threads)
+    elif all(sum(map(len, along)) == count for along, count in zip(touched, before.counts, strict=True)):
         alive = (threads + 1) * prod(spans)
     else:
         swept = next((dim for dim, count in enumerate(stage.counts) if count > 1), 0)

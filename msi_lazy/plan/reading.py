@@ -9,6 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from msi_lazy.plan.runs import choose_run, new_reads, run_axis, run_positions
+from msi_lazy.plan.source_rows import BlockRows, SourceChunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,13 +40,18 @@ class Reading:
     chunks_without_halo: int | None = None
     """Chunks that would be decoded without a halo: a measure of how well they fit the blocks."""
     extra_tasks: int = 0
-    """Tasks besides those of the blocks (the source's own, and a rechunk's)."""
+    """Tasks besides those of the blocks: the source's own."""
+    links: int = 0
+    """Chunks of a computed source that blocks are cut from, counted for each block."""
     chunk_shape: tuple[int, ...] | None = None
     """Largest chunk of the source, along each dimension; ``None`` if it has none."""
     run: int = 1
     """Blocks that one task computes one after another, keeping what two of them read."""
     held_samples: int = 0
-    """Samples that a rechunk holds at a time: all between two borders common to chunks and blocks."""
+    """Samples of a computed source's chunks that one thread holds at a time, until all blocks that touch them are
+    computed."""
+    lengths: Chunks | None = None
+    """Lengths of the source's chunks along each dimension; ``None`` if it has none."""
     is_known: bool = True
     """Whether it is known what is decoded of the source; it is not where windows of unknown chunks are read."""
 
@@ -71,16 +77,10 @@ class Reading:
         A window per dimension depends on the block's position along that dimension alone, so
         sums over all blocks are products of sums along the dimensions.
         """
+        if not by_window:
+            return cls._of_chunks(stage, chunks)
         count = None if chunks is None else prod(map(len, chunks))
         largest = None if chunks is None else tuple(map(max, chunks))
-        if not by_window:
-            held = 0 if chunks is None else prod(map(longest_between, chunks, stage.block_chunks(stage.first)))
-            if any(stage.halo):  # overlapping blocks wait for their neighbours: Dask sweeps planes of them
-                swept = next((dim for dim, blocks in enumerate(stage.counts) if blocks > 1), 0)
-                planes = min(3 * stage.edges[swept], stage.extents[0][swept])
-                held = max(held, prod(stage.extents[0]) // stage.extents[0][swept] * planes)
-            extra = (count or 0) + stage.blocks
-            return cls(False, prod(stage.extents[0]), count, count, count, extra, largest, held_samples=held)
         dims = range(len(stage.edges))
         windows = [[stage.needed(index)[0][dim] for index in stage.along(dim)] for dim in dims]
         run = 1 if chunks is None else choose_run(stage)
@@ -94,7 +94,18 @@ class Reading:
             return cls(True, samples, is_known=is_known)
         owned = [[stage.owned(stage.first, index)[dim] for index in stage.along(dim)] for dim in dims]
         decoded, least = (prod(map(_touched, along, chunks)) for along in (windows, owned))
-        return cls(True, samples, decoded, count, least, chunk_shape=largest, run=run)
+        return cls(True, samples, decoded, count, least, chunk_shape=largest, run=run, lengths=chunks)
+
+    @classmethod
+    def _of_chunks(cls, stage: StagePlan, chunks: Chunks | None) -> Reading:
+        """Compute the reads of a source that is computed chunk by chunk, each once."""
+        samples = prod(stage.extents[0])
+        if chunks is None:
+            return cls(False, samples, extra_tasks=stage.blocks)
+        rows, count = BlockRows(stage, SourceChunks(chunks)), prod(map(len, chunks))
+        links, largest = prod(sum(map(len, along)) for along in rows.touched), tuple(map(max, chunks))
+        held = rows.held_samples(threads=1)
+        return cls(False, samples, count, count, count, count, links, largest, held_samples=held, lengths=chunks)
 
 
 def longest_between(chunks: tuple[int, ...], blocks: tuple[int, ...]) -> int:

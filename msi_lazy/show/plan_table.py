@@ -99,7 +99,7 @@ def _memory(plan: PyramidPlan) -> str:
         f"{format_bytes(memory.per_thread)} per worker thread, {format_bytes(PROCESS_RESERVE + memory.graph)} besides"
     )
     if memory.rechunking:
-        text += f", {format_bytes(memory.rechunking)} while the source is rechunked"
+        text += f", {format_bytes(memory.rechunking)} of the source's chunks, until their blocks are complete"
     if memory.carries:
         text += f", {format_bytes(memory.carries)} between stages"
     return text
@@ -107,7 +107,7 @@ def _memory(plan: PyramidPlan) -> str:
 
 def _facts(plan: PyramidPlan) -> list[tuple[str, str]]:
     reading = plan.reading
-    how = "each block reads its own window" if reading.by_window else "the source's blocks are rechunked"
+    how = "each block reads its own window" if reading.by_window else "the source is computed chunk by chunk, each once"
     if reading.run > 1:
         how = f"runs of {reading.run} blocks read their windows one after another"
     read = f"{format_bytes(plan.bytes_read)} ({plan.read_amplification:.3g} x the image), {how}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msi_lazy.compat.xarray_backends import is_in_memory
 from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
 from msi_lazy.run.compute import compute
-from msi_lazy.run.scheduler import check_processes
+from msi_lazy.run.scheduler import check_processes, crosses_processes
 from msi_lazy.run.watch import watch_write
 from msi_lazy.source.origins import origins
 from msi_lazy.source.sources import lazy_array
@@ -76,7 +76,8 @@ def prepare_levels(jobs: Sequence[ImageJob], options: WriteOptions) -> list[Leve
     for job, read_back in zip(jobs, project_write(jobs, options.memory_limit), strict=True):
         kept = [(1,) * len(job.plan.dims)] * job.kept  # any blocks will do, as they are only read
         aligned = align_blocks(job.levels, [*kept, *(layout.write_unit for layout in job.layouts)])
-        levels.append(LevelArrays(aligned, (), read_back, job.lossless, job.kept, job.path))
+        in_order = not crosses_processes()
+        levels.append(LevelArrays(aligned, (), read_back, job.lossless, job.kept, job.path, in_order))
     return levels
 
 

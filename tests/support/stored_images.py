@@ -24,6 +24,12 @@ def pyramid(shape, dims, method):
     return msi.to_multiscale(image, [{"y": 2, "x": 2}, 3], method=method, chunks=8)
 
 
+def levels_of(store):
+    """Samples of each level of a stored image."""
+    group = zarr.open_group(store, mode="r")
+    return [group[f"{name}/image"][:] for name in sorted(group.group_keys())]
+
+
 @contextmanager
 def edited(root, path=""):
     """The OME-Zarr metadata of a node, to be changed."""
