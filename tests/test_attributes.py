@@ -298,3 +298,41 @@ def test_the_encoding_of_a_netcdf_file_changes_nothing(version, chunks, tmp_path
     np.testing.assert_array_equal(stored["scale0"].lat.values, opened["lat"].values)
     extra = xr.open_datatree(tmp_path / "a.zarr", engine="zarr")["extra"]
     np.testing.assert_array_equal(extra.k.values, (opened["k"] * 1.2345).values)
+
+
+PACKING = {
+    "scale_factor": 0.5,
+    "add_offset": 3,
+    "missing_value": 1.0,
+    "_FillValue": 0.0,
+    "_Unsigned": "true",
+    "dtype": "bool",
+}
+"""Attributes by which xarray reads other values than are stored."""
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("dtype", ["f8", "i2"])
+@pytest.mark.parametrize("key", PACKING)
+def test_attributes_never_change_the_values_of_coordinates(key, dtype, version, tmp_path):
+    attrs = {key: PACKING[key], "long_name": "kept"}
+    values = np.arange(32).astype(dtype)
+    coords = {"x": ("x", values, attrs), "focus": ("t", values[:2], attrs), "grid": (("y", "x"), [values] * 32, attrs)}
+    (said,) = write(image_with(coords=coords), tmp_path / "a.zarr", version=version)
+    level = msi.open_multiscale(tmp_path / "a.zarr")["scale0"]
+    for name, (_, expected, _) in coords.items():
+        assert f"{name}.attrs[{key!r}] = {PACKING[key]!r}" in said
+        np.testing.assert_array_equal(level[name].values, expected)
+        assert level[name].dtype == dtype
+        assert level[name].attrs == {"long_name": "kept"}
+
+
+def test_attributes_of_a_coordinate_that_cannot_be_understood_lose_nothing(tmp_path):
+    write(image_with(coords={"focus": ("t", [1.0, 2.0]), "well": ("t", ["a", "b"])}), tmp_path / "a.zarr")
+    for document in tmp_path.glob("a.zarr/scale*/focus/zarr.json"):
+        contents = json.loads(document.read_text())
+        contents["attributes"]["scale_factor"] = "twice"
+        document.write_text(json.dumps(contents))
+    level = msi.open_multiscale(tmp_path / "a.zarr")["scale1"]
+    assert level.focus.values.tolist() == [1, 2]
+    assert level.well.values.tolist() == ["a", "b"]

@@ -5,6 +5,7 @@ import datetime
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
@@ -136,3 +137,83 @@ def test_times_that_are_not_reduced_are_as_they_were(kind):
     tree.pyramid.to_zarr(store)
     assert msi.validate(store).ok
     assert (msi.open_multiscale(store)["scale2"].t.values == times(kind)).all()
+
+
+TIMES_OF_ODD_LEVELS = {
+    "a single sample": ([10.0, 11.0, 15.0], [10.5]),
+    "a regular level": ([0.0, 1.0, 5.0, 6.0, 10.0, 11.0], [0.5, 5.5, 10.5]),
+    "the grid that the attributes count": ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 20.0], [0.5, 2.5, 4.5]),
+    "descending": ([11.0, 9.0, 6.0, 6.0], [10.0, 6.0]),
+}
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("case", TIMES_OF_ODD_LEVELS)
+def test_levels_of_uneven_times_are_uneven_too_even_where_they_happen_to_be_a_grid(case, version):
+    times, expected = TIMES_OF_ODD_LEVELS[case]
+    store = MemoryStore()
+    make_tree(times, [{"t": 2, "y": 2, "x": 2}]).pyramid.to_zarr(store, version=version)
+    reopened = msi.open_multiscale(store)
+    assert reopened["scale0"].t.values.tolist() == times
+    assert reopened["scale1"].t.values.tolist() == expected
+    again = MemoryStore()
+    reopened.pyramid.to_zarr(again, version=version)
+    assert msi.open_multiscale(again)["scale1"].t.values.tolist() == expected
+
+
+@pytest.mark.filterwarnings("ignore:the unit .* is none that is known")
+@pytest.mark.parametrize("units", ["seconds since start", "frames since t0", "s since", "days since 2000-13-45"])
+@pytest.mark.parametrize("name", ["t", "delay"])
+@pytest.mark.parametrize("values", [np.arange(6) * 2.0, np.array([0.0, 1.0, 5.0, 6.0, 20.0, 21.0])])
+def test_times_since_what_is_no_date_stay_numbers_and_take_no_coordinate_with_them(units, name, values):
+    coords = {name: ("t", values, {"units": units}), "well": ("t", list("abcdef")), "y": np.arange(16) * 0.5}
+    image = xr.DataArray(np.zeros((6, 16, 16), "u1"), dims=("t", "y", "x"), coords=coords)
+    store = MemoryStore()
+    msi.to_multiscale(image, [2]).pyramid.to_zarr(store)
+    level = msi.open_multiscale(store)["scale1"]
+    assert level.well.values.tolist() == list("abcdef")
+    assert level[name].values.tolist() == values.tolist()
+    assert level[name].attrs == {"units": units}
+
+
+def image_since(units, values):
+    coords = {"t": ("t", values, {"units": units})}
+    return xr.DataArray(np.zeros((len(values), 16, 16), "u1"), dims=("t", "y", "x"), coords=coords)
+
+
+@pytest.mark.parametrize("values", [np.arange(6) * 2.0, np.arange(6, dtype="i4") * 2 + 5, np.array([3.0])])
+def test_numbers_since_a_date_keep_their_spacing_and_unit(values):
+    first, second = MemoryStore(), MemoryStore()
+    tree = msi.to_multiscale(image_since("hours since 2000-01-01", values), [2])
+    tree.pyramid.to_zarr(first)
+    reopened = msi.open_multiscale(first)
+    assert reopened["scale0"].t.values.tolist() == values.tolist()
+    reopened.pyramid.to_zarr(second)
+    assert msi.open_multiscale(second).attrs["ome"] == tree.attrs["ome"]
+    assert reopened.attrs["ome"]["multiscales"][0]["axes"][0]["unit"] == "hour"
+
+
+def test_a_corrected_spacing_of_numbers_since_a_date_is_used():
+    store = MemoryStore()
+    msi.to_multiscale(image_since("seconds since 2000-01-01", np.arange(6) * 2.0), [2]).pyramid.to_zarr(store)
+    group = zarr.open_group(store)
+    block = group.attrs["ome"]
+    for dataset in block["multiscales"][0]["datasets"]:
+        dataset["coordinateTransformations"][0]["scale"][0] = 30.0
+    group.attrs["ome"] = block
+    with pytest.warns(UserWarning, match="spacing of 't': 30, not 2"):
+        reopened = msi.open_multiscale(store)
+    assert reopened["scale1"].t.values.tolist() == [0, 30, 60, 90, 120, 150]
+
+
+def test_a_unit_that_is_stated_for_dates_is_warned_of_once():
+    store = MemoryStore()
+    make_tree(COORDINATES["dates"], [{"t": 2}]).pyramid.to_zarr(store)
+    group = zarr.open_group(store)
+    block = group.attrs["ome"]
+    block["multiscales"][0]["axes"][0]["unit"] = "second"
+    group.attrs["ome"] = block
+    with pytest.warns(UserWarning, match="along 't' are at dates or uneven times, not 1 second apart") as caught:
+        reopened = msi.open_multiscale(store)
+    assert len(caught) == 1
+    assert (reopened["scale0"].t.values == COORDINATES["dates"]).all()

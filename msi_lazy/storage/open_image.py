@@ -93,7 +93,7 @@ def open_image(place: Place) -> OpenedImage:
         _level_image(arrays[number], coordinates.read(level, arrays[number]), name, dims, stored)
         for number, level in zip(order, stored.levels, strict=True)
     ]
-    notes = [*stored.notes, *notes, *_count_channels(stored, images[0])]
+    notes = [*stored.notes, *notes, *coordinates.notes, *_count_channels(stored, images[0])]
     _warn(place, notes, list(coordinates.differences.values()))
     return OpenedImage(images, attributes, stored)
 

@@ -47,9 +47,13 @@ class CoordinateReader:
     """Names of the dimensions in the tree."""
     differences: dict[tuple[str, str], str] = field(default_factory=dict)
     """Statements of the attributes that the stored coordinates contradict: the first of each kind and dimension."""
+    notes: list[str] = field(default_factory=list)
+    """Statements of the attributes that are not used, as the coordinates say more."""
+    counted: set[str] = field(default_factory=set)
+    """Dimensions along which the attributes count samples, as the largest level's coordinate is no grid."""
 
     def read(self, level: StoredLevel, array: zarr.Array[Any]) -> dict[Hashable, xr.Variable]:
-        """Read the coordinates of a level: those of its dimensions, then all others."""
+        """Read the coordinates of a level, the largest level's first: those of its dimensions, then all others."""
         inside = _names_in_store(array, self.stored.dims)
         for there, dim, listed in zip(inside, self.dims, self.stored.dims, strict=True):
             if there != listed:
@@ -61,9 +65,9 @@ class CoordinateReader:
         for position, (dim, length) in enumerate(zip(self.dims, array.shape, strict=True)):
             kind, unit = axis_kind(dim), self.stored.units[position]
             axis = Axis(dim, kind, length, level.scale[position], level.translation[position], unit)
-            own = found.pop(dim, None)
+            own = _decoded_along(axis, found.pop(dim)) if dim in found else None
             coords[dim] = self._channels(axis, own) if kind == "channel" else self._positions(axis, own)
-        return coords | {name: found[name] for name in sorted(found, key=str)}
+        return coords | {name: _decoded(found[name]) for name in sorted(found, key=str)}
 
     def _differ(self, dim: str, what: str, stated: Any, own: Any) -> None:
         self.differences.setdefault((dim, what), f"{what} of {dim!r}: {stated}, not {own}")
@@ -86,6 +90,8 @@ class CoordinateReader:
         if own is None:
             return axis_coordinate(axis, {"units": axis.unit} if axis.unit else {})
         spacing = even_spacing(own)
+        if axis.name in self.counted:  # a coarser level of few samples may well be a grid
+            return own
         if spacing is None:
             return self._uneven_positions(axis, own)
         first, last = float(own.values[0]), float(own.values[-1])
@@ -104,6 +110,10 @@ class CoordinateReader:
     def _uneven_positions(self, axis: Axis, own: xr.Variable) -> xr.Variable:
         """Dates, names and uneven times, which the attributes cannot hold; but samples in space are evenly spaced."""
         if axis.kind != "space":
+            self.counted.add(axis.name)
+            if axis.unit:
+                stated = f"{axis.scale:.10g} {axis.unit}"
+                self.notes.append(f"its samples along {axis.name!r} are at dates or uneven times, not {stated} apart")
             return own
         self._differ(axis.name, "positions", f"{axis.scale:.10g} apart from {axis.translation:.10g} on", "uneven ones")
         return axis_coordinate(axis, self._with_unit(axis, own))
@@ -137,8 +147,39 @@ def _resolution(coordinate: xr.Variable) -> float:
     return float(np.finfo(coordinate.dtype).eps) if coordinate.dtype.kind == "f" else 0.0
 
 
+def _decoded_along(axis: Axis, stored: xr.Variable) -> xr.Variable:
+    """Decode the coordinate of an axis, to dates where it has any.
+
+    Numbers that are a grid in the unit that the attributes state stay so, although they count from a date: a grid of
+    numbers can be compared with the attributes, and dates are written without a unit.
+    """
+    numbers = _decoded(stored, times=False)
+    unit = str(stored.attrs.get("units", ""))
+    if axis.unit and same_unit(axis.unit, unit, axis.kind) and even_spacing(numbers) is not None:
+        return numbers
+    return _decoded(stored)
+
+
+def _decoded(stored: xr.Variable, times: bool = True) -> xr.Variable:
+    """Decode a variable by the CF conventions, as far as its attributes can be understood; else it stays as it is.
+
+    What counts in "seconds since start" stays numbers with that unit, for example.
+    """
+    name = "".join(map(str, stored.dims)) + "_"  # that of no dimension, which would have an index
+    dataset = xr.Dataset({name: stored.to_base_variable()})
+    numbers_stay = CFTimedeltaCoder(decode_via_units=False)  # times in seconds are no durations
+    for dates in (True, False) if times else (False,):
+        try:
+            with reading("the attributes of a coordinate"), quietly():
+                found = xr.decode_cf(dataset, decode_times=dates, decode_timedelta=numbers_stay)[name].variable
+                return found.load() if found.ndim < 2 else found
+        except ValueError:
+            continue
+    return stored
+
+
 def _stored_coordinates(group: zarr.Group, path: str, lengths: Mapping[str, int]) -> dict[Hashable, xr.Variable]:
-    """Coordinates in the group of the level's array, if it has one of its own; read only if they fit ``lengths``."""
+    """Coordinates in the group of the level's array, if it has one of its own, not decoded; only if they fit."""
     parent = path.rpartition("/")[0]
     if not parent:
         return {}
@@ -161,8 +202,14 @@ def _stored_coordinates(group: zarr.Group, path: str, lengths: Mapping[str, int]
     others = [key for key, array in arrays.items() if not set(array.shape) <= set(lengths.values())]
     with reading(f"the coordinates of level {path!r}"), quietly():
         try:
-            numbers_stay = CFTimedeltaCoder(decode_via_units=False)  # times in seconds are no durations
-            dataset = xr.open_dataset(opened, chunks=None, drop_variables=others, decode_timedelta=numbers_stay)
+            dataset = xr.open_dataset(
+                opened,
+                chunks=None,
+                drop_variables=others,
+                mask_and_scale=False,
+                decode_times=False,
+                decode_timedelta=False,
+            )
         except (KeyError, ValueError):  # a group of another tool, not an xarray dataset
             return {}
         fitting = {

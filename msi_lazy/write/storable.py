@@ -25,6 +25,9 @@ __all__ = ["make_storable"]
 _OF_DATES = ("units", "calendar", "dtype")
 """Attributes that xarray writes itself, for dates and durations."""
 
+_OF_PACKING = ("scale_factor", "add_offset", "missing_value", "_FillValue", "_Unsigned")
+"""Attributes of the CF conventions by which xarray reads other values than are stored."""
+
 
 @dataclass
 class _Changes:
@@ -106,6 +109,8 @@ def _with_attributes(variable: xr.Variable, owner: str, changes: _Changes) -> xr
     The encoding of the file that it was read from is left out: it may round values, or not fit their chunks any more.
     """
     attrs = dict(variable.attrs)
+    for key in [key for key in attrs if owner and _changes_values(key, attrs[key])]:
+        changes.note(f"other values would be read with {owner}attrs[{key!r}] = {attrs.pop(key)!r}: left out")
     fill = attrs.pop("_FillValue", None)
     if variable.dtype.kind in "mM":
         for key in [key for key in _OF_DATES if key in attrs]:
@@ -121,6 +126,12 @@ def _with_attributes(variable: xr.Variable, owner: str, changes: _Changes) -> xr
     elif fill is not None:
         changes.note(f"{variable.dtype} cannot hold {owner}attrs['_FillValue'] = {fill!r}: left out")
     return copied
+
+
+def _changes_values(key: Any, value: Any) -> bool:
+    """Tell whether xarray reads values by an attribute, which is that of a coordinate whose values are in memory."""
+    by_dtype = isinstance(value, str) and (value == "bool" or value.startswith("timedelta64"))
+    return key in _OF_PACKING or (key == "dtype" and by_dtype)
 
 
 def _fill_value(fill: Any, dtype: np.dtype[Any]) -> Any:
