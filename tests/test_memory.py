@@ -17,6 +17,7 @@ from zarr.storage import MemoryStore
 import msi_lazy as msi
 from msi_lazy.plan import memory
 from msi_lazy.run.scheduler import process_memory, worker_threads
+from msi_lazy.write import projection
 from tests.support.counting import CountingStore
 from tests.support.stored_images import levels_of
 from tests.support.wide_method import WIDE
@@ -93,6 +94,18 @@ def test_a_plan_that_cannot_fit_is_refused_before_anything_is_created(tmp_path):
         tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit="1 MiB")
     assert not (tmp_path / "out.zarr").exists()
     tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit="2 GiB")
+
+
+def test_what_the_machine_does_not_have_is_warned_of_once(tmp_path, monkeypatch):
+    planes = da.zeros((256, 512, 512), dtype="u2", chunks=(1, 512, 512)) + np.uint16(1)
+    tree = msi.to_multiscale(xr.DataArray(planes, dims=("z", "y", "x")), [2], chunks=64)
+    tree.pyramid.to_zarr(tmp_path / "silent.zarr", compute=False)
+    monkeypatch.setattr(projection, "process_memory", lambda: 2**27)
+    with pytest.warns(UserWarning, match=r"memory .* a process may use 128.00 MiB; with these") as said:
+        tree.pyramid.to_zarr(tmp_path / "out.zarr", compute=False)
+    assert len(said) == 1
+    assert said[0].filename == __file__
+    tree.pyramid.to_zarr(tmp_path / "given.zarr", memory_limit="8 GiB", compute=False)
 
 
 @pytest.mark.parametrize("given", ["much", 0, -3, 1.5, True])
@@ -214,7 +227,8 @@ def test_the_limit_of_a_container_counts(monkeypatch):
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 1)  # which has the least of cgroup, machine and user
     assert process_memory() == 1
     target = CountingStore(MemoryStore())
-    make_tree(shape=(20, 28, 36), block_bytes=8**3 * 8, chunks=4).pyramid.to_zarr(target)
+    with pytest.warns(UserWarning, match="a process may use 1 B"):
+        make_tree(shape=(20, 28, 36), block_bytes=8**3 * 8, chunks=4).pyramid.to_zarr(target)
     assert target.chunk_reads()
 
 

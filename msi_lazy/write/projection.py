@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dask.utils import format_bytes
 
 from msi_lazy.arguments.sizes import parse_bytes_of
-from msi_lazy.errors import MemoryLimitError
+from msi_lazy.errors import MemoryLimitError, warn_user
 from msi_lazy.plan.block_size import aligned_blocks
 from msi_lazy.plan.memory import PROCESS_RESERVE
 from msi_lazy.plan.reading import longest_between
@@ -31,6 +31,8 @@ _LOGGER = logging.getLogger(__name__)
 def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None) -> list[Sequence[bool]]:
     """Project the memory of a write: return which stages of each image read back stored samples to save memory.
 
+    Without a limit, more than a process of the computation may use is warned of.
+
     Raises
     ------
     MemoryLimitError
@@ -39,10 +41,14 @@ def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None) -> l
     threads = worker_threads()
     limit = process_memory() if memory_limit is None else parse_bytes_of("memory_limit", memory_limit)
     uses = [_project(job, threads, limit) for job in jobs]
+    excess = _describe_excess(uses, threads, limit, jobs[0].plan.block_bytes, memory_limit is not None)
     if memory_limit is not None:
         for job in jobs:
             _check_known(job)
-        _check_limit(uses, threads, limit, jobs[0].plan.block_bytes)
+        if excess:
+            raise MemoryLimitError(excess)
+    elif excess:
+        warn_user(excess)
     for job, use in zip(jobs, uses, strict=True):
         _LOGGER.debug(
             "%s: %s for each of %d threads, in %s; %d stages read back what was stored",
@@ -69,23 +75,32 @@ def _check_known(job: ImageJob) -> None:
         )
 
 
-def _check_limit(uses: Sequence[MemoryUse], threads: int, limit: int, block_bytes: int) -> None:
-    """Refuse images that, written together, exceed the limit: any thread may hold the largest block of all."""
+def _describe_excess(
+    uses: Sequence[MemoryUse], threads: int, limit: int, block_bytes: int, limit_is_given: bool
+) -> str:
+    """Say by how much images, written together, exceed the limit; empty if they do not.
+
+    Any thread may hold the largest block of all.
+    """
     per_thread = max(use.per_thread for use in uses)
     besides = PROCESS_RESERVE + sum(use.graph + use.rechunking + use.carries for use in uses)
     total = besides + threads * per_thread
-    if total > limit:
-        advice = (
-            f"use fewer threads per process, or build the pyramid with smaller block_bytes (now "
-            f"{format_bytes(block_bytes)}) or smaller chunks"
-        )
-        if besides >= limit:
-            advice = f"blocks of any size need more than {format_bytes(besides)}, so raise memory_limit"
-        each = "1 worker thread" if threads == 1 else f"{threads} worker threads"
-        raise MemoryLimitError(
-            f"the write would hold up to {format_bytes(total)} in each process ({each} with {format_bytes(per_thread)} "
-            f"each, and {format_bytes(besides)} besides), and memory_limit is {format_bytes(limit)}; {advice}"
-        )
+    if total <= limit:
+        return ""
+    advice = (
+        f"use fewer threads per process, or build the pyramid with smaller block_bytes (now "
+        f"{format_bytes(block_bytes)}) or smaller chunks"
+    )
+    if besides >= limit:
+        advice = f"with these chunks, blocks of any size need more than {format_bytes(besides)}"
+        advice += ", so raise memory_limit" if limit_is_given else ""
+    each = "1 worker thread" if threads == 1 else f"{threads} worker threads"
+    there_is = "memory_limit is" if limit_is_given else "a process may use"
+    return (
+        f"the write would hold up to {format_bytes(total)} of memory in each process ({each} with "
+        f"{format_bytes(per_thread)} each, and {format_bytes(besides)} besides), and {there_is} {format_bytes(limit)}; "
+        f"{advice}"
+    )
 
 
 def _merged_bytes(job: ImageJob) -> tuple[int, int]:
