@@ -325,3 +325,27 @@ def test_names_of_dask_arrays_are_no_names_of_images(make):
 def test_names_that_people_give_are_kept(name):
     image = xr.DataArray(np.zeros((16, 16), "u1"), dims=("y", "x"), name=name)
     assert list(msi.to_multiscale(image, [2])["scale0"].data_vars) == [name]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [("GFP", "empty", "empty"), ("a", "a", "c"), ("a", "", "c"), ("1", "", "0"), ("", "", "")],
+)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_corrected_labels_that_are_no_names_are_warned_of_and_written_again(labels, version, tmp_path):
+    image = xr.DataArray(np.zeros((3, 8, 8), "u1"), dims=("c", "y", "x"), coords={"c": ["a", "b", "c"]}, name="image")
+    msi.to_multiscale(image, [2]).pyramid.to_zarr(tmp_path / "a.zarr", version=version)
+    with corrected(tmp_path / "a.zarr") as block:
+        for channel, label in zip(block["omero"]["channels"], labels, strict=True):
+            channel["label"] = label
+        block["omero"]["channels"][2]["color"] = "123456"
+    tree = opened_with(tmp_path / "a.zarr", f"names of 'c': {list(labels)}, not ['a', 'b', 'c']")
+    for again in VERSIONS:
+        tree.pyramid.to_zarr(tmp_path / again, version=again)
+        msi.open_multiscale(tmp_path / again).pyramid.to_zarr(tmp_path / f"{again}.again", version=again)
+        tree.isel(c=[2, 1]).pyramid.to_zarr(tmp_path / f"{again}.some", version=again)
+        for name, expected in ((again, labels), (f"{again}.again", labels), (f"{again}.some", (labels[2], labels[1]))):
+            with corrected(tmp_path / name) as block:
+                channels = block["omero"]["channels"]
+            assert [channel["label"] for channel in channels] == list(expected), name
+            assert channels[expected.index(labels[2], 0 if "some" in name else 2)]["color"] == "123456"

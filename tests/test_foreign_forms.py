@@ -397,3 +397,57 @@ def test_names_become_those_of_a_variable_and_a_path(name, called, words):
     tree = opened(stored(change=lambda image, block: image.update(name=name)), words)
     assert list(tree["scale0"].data_vars) == [called]
     assert written(tree)["multiscales"][0]["name"] == called
+
+
+def with_axes(*axes):
+    """An image whose axes are these objects, of which the last two are long."""
+    names = [axis["name"] for axis in axes]
+    root = zarr.create_group(MemoryStore())
+    shape = (*(2, 3, 4)[: len(axes) - 2], 16, 24)
+    root.create_array("0", data=np.arange(np.prod(shape), dtype="u2").reshape(shape), dimension_names=names)
+    scale = [{"type": "scale", "scale": [1.0] * len(axes)}]
+    image = {"name": "im", "axes": list(axes), "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    root.attrs["ome"] = {"version": "0.5", "multiscales": [image]}
+    return root
+
+
+def of_space(*names):
+    return [{"name": name, "type": "space"} for name in names]
+
+
+@pytest.mark.parametrize(
+    ("axes", "dims", "words"),
+    [
+        (of_space("C", "y", "x"), ("C", "y", "x"), ["'C' has the type 'space'", "one of channel"]),
+        (of_space("channel", "y", "x"), ("channel", "y", "x"), ["'channel' has the type 'space'"]),
+        (of_space("t", "y", "x"), ("t", "y", "x"), ["'t' has the type 'space'", "one of time"]),
+        (of_space("t", "c", "y", "x"), ("t", "c", "y", "x"), ["'t' has the type 'space'", "'c' has the type 'space'"]),
+        (of_space("c", "z", "y", "x"), ("c", "z", "y", "x"), ["'c' has the type 'space'"]),
+        (of_space("band", "y", "x"), ("z", "y", "x"), ["'band' of type 'space' is called 'z'"]),
+        ([{"name": "band", "type": "channel"}, *of_space("y", "x")], ("c", "y", "x"), ["'band' of type 'channel'"]),
+        (of_space("i", "j"), ("y", "x"), ["'i' of type 'space' is called 'y'", "'j' of type 'space' is called 'x'"]),
+        (of_space("r", "y"), ("z", "y"), ["'r' of type 'space' is called 'z'"]),
+        (of_space("r", "x"), ("y", "x"), ["'r' of type 'space' is called 'y'"]),
+        (of_space("y", "r"), ("y", "x"), ["'r' of type 'space' is called 'x'"]),
+        (of_space("c", "x"), ("y", "x"), ["'c' of type 'space' is called 'y'"]),
+        (of_space("lat", "lon"), ("lat", "lon"), []),
+    ],
+)
+def test_names_and_types_of_axes_that_do_not_go_together_are_warned_of_and_keep_their_order(axes, dims, words):
+    root = with_axes(*axes)
+    tree = opened(root, words)
+    assert tree["scale0"]["im"].dims == dims
+    block = written(tree)
+    assert [axis["name"] for axis in block["multiscales"][0]["axes"]] == list(dims)
+    np.testing.assert_array_equal(tree["scale0"]["im"].values, root["0"][...])
+
+
+def test_types_of_others_and_units_of_channels_are_kept():
+    angle = {"name": "ang", "type": "angle", "unit": "degree"}
+    channels = {"name": "c", "type": "channel", "unit": "nanometer"}
+    renamed = {"name": "i", "type": "space", "unit": "micrometer", "orientation": "anterior-to-posterior"}
+    for first in (angle, channels):
+        tree = opened(with_axes(first, *of_space("y", "x")))
+        assert written(tree)["multiscales"][0]["axes"][0] == first
+    tree = opened(with_axes(channels, renamed, *of_space("x")), ["'i' of type 'space' is called 'y'"])
+    assert written(tree)["multiscales"][0]["axes"][1] == {**renamed, "name": "y"}

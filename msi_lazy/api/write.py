@@ -13,7 +13,7 @@ from msi_lazy.arguments.numbers import parse_retries
 from msi_lazy.arguments.store_names import is_storable_name
 from msi_lazy.errors import warn_user
 from msi_lazy.graph.level_graph import LevelGraph
-from msi_lazy.ngff.kept_members import keep_members
+from msi_lazy.ngff.kept_members import custom_types, keep_members
 from msi_lazy.ngff.label_attributes import describe_labels
 from msi_lazy.ngff.specifications import (
     DEFAULT_VERSION,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
 
     from msi_lazy.ngff.specification import Specification
-    from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.storage.place import Mode
 
 __all__ = ["to_zarr", "write_labels"]
@@ -157,7 +156,7 @@ def to_zarr(
     )
     zarr_format = specification.zarr_format
     image = _image_job(tree, specification, colors=colors, windows=windows)
-    _warn_of_omissions(image.plan)
+    _warn_of_omissions(image)
     layouts = resolve_layouts(image.plan, zarr_format, shards=shards, compressors=compressors, encoding=encoding)
     jobs = [replace(image, layouts=layouts)]
     if labels is not None and not isinstance(labels, Mapping):
@@ -227,7 +226,7 @@ def write_labels(
     specification = specification_of(opened.attributes)
     job = _label_job(labels, name, specification, colors, properties)
     check_label_job(job, read_plan(stack_levels(opened)), name)
-    _warn_of_omissions(job.plan)
+    _warn_of_omissions(job)
     run = RunOptions(compute, progress)
     options = WriteOptions(specification, mode, memory_limit, run=run)
     layouts = resolve_layouts(job.plan, specification.zarr_format, shards=shards, compressors=compressors)
@@ -285,8 +284,8 @@ def _ordered_job(tree: xr.DataTree) -> ImageJob:
     return ImageJob(tree, _levels_of(tree), plan, {}, origin=origin)
 
 
-def _warn_of_omissions(plan: PyramidPlan) -> None:
-    missing = left_out(plan.axes)
+def _warn_of_omissions(job: ImageJob) -> None:
+    missing = left_out(job.plan.axes, custom_types(job.tree.attrs))
     if missing:
         warn_user(missing)
 

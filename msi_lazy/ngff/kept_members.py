@@ -18,13 +18,13 @@ from msi_lazy.ngff.specifications import (
 if TYPE_CHECKING:
     from msi_lazy.ngff.specification import Block
 
-__all__ = ["NAMED_TRANSFORMS", "keep_members"]
+__all__ = ["NAMED_TRANSFORMS", "custom_types", "keep_members"]
 
 NAMED_TRANSFORMS = "namedTransformations"
 """Member of an image that keeps its transformations to named coordinate systems, which OME-Zarr has no place for."""
 
 _DROPPED = ("coordinateTransformations", "type", "unit")
-"""Members of an axis and of a dataset that are composed from the plan, or not at all."""
+"""Members of an axis and of a dataset that are composed from the plan, or not at all (but see ``_keep_of_axes``)."""
 
 
 def keep_members(
@@ -65,9 +65,8 @@ def _keep_of_image(before: Mapping[str, Any], after: Mapping[str, Any], paths: S
     named = named_transforms(before.get("coordinateTransformations"))
     if named:
         kept[NAMED_TRANSFORMS] = [*_listed(before, NAMED_TRANSFORMS), *named]
-    axes = {axis.get("name"): axis for axis in _listed(before, "axes")}
     if "axes" in after:
-        kept["axes"] = [_joined(axis, axes.get(axis.get("name"))) for axis in _listed(after, "axes")]
+        kept["axes"] = _keep_of_axes(_listed(before, "axes"), _listed(after, "axes"))
     datasets = {dataset.get("path"): dataset for dataset in _listed(before, "datasets")}
     paths = [str(path) for path in datasets] if paths is None else paths
     composed = _listed(after, "datasets")
@@ -75,6 +74,36 @@ def _keep_of_image(before: Mapping[str, Any], after: Mapping[str, Any], paths: S
         pairs = zip(composed, paths, strict=True)
         kept["datasets"] = [_joined(dataset, datasets.get(path)) for dataset, path in pairs]
     return _joined(kept, before, tuple(composed_members()))
+
+
+def _keep_of_axes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Add to axes what those of the same names hold besides, or those in their places that were renamed on reading.
+
+    A type that is none of OME-Zarr's, and a unit of channels, are not composed, and are kept.
+    """
+    named = {axis.get("name"): axis for axis in before}
+    ours = [axis.get("name") for axis in after]
+    kept = []
+    for position, axis in enumerate(after):
+        in_place = before[position] if len(before) == len(after) and before[position].get("name") not in ours else {}
+        read = named.get(axis.get("name"), in_place)
+        joined = _joined(axis, read)
+        if "type" not in axis and _is_custom(read.get("type")):
+            joined["type"] = read["type"]
+        if axis.get("type") == "channel" == read.get("type") and read.get("unit"):
+            joined["unit"] = read["unit"]
+        kept.append(joined)
+    return kept
+
+
+def custom_types(read: Mapping[Any, Any]) -> dict[str, str]:
+    """Types of axes, by name, that are none of OME-Zarr's, and are kept."""
+    axes = _listed(_first_image(ome_block(read)), "axes")
+    return {str(axis.get("name")): axis["type"] for axis in axes if _is_custom(axis.get("type"))}
+
+
+def _is_custom(kind: Any) -> bool:
+    return isinstance(kind, str) and kind not in ("", "space", "time", "channel")
 
 
 def _listed(members: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:

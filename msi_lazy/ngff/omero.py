@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from msi_lazy.ngff.channel_names import are_numbered, match_channels, spells
+from msi_lazy.ngff.channel_names import are_numbered, are_positions, match_channels, spells
 
 __all__ = [
     "MOST_VISIBLE",
@@ -66,7 +66,7 @@ def describe_channels(
     {'label': 'DAPI', 'color': '00FF00', 'active': True, 'window': {'min': 0, 'max': 255, 'start': 0, 'end': 255}}
     """
     known = match_channels(stored, names)
-    renamed = not are_numbered(names)
+    renamed = not (are_numbered(names) or are_positions(stored, names))
     wanted = channel_colors(colors, names) if colors is not None else {}
     ranges = channel_windows(windows, names) if windows is not None and not isinstance(windows, str) else {}
     low, high = _dtype_range(dtype)

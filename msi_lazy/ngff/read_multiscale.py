@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msi_lazy.axes import axis_kind
+from msi_lazy.ngff.axis_names import settle_kinds
 from msi_lazy.ngff.read_transforms import named_transforms, read_transforms
 from msi_lazy.ngff.stored_image import StoredImage, StoredLevel
 
@@ -33,7 +34,7 @@ def read_multiscale(block: Block, version: str) -> StoredImage:
     multiscale = block["multiscales"][0]
     axes = [{"name": axis} if isinstance(axis, str) else axis for axis in multiscale["axes"]]
     dims = _read_dims(axes)
-    kinds = tuple(_string(axis.get("type")) for axis in axes)
+    kinds, contradictions = settle_kinds(dims, tuple(_string(axis.get("type")) for axis in axes))
     named = tuple((dim, kind or axis_kind(dim)) for dim, kind in zip(dims, kinds, strict=True))
     outer = outer_transforms(multiscale, named)
     metadata = multiscale.get("metadata")
@@ -48,9 +49,14 @@ def read_multiscale(block: Block, version: str) -> StoredImage:
         levels=tuple(level for level, _ in listed),
         method=_string(multiscale.get("type")),
         metadata=metadata if isinstance(metadata, Mapping) else {},
-        channels=_channel_names(channels or ()),
+        channels=_channel_labels(channels or ()),
         channel_count=None if channels is None else len(channels),
-        notes=(*_count_images(block["multiscales"]), *_outer_notes(multiscale, outer), *_level_notes(listed)),
+        notes=(
+            *contradictions,
+            *_count_images(block["multiscales"]),
+            *_outer_notes(multiscale, outer),
+            *_level_notes(listed),
+        ),
     )
 
 
@@ -80,11 +86,10 @@ def _listed_channels(omero: Any) -> list[Any] | None:
     return channels if isinstance(channels, list) else None
 
 
-def _channel_names(channels: Sequence[Any]) -> tuple[str, ...]:
-    """Labels of the channels, if they are distinct."""
+def _channel_labels(channels: Sequence[Any]) -> tuple[str | None, ...]:
+    """Labels of the channels, ``None`` for those without."""
     labels = [channel.get("label") if isinstance(channel, Mapping) else None for channel in channels]
-    names = tuple(label for label in labels if isinstance(label, str) and label)
-    return names if len(set(names)) == len(labels) else ()
+    return tuple(label if isinstance(label, str) else None for label in labels)
 
 
 def _read_level(dataset: Mapping[str, Any], outer: Transforms, axes: AxisNames) -> tuple[StoredLevel, tuple[str, ...]]:

@@ -45,8 +45,8 @@ class StoredImage:
     """Downsampling method, if the attributes name it."""
     metadata: Mapping[str, Any]
     """Further attributes of the method."""
-    channels: tuple[str, ...]
-    """Names of the channels; empty if they are missing, or not distinct."""
+    channels: tuple[str | None, ...]
+    """Labels of the channels as they are listed, distinct or not; ``None`` for one without."""
     channel_count: int | None = None
     """Number of channels whose display settings are listed; ``None`` without a list."""
     notes: tuple[str, ...] = ()

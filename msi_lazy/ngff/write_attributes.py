@@ -93,8 +93,11 @@ def _add_or_select(axes: Sequence[Axis]) -> str:
     return f"keep one sample along another: image.isel({{{last!r}: 0}}, drop=True)"
 
 
-def left_out(axes: Sequence[Axis]) -> str:
-    """Say what OME-Zarr's attributes cannot state of an image's axes, and what to do; empty if nothing."""
+def left_out(axes: Sequence[Axis], types: Mapping[str, str]) -> str:
+    """Say what OME-Zarr's attributes cannot state of an image's axes, and what to do; empty if nothing.
+
+    ``types`` are those of other tools, by axis, which are written as they were read.
+    """
     parts = []
     lost = [axis for axis in axes if axis.regular and axis.unit and not axis.stored_unit]
     if lost:
@@ -104,7 +107,7 @@ def left_out(axes: Sequence[Axis]) -> str:
             f"the unit {units} is none that is known, and only kept in the attributes of the coordinate; "
             f"replace it, as in image[{lost[-1].name!r}].attrs['units'] = {example!r}"
         )
-    untyped = [axis.name for axis in axes if axis.kind is None]
+    untyped = [axis.name for axis in axes if axis.kind is None and axis.name not in types]
     if untyped:
         parts.append(
             f"the dimension {untyped[0]!r} is written as an axis without a type, as its name is none that is known; "

@@ -12,10 +12,11 @@ from zarr.errors import ContainsArrayError
 
 from msi_lazy.arguments.nodata import STATED_NODATA
 from msi_lazy.arguments.store_names import is_storable_name
-from msi_lazy.axes import axis_kind, axis_meaning
+from msi_lazy.axes import axis_kind
 from msi_lazy.compat.dask_arrays import from_array
 from msi_lazy.compat.xarray_backends import decode_fill_value
 from msi_lazy.errors import warn_user
+from msi_lazy.ngff.axis_names import tree_dims
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.provenance import recorded_nodata
 from msi_lazy.ngff.settle_geometry import settle_geometry
@@ -86,14 +87,14 @@ def open_image(place: Place) -> OpenedImage:
         stored = parse_image(attributes)
     arrays = [_open_array(group, stored, level) for level in stored.levels]
     stored, order = settle_geometry(stored, [array.shape for array in arrays])
-    dims = _tree_dims(stored)
+    dims, renamed = tree_dims(stored)
     name, notes = _tree_name(stored, dims)
     coordinates = CoordinateReader(group, stored, dims)
     images = [
         _level_image(arrays[number], coordinates.read(level, arrays[number]), name, dims, stored)
         for number, level in zip(order, stored.levels, strict=True)
     ]
-    notes = [*stored.notes, *notes, *coordinates.notes, *_count_channels(stored, images[0])]
+    notes = [*stored.notes, *renamed, *notes, *coordinates.notes, *_count_channels(stored, images[0])]
     _warn(place, notes, list(coordinates.differences.values()))
     return OpenedImage(images, attributes, stored)
 
@@ -138,18 +139,6 @@ def _open_group(place: Place) -> zarr.Group:
         f"{where} is a Zarr array, not the group of an OME-Zarr image; "
         f"wrap it with to_spatial_image(zarr.open_array(...)){describe_level(place)}"
     )
-
-
-def _tree_dims(stored: StoredImage) -> tuple[str, ...]:
-    """Names of the dimensions in a tree: those stored, except where one would hide the axis's type."""
-    dims = list(stored.dims)
-    for kind, usual in (("time", "t"), ("channel", "c"), ("space", "zyx")):
-        hidden = [i for i, stated in enumerate(stored.kinds) if stated == kind and axis_kind(dims[i]) != kind]
-        taken = {axis_meaning(dim) for dim in dims}
-        free = [name for name in usual if name not in taken]
-        for position, name in zip(hidden[::-1], free[::-1], strict=False):  # two of space are y and x
-            dims[position] = name
-    return tuple(dims)
 
 
 def _tree_name(stored: StoredImage, dims: tuple[str, ...]) -> tuple[str, list[str]]:

@@ -13,7 +13,7 @@ from xarray.coders import CFTimedeltaCoder
 
 from msi_lazy.axes import Axis, axis_coordinate, axis_kind, even_spacing
 from msi_lazy.errors import warn_user
-from msi_lazy.ngff.channel_names import spells
+from msi_lazy.ngff.channel_names import are_names, are_numbered, channel_name, spells
 from msi_lazy.storage.broken_documents import reading
 from msi_lazy.storage.codecs import refuse_pickles
 from msi_lazy.storage.target import quietly
@@ -73,17 +73,25 @@ class CoordinateReader:
         self.differences.setdefault((dim, what), f"{what} of {dim!r}: {stated}, not {own}")
 
     def _channels(self, axis: Axis, own: xr.Variable | None) -> xr.Variable:
-        """Names of channels: those in the attributes, if there is one for each; else the coordinate, or numbers."""
-        names = self.stored.channels
-        if len(names) != axis.length:
-            return xr.Variable((axis.name,), np.arange(axis.length)) if own is None else own
-        labels = np.array(names, dtype=object)
+        """Names of channels: the labels in the attributes, if there is one for each; else the coordinate, or numbers.
+
+        Labels that do not tell the channels apart are no names, and stay in the attributes alone.
+        """
+        labels = self.stored.channels
+        numbers = np.arange(axis.length)
         if own is None:
-            return xr.Variable((axis.name,), labels)
+            named = len(labels) == axis.length and are_names(labels)
+            return xr.Variable((axis.name,), np.array(labels, dtype=object) if named else numbers)
+        if len(labels) != axis.length:
+            return own
+        known = [channel_name(value) for value in own.values]
+        names = [name if label is None else label for name, label in zip(known, labels, strict=True)]
         if all(map(spells, names, own.values)):
             return own
-        self._differ(axis.name, "names", list(names), own.values.tolist())
-        return xr.Variable((axis.name,), labels, own.attrs)
+        usable = are_names(names)
+        if usable or not are_numbered(known):  # numbers are what is read where labels are no names
+            self._differ(axis.name, "names", names, own.values.tolist())
+        return xr.Variable((axis.name,), np.array(names, dtype=object) if usable else numbers, own.attrs)
 
     def _positions(self, axis: Axis, own: xr.Variable | None) -> xr.Variable:
         """Positions of samples: by the attributes, unless the coordinate agrees, or holds what they cannot."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msi_lazy.ngff.channel_display import read_display
+from msi_lazy.ngff.channel_names import are_names
 from msi_lazy.ngff.omero import describe_channels, fill_windows
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def stored_display(group: zarr.Group, image: StoredImage, block: Mapping[str, An
     names = [image.name or "image"]
     if axis is not None:
         count = coarsest.shape[axis]
-        names = list(image.channels) if len(image.channels) == count else [str(number) for number in range(count)]
+        names = [str(number) for number in range(count)]
+        if len(image.channels) == count and are_names(image.channels):
+            names = [str(label) for label in image.channels]
     display = read_display(describe_channels(names, coarsest.dtype, block.get("omero"))["channels"], coarsest.dtype)
     stated = [one.stated for one in display]
     if None not in stated or prod(coarsest.shape) * coarsest.dtype.itemsize > _MOST_MEASURED:
