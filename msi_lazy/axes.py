@@ -26,6 +26,7 @@ __all__ = [
     "rename_advice",
     "storable_coordinate",
     "unit_sizes",
+    "usual_names",
 ]
 
 AxisKind = Literal["space", "time", "channel"]
@@ -147,14 +148,18 @@ def rename_advice(axes: Sequence[Axis]) -> str:
     >>> rename_advice([Axis("q", None, 9), Axis("i", None, 9), Axis("j", None, 9)])
     "image.rename({'q': 'c', 'i': 'y', 'j': 'x'})"
     """
+    return f"image.rename({usual_names(axes)})"
+
+
+def usual_names(axes: Sequence[Axis]) -> dict[str, str]:
+    """Choose usual names for the dimensions of unknown ones, as many as there are."""
     taken = {axis.meaning for axis in axes}
     unknown = [axis.name for axis in axes if axis.meaning is None]
     needed = max(2 - sum(axis.is_spatial for axis in axes), 0)
     space = [name for name in "zyx" if name not in taken][-needed:] if needed else []
     others = [name for name in "ctzyx" if name not in taken and name not in space]
     count = len(unknown) - len(space)
-    names = dict(zip(unknown, [*others[: max(count, 0)], *space[-len(unknown) :]], strict=False))
-    return f"image.rename({names})"
+    return dict(zip(unknown, [*others[: max(count, 0)], *space[-len(unknown) :]], strict=False))
 
 
 def _read_axis(image: xr.DataArray, dim: str, length: int, kind: AxisKind | None) -> Axis:

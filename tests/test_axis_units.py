@@ -186,3 +186,12 @@ def test_the_command_line_sets_and_clears_units(option, expected, tmp_path):
     assert [axis.get("unit") for axis in axes_of(tmp_path / "out.zarr")] == expected
     reopened = msi.open_multiscale(tmp_path / "out.zarr")["scale0"]
     assert ["units" in reopened[dim].attrs for dim in "yx"] == [unit is not None for unit in expected]
+
+
+def test_the_command_line_keeps_a_unit_that_is_not_known_and_warns_of_it(tmp_path):
+    msi.to_multiscale(make_image((64, 64), (100, 100), ("nm", "nm")), []).pyramid.to_zarr(tmp_path / "in.zarr")
+    arguments = ["convert", str(tmp_path / "in.zarr"), str(tmp_path / "out.zarr"), "--units", "px"]
+    with pytest.warns(UserWarning, match="the unit 'px' of 'y', 'px' of 'x' is none that is known"):
+        result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert msi.open_multiscale(tmp_path / "out.zarr")["scale0"].x.attrs["units"] == "px"

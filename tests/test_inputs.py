@@ -279,7 +279,7 @@ def test_geometry_of_the_user_replaces_that_of_the_input():
         ({"x": 0.0}, None, "--scale must be positive, not 0.0 for 'x'"),
         ({"x": float("nan")}, None, "--scale must be positive, not nan"),
         ({"x": float("inf")}, None, "--scale must be positive, not inf"),
-        ({}, "furlong", "'furlong' is no unit that is known for 'y'.*--units y=none"),
+        ({}, {"c": "furlong"}, "--units names 'c', but channels have names and no unit"),
     ],
 )
 def test_impossible_geometry_is_refused(scale, units, message):

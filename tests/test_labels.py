@@ -17,14 +17,14 @@ MODELS = {"0.4": ImageLabel04, "0.5": ImageLabel05}
 
 def image_tree(dims="cyx", shape=(2, 64, 80), factors=(2, 2)):
     array = np.random.default_rng(0).integers(0, 999, shape, dtype="u2")
-    image = msi.to_spatial_image(array, dims=dims, scale={"y": 0.5, "x": 0.5})
+    image = msi.to_spatial_image(array, dims=dims, scale={dim: 0.5 for dim in dims if dim in "yYxX"})
     return msi.to_multiscale(image, list(factors), chunks=16, block_bytes=2**13)
 
 
 def label_tree(dims="yx", shape=(64, 80), factors=(2, 2), dtype="u4", name="image"):
     array = (np.add.outer(np.arange(shape[-2]) // 9, np.arange(shape[-1]) // 11) % 7).astype(dtype)
     array = np.broadcast_to(array, shape)
-    image = msi.to_spatial_image(array, dims=dims, scale={"y": 0.5, "x": 0.5}, name=name)
+    image = msi.to_spatial_image(array, dims=dims, scale={dim: 0.5 for dim in dims if dim in "yYxX"}, name=name)
     return msi.to_multiscale(image, list(factors), method="mode", chunks=16, block_bytes=2**13)
 
 
@@ -190,3 +190,18 @@ def test_an_image_in_zarr_v2_with_attributes_of_0_5_gets_no_labels_of_v3(tmp_pat
     with pytest.raises(ValueError, match="is stored as Zarr v2"):
         msi.write_labels(tmp_path / "a.zarr", "cells", label_tree())
     assert not (tmp_path / "a.zarr/labels").exists()
+
+
+@pytest.mark.parametrize(("dims", "others"), [("YX", "cyx"), ("yx", "CYX"), ("Yx", "tYX")])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_case_of_dimensions_does_not_count(dims, others, at_once):
+    store = MemoryStore()
+    if at_once:
+        image_tree(others).pyramid.to_zarr(store, labels={"cells": label_tree(dims)})
+    else:
+        image_tree(others).pyramid.to_zarr(store)
+        msi.write_labels(store, "cells", label_tree(dims))
+    assert msi.validate(store).ok
+    assert msi.open_multiscale(store, group="labels/cells")["scale1"].image.dims == tuple(dims)
+    with pytest.raises(ValueError, match=f"samples along {others[-1]!r} at"):
+        msi.write_labels(store, "wrong", label_tree(dims, shape=(64, 84)))

@@ -7,7 +7,7 @@ from math import prod, sqrt
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.arguments.numbers import parse_integer
-from msi_lazy.axes import rename_advice, unit_sizes
+from msi_lazy.axes import rename_advice, unit_sizes, usual_names
 from msi_lazy.plan.windows import level_extent
 
 if TYPE_CHECKING:
@@ -65,11 +65,12 @@ def _check_space(axes: Sequence[Axis], entries: Sequence[Any]) -> None:
     ]
     words = " ".join(",".join(f"{dim}={factor}" for dim, factor in entry.items()) for entry in factors)
     example = f"say which to reduce with a dict, as in scale_factors={factors} (--factors {words})"
-    unknown = any(axis.kind is None for axis in axes)
+    unknown = [axis for axis in axes if axis.kind is None]
+    helps = unknown and len(usual_names(axes)) == len(unknown)
     raise ValueError(
         f"none of the dimensions {tuple(axis.name for axis in axes)} is known to be space (z, y, x, lat, lon, row, "
         f"col), which 'auto' and integer factors reduce; {example}"
-        + (f", or rename them: {rename_advice(axes)}" if unknown else "")
+        + (f", or rename them: {rename_advice(axes)}" if helps else "")
     )
 
 

@@ -134,23 +134,18 @@ def apply_geometry(
 
 
 def _parse_unit(unit: str, axis: Axis) -> str | None:
-    """UDUNITS name of a unit, ``None`` for ``none``.
+    """UDUNITS name of a unit, ``None`` for ``none``; one that is not known is kept, and warned of on writing.
 
     Raises
     ------
     ValueError
-        The unit is not known along this axis.
+        Channels have no unit.
     """
     if unit.strip().lower() in ("", "none"):
         return None
-    name = ngff_unit(unit, axis.kind)
-    if name is None:
-        example = "second or ms" if axis.kind == "time" else "micrometer or nm"
-        raise ValueError(
-            f"--units: {unit!r} is no unit that is known for {axis.name!r}; use a UDUNITS name or its symbol, such as "
-            f"{example}, or none: --units {axis.name}=none"
-        )
-    return name
+    if axis.kind == "channel":
+        raise ValueError(f"--units names {axis.name!r}, but channels have names and no unit")
+    return ngff_unit(unit, axis.kind) or unit.strip()
 
 
 def _is_url(source: str) -> bool:

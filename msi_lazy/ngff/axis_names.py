@@ -12,9 +12,15 @@ if TYPE_CHECKING:
 
     from msi_lazy.ngff.stored_image import StoredImage
 
-__all__ = ["settle_kinds", "tree_dims"]
+__all__ = ["can_hold", "settle_kinds", "tree_dims"]
 
 Kinds = tuple[str | None, ...]
+
+
+def can_hold(kinds: Sequence[str | None]) -> bool:
+    """Tell whether OME-Zarr can hold an image whose axes have these types."""
+    spatial, times = kinds.count("space"), kinds.count("time")
+    return spatial in (2, 3) and times <= 1 and len(kinds) - spatial - times <= 1
 
 
 def settle_kinds(dims: Sequence[str], kinds: Kinds) -> tuple[Kinds, list[str]]:
@@ -28,8 +34,7 @@ def settle_kinds(dims: Sequence[str], kinds: Kinds) -> tuple[Kinds, list[str]]:
     (('channel', 'space', 'space'), ('space', 'space'))
     """
     by_name = [axis_kind(dim) or kind for dim, kind in zip(dims, kinds, strict=True)]
-    others = len(by_name) - by_name.count("space") - by_name.count("time")
-    if by_name.count("space") not in (2, 3) or by_name.count("time") > 1 or others > 1:
+    if not can_hold(by_name):
         return kinds, []
     wrong = [kind is not None and kind != own for kind, own in zip(kinds, by_name, strict=True)]
     notes = [

@@ -82,11 +82,12 @@ def check_labels(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
     _check_dims(labels, image, name)
     _check_place(labels, image, name)
     for ours, theirs in zip(labels.levels, image.levels, strict=True):
-        shape, other = dict(zip(labels.dims, ours.shape, strict=True)), dict(zip(image.dims, theirs.shape, strict=True))
-        for dim in image.dims:
+        shape = dict(zip(_folded(labels), ours.shape, strict=True))
+        other = dict(zip(_folded(image), theirs.shape, strict=True))
+        for named, dim in zip(image.dims, other, strict=True):
             if dim in shape and shape[dim] != other[dim] and not (shape[dim] == 1 and axis_meaning(dim) not in _PLANE):
                 raise ValueError(
-                    f"labels {name!r} have {shape[dim]} samples along {dim!r} at {ours.name}, "
+                    f"labels {name!r} have {shape[dim]} samples along {named!r} at {ours.name}, "
                     f"and the image {other[dim]}"
                 )
 
@@ -134,9 +135,15 @@ def _factors_of(labels: PyramidPlan, level: LevelPlan) -> str:
     return repr({dim: factor for dim, factor in factors.items() if factor > 1})
 
 
+def _folded(plan: PyramidPlan) -> list[str]:
+    """Names of dimensions in lower case, as ``Y`` is where ``y`` is, unless two would be the same."""
+    folded = [dim.lower() for dim in plan.dims]
+    return folded if len(set(folded)) == len(folded) else list(plan.dims)
+
+
 def _check_dims(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
     """Refuse labels whose dimensions differ from the image's in one of more than a single sample."""
-    ours, theirs = ({axis.name: axis for axis in plan.axes} for plan in (labels, image))
+    ours, theirs = (dict(zip(_folded(plan), plan.axes, strict=True)) for plan in (labels, image))
     unknown = [dim for dim, axis in ours.items() if dim not in theirs and axis.length > 1]
     missing = [dim for dim, axis in theirs.items() if dim not in ours and axis.kind == "space" and axis.length > 1]
     if unknown or missing:
@@ -145,9 +152,9 @@ def _check_dims(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
 
 def _check_place(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
     """Refuse labels whose pixels do not lie on the image's; a single one along z or t stands for all of them."""
-    axes = {axis.name: axis for axis in image.axes}
-    for axis in labels.axes:
-        other = axes.get(axis.name)
+    axes = dict(zip(_folded(image), image.axes, strict=True))
+    for dim, axis in zip(_folded(labels), labels.axes, strict=True):
+        other = axes.get(dim)
         if other is None or axis.kind != "space" or (axis.length == 1 and axis.meaning not in _PLANE):
             continue
         scale, translation = (unit_sizes([axis, other])[0] * n for n in (axis.scale, axis.translation))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.axes import rename_advice
+from msi_lazy.axes import axis_kind, rename_advice, usual_names
 from msi_lazy.errors import UnsupportedImageError
+from msi_lazy.ngff.axis_names import can_hold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,15 +52,16 @@ def check_holdable(axes: Sequence[Axis], name: str) -> None:
     spatial = kinds.count("space")
     times = [axis.name for axis in axes if axis.kind == "time"]
     others = [axis.name for axis in axes if axis.kind in ("channel", None)]
-    if spatial < 2 and None in kinds and 2 <= len(axes) <= 5:
+    renamed = _rename(axes)
+    if spatial < 2 and renamed:
         fault = f"{spatial} of them are known to be space, and 2 or 3 are needed; "
-        fault += f"rename those that are: {rename_advice(axes)}"
+        fault += f"rename those that are: {renamed}"
     elif len(others) > 1:
         listed = " and ".join(map(repr, others))
         fault = f"{listed} are neither time nor space, and one such dimension is allowed; "
         fault += _merge(others, axes, ("c", "channel"))
-        if None in kinds:
-            fault += f", or rename what is one of these: {rename_advice(axes)}"
+        if renamed:
+            fault += f", or rename what is one of these: {renamed}"
     elif len(times) > 1:
         fault = f"{' and '.join(map(repr, times))} are time, and one such dimension is allowed; "
         fault += _merge(times, axes, ("t", "time"))
@@ -72,6 +74,12 @@ def check_holdable(axes: Sequence[Axis], name: str) -> None:
     else:
         return
     raise UnsupportedImageError(f"OME-Zarr cannot hold the image with dims {dims}: {fault}")
+
+
+def _rename(axes: Sequence[Axis]) -> str:
+    """Advise to rename dimensions of unknown names; empty if that does not make an image that can be held."""
+    names = usual_names(axes)
+    return rename_advice(axes) if names and can_hold([axis_kind(names.get(a.name, a.name)) for a in axes]) else ""
 
 
 def _merge(dims: Sequence[str], axes: Sequence[Axis], names: tuple[str, ...]) -> str:

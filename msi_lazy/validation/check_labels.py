@@ -171,7 +171,7 @@ def _sizes(pyramid: Pyramid, number: int) -> dict[str, int]:
     if array is None or pyramid.axes is None:
         return {}
     axes = zip(pyramid.axes.names, pyramid.axes.kinds, array.shape, strict=True)
-    return {name: int(n) for name, kind, n in axes if kind in ("time", "space")}
+    return {name.lower(): int(n) for name, kind, n in axes if kind in ("time", "space")}
 
 
 def _label_images(labels: zarr.Group) -> set[str]:
