@@ -164,16 +164,19 @@ def test_labels_are_deleted_with_their_image_only_when_asked(version, tmp_path):
     image.pyramid.to_zarr(path, mode="w", version=version)
 
 
-def test_labels_of_images_inside_and_unlisted_ones_count(tmp_path):
+def test_images_inside_and_unlisted_labels_count(tmp_path):
     path = tmp_path / "a.zarr"
     make(method="mean").pyramid.to_zarr(path, group="0/left", labels={"cells": make()})
     zarr.open_group(path / "0/left/labels", mode="r+").attrs.put({})
-    for group in ("", "0"):
-        with pytest.raises(msi.StoreExistsError, match="labels/cells'"):
-            make(method="mean").pyramid.to_zarr(path, mode="w", group=group)
+    with pytest.raises(msi.StoreExistsError, match="labels/cells'"):
+        make(method="mean").pyramid.to_zarr(path, mode="w", group="0/left")
     make(method="mean").pyramid.to_zarr(path, mode="w", group="1")  # deletes nothing of the other
-    make(method="mean").pyramid.to_zarr(path, mode="w", delete_labels=True)
-    assert not (path / "0").exists()
+    for options in ({"group": "0"}, {}, {"delete_labels": True}):
+        with pytest.raises(msi.StoreExistsError, match=r"holds the images '(0/)?left'.* as in group='0/left'"):
+            make(method="mean").pyramid.to_zarr(path, mode="w", **options)
+    assert (path / "0/left/labels/cells").exists()
+    make(method="mean").pyramid.to_zarr(path, mode="w", group="0/left", delete_labels=True)
+    assert not (path / "0/left/labels").exists()
 
 
 def test_labels_in_a_store_without_paths_count_too():

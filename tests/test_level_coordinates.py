@@ -168,9 +168,12 @@ TRANSFORM = {
     "transform": "log",
     "scale_factor": 0.1,
     "scale": "linear",
+    "resolution": 300,
+    "origin": [5.0],
 }
 OF_LEVEL_0 = {
     "res": (10.0, 10.0),
+    "spacing": [0.5, 0.5],
     "PhysicalSizeX": 0.5,
     "shape": [40, 48],
     "spatial:bbox": [0, 0, 1, 1],
@@ -213,6 +216,12 @@ def test_attributes_of_level_0_stay_there_and_transforms_are_adapted(method, ver
 def test_levels_reduced_along_other_dimensions_keep_them():
     tree = msi.to_multiscale(image_with({}, attrs=OF_LEVEL_0), [{"t": 2}])
     assert tree["scale1"].image.attrs == OF_LEVEL_0
+
+
+def test_coordinates_that_are_not_reduced_keep_their_attributes():
+    along = ("t", np.arange(float(LENGTHS["t"])), {"resolution": 1.0, "actual_range": [0, 3]})
+    tree = msi.to_multiscale(image_with({"t": along}), [2])
+    assert tree["scale1"].t.attrs == along[2]
 
 
 def test_levels_that_are_added_have_attributes_of_their_own(tmp_path):

@@ -30,8 +30,8 @@ __all__ = [
     "consolidate_above",
     "find_target",
     "image_block",
+    "images_below",
     "label_paths",
-    "labels_below",
     "open_target",
     "quietly",
     "store_contents",
@@ -110,22 +110,24 @@ def label_paths(target: Target) -> list[str]:
     return [f"labels/{name}" for name in names] if isinstance(names, list) else []
 
 
-def labels_below(place: Place) -> list[str]:
-    """Paths of all label images below a place: those of its image, and of images inside it; listed or not."""
+def images_below(place: Place) -> tuple[list[str], list[str]]:
+    """Paths of all images below a place, and of all label images, of its own image too; listed or not."""
     try:
         with quietly():
             members = place.open_group().members(max_depth=None)
             groups = {path: node for path, node in members if isinstance(node, zarr.Group)}
     except Exception:  # half deleted, or broken: no image any more
-        return []
-    found = []
+        return [], []
+    images, labels = [], []
     for path, group in groups.items():
         above, _, name = path.rpartition("/")
         listed = image_block(groups[above]).get("labels") if above in groups else None
-        is_listed = isinstance(listed, list) and name in listed
-        if is_listed or ("labels" in above.split("/") and holds_image(group.attrs.asdict())):
-            found.append(path)
-    return sorted(found)
+        is_image = holds_image(group.attrs.asdict())
+        if (isinstance(listed, list) and name in listed) or (is_image and "labels" in above.split("/")):
+            labels.append(path)
+        elif is_image:
+            images.append(path)
+    return sorted(images), sorted(labels)
 
 
 def store_contents(target: Target, contents: Mapping[str, Buffer]) -> None:

@@ -22,16 +22,22 @@ _TRANSFORMS = {
 """Names, in lower case, of transforms from columns and rows to x and y, whose origin is the corner of the first sample;
 and the places in them of a, b, c, d, e, f: ``x = a·col + b·row + c``, ``y = d·col + e·row + f``."""
 _OF_LEVEL_0 = (
-    *("res", "resolution", "scale", "spacing", "origin", "affine", "shape", "width", "height", "actual_range"),
+    *("res", "affine", "shape", "width", "height", "actual_range"),
     *("pixel_size", "pixelsize", "voxel_size", "voxelsize", "pixelwidth", "pixelheight", "voxeldepth"),
     *("physicalsizex", "physicalsizey", "physicalsizez", "xresolution", "yresolution"),
     *("spatial:shape", "spatial:bbox", "proj:shape", "proj:bbox"),
 )
 """Names, in lower case, of other numbers that describe the grid or the samples of level 0 alone."""
+_OF_GRIDS = ("resolution", "scale", "spacing", "origin")
+"""Names of such numbers if there is one for each of several dimensions; a single one of an image may be anything."""
 
 
-def level_attributes(attrs: Mapping[Any, Any], plan: PyramidPlan, level: LevelPlan) -> dict[Any, Any]:
+def level_attributes(
+    attrs: Mapping[Any, Any], plan: PyramidPlan, level: LevelPlan, several: bool = True
+) -> dict[Any, Any]:
     """Select the attributes of an image, or of a coordinate of it, that are true of a level; transforms are adapted.
+
+    They are of ``several`` dimensions, or, as those of a coordinate, of one.
 
     Examples
     --------
@@ -47,8 +53,8 @@ def level_attributes(attrs: Mapping[Any, Any], plan: PyramidPlan, level: LevelPl
     found = {}
     for name, value in attrs.items():
         known = name.lower() if isinstance(name, str) else ""
-        numbers = _numbers(value) if known in _TRANSFORMS or known in _OF_LEVEL_0 else None
-        if numbers is None:
+        numbers = _numbers(value) if known in (*_TRANSFORMS, *_OF_LEVEL_0, *_OF_GRIDS) else None
+        if numbers is None or (known in _OF_GRIDS and several and len(numbers) < 2):
             found[name] = value
         elif known in _TRANSFORMS and len(numbers) in (6, 9):
             adapted = _adapt(numbers, _TRANSFORMS[known], plan, level)

@@ -39,7 +39,9 @@ def level_coordinates(plan: PyramidPlan, level: LevelPlan, image: xr.DataArray) 
         if name not in coords and not names_channels and _has_means(coord):  # names, also numbers, have no mean
             coords[name] = _interpolate_all(coord.variable, plan, level, fixed)
     for name, coord in coords.items():
-        attrs = level_attributes(coord.attrs, plan, level)
+        if coord.dims and set(coord.dims) <= fixed:  # without dimensions, it may hold the transform of the grid
+            continue
+        attrs = level_attributes(coord.attrs, plan, level, several=len(coord.dims) != 1)
         if "spacing" in coord.attrs and name in image.dims:  # of a single coordinate, by :func:`axis_coordinate`
             attrs["spacing"] = coord.attrs["spacing"]
         coords[name] = coord.copy(deep=False)

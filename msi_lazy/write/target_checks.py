@@ -10,7 +10,7 @@ from zarr.storage import ZipStore
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.ngff.specifications import holds_image, specification_in
 from msi_lazy.storage.ledger import LEDGER, child_names, is_partial
-from msi_lazy.storage.target import ZARR_DOCUMENTS, labels_below
+from msi_lazy.storage.target import ZARR_DOCUMENTS, images_below
 from msi_lazy.storage.unfinished import stored_ledger
 from msi_lazy.write.overlap import overlap_message
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from msi_lazy.storage.place import Mode, Place
     from msi_lazy.write.job import WriteOptions
 
-__all__ = ["check_labels_kept", "check_parents", "check_target"]
+__all__ = ["check_images_kept", "check_parents", "check_target"]
+
+_MOST_NAMED = 10
+"""Most images that a message names."""
 
 
 def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bool = False) -> list[Source]:
@@ -82,8 +85,8 @@ def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bo
     return doubtful
 
 
-def check_labels_kept(place: Place, options: WriteOptions, replaced: Sequence[str]) -> None:
-    """Refuse to delete label images with the image that they belong to, unless that is asked for.
+def check_images_kept(place: Place, options: WriteOptions, replaced: Sequence[str]) -> None:
+    """Refuse to delete other images with the one that is overwritten, and its labels unless that is asked for.
 
     Parameters
     ----------
@@ -97,10 +100,19 @@ def check_labels_kept(place: Place, options: WriteOptions, replaced: Sequence[st
     StoreExistsError
         There are others; names them.
     """
-    if options.mode != "w" or options.delete_labels or stored_ledger(place) is not None:
-        return  # labels of an incomplete image are its own, of the same write
-    lost = [path for path in labels_below(place) if path not in replaced]
-    if lost:
+    if options.mode != "w" or stored_ledger(place) is not None:
+        return  # what an incomplete image holds is its own, of the same write
+    images, labels = images_below(place)
+    if images:
+        first = "/".join(filter(None, (place.group, images[0])))
+        others = f" and {len(images) - _MOST_NAMED} more" if len(images) > _MOST_NAMED else ""
+        raise StoreExistsError(
+            f"{place} holds the images {', '.join(map(repr, images[:_MOST_NAMED]))}{others}, which mode='w' would "
+            f"delete: give the path of the one to overwrite, as in group={first!r}, choose another path, or remove "
+            f"them yourself"
+        )
+    lost = [path for path in labels if path not in replaced]
+    if lost and not options.delete_labels:
         raise StoreExistsError(
             f"{place} holds the labels {', '.join(map(repr, lost))}, which mode='w' would delete; pass "
             f"delete_labels=True to delete them, write them too with labels={{...}}, or choose another path"

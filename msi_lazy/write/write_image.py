@@ -12,7 +12,7 @@ from msi_lazy.write.begin import begin_write, clear_target
 from msi_lazy.write.fingerprint import fingerprint_write
 from msi_lazy.write.finish import completions_of
 from msi_lazy.write.storable import make_storable
-from msi_lazy.write.target_checks import check_labels_kept, check_parents
+from msi_lazy.write.target_checks import check_images_kept, check_parents
 from msi_lazy.write.tasks import check_jobs, create_levels, prepare_write, store_levels
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def write_image(jobs: Sequence[ImageJob], place: Place, options: WriteOptions) -
     # 1. Check: nothing is created or deleted before all is known to be allowed.
     check_parents(place, options.specification)
     doubtful = check_jobs(jobs, place, options)
-    check_labels_kept(place, options, [job.path for job in jobs])
+    check_images_kept(place, options, [job.path for job in jobs])
     # 2. Prepare: memory, and the hierarchy in memory. Blocks are numbered in the order of the jobs.
     jobs = make_storable(jobs)
     ordered = [jobs[0], *sorted(jobs[1:], key=lambda job: job.path)]
