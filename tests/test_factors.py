@@ -36,7 +36,7 @@ def test_factors_are_parsed_in_the_order_of_the_axes(given, parsed):
         ([True], TypeError, ["True", "'y'", "level 1"]),
         ([{"y": False}], TypeError, ["False", "'y'", "level 1"]),
         ([{"q": 2}], ValueError, ["'q'", "level 1", "('c', 'y', 'x')"]),
-        ([50, 3], ValueError, ["3", "'y'", "level 2", "2 samples"]),
+        ([50, 3], ValueError, ["3", "'y'", "level 2", "the samples"]),
         ([{"x": 65}], ValueError, ["65", "'x'", "level 1", "64 samples"]),
         (["2"], TypeError, ["'2'"]),
         ([None], TypeError, ["None"]),
