@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import getitem
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -268,7 +269,7 @@ def _held_by(value: Any, depth: int = 0) -> Iterator[Any]:
     if isinstance(value, DataNode):
         value = value.value
     if isinstance(value, Task):
-        value = (*value.args, *value.kwargs.values())
+        value = (*_bound_by(value.func), *value.args, *value.kwargs.values())
     if isinstance(value, Mapping):
         value = tuple(value.values())
     if isinstance(value, (tuple, list)) and depth < _DEEPEST:
@@ -276,6 +277,16 @@ def _held_by(value: Any, depth: int = 0) -> Iterator[Any]:
             yield from _held_by(item, depth + 1)
     elif not isinstance(value, (int, float, slice, GraphNode)):
         yield value
+
+
+def _bound_by(function: Any) -> tuple[Any, ...]:
+    """Return what a function carries along: the object that it is a method of, or itself if it holds more values."""
+    owner = getattr(function, "__self__", None)
+    if owner is not None:
+        return () if isinstance(owner, ModuleType) else (owner,)
+    held = ("__closure__", "__defaults__", "__kwdefaults__")
+    is_plain = isinstance(function, FunctionType) and not any(getattr(function, name) for name in held)
+    return () if is_plain else (function,)
 
 
 def scheduler_owner() -> Any:

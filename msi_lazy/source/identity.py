@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -23,8 +24,9 @@ from zarr.storage import FsspecStore, ObjectStore
 
 from msi_lazy.compat.xarray_backends import backend_array, is_adapter, opened_by_backend, unwrap_adapters
 from msi_lazy.compat.zarr_stores import key_info
+from msi_lazy.source.held_sources import held_sources
 from msi_lazy.source.memory_map import MappedFile, MemmapFile
-from msi_lazy.source.opened_files import files_beside, named_files, opened_file
+from msi_lazy.source.opened_files import files_beside, opened_file
 from msi_lazy.source.origins import innermost_array, origin_of
 from msi_lazy.source.selection import SlicedArray
 from msi_lazy.source.sources import ChunkReader, WindowSource
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["content_hash", "identify_selection", "identify_stored", "identify_value"]
 
 Identity = dict[str, Any]
+_MOST_FILES = 10_000
+"""Files of a folder that are looked at."""
 _SLAB_BYTES = 2**24
 """Bytes of an array that are hashed at once, as what is not contiguous is copied."""
 
@@ -49,8 +53,7 @@ def identify_stored(value: Any) -> Identity | None:
     """Identify a value in a graph, if it is stored: the time of its last change is not in the graph's name."""
     origin = origin_of(value)
     if origin is None:
-        files = list(map(_identify_file, named_files(value)))
-        return {"files": files} if files else None
+        return _identify_held(value)
     inner = innermost_array(value)
     if isinstance(inner, (zarr.Array, MappedFile, MemmapFile)):
         return identify_value(inner)
@@ -89,8 +92,8 @@ def identify_value(value: Any) -> Identity:
         found = {**_identify_file(filename), "dataset": str(name or ""), "shape": list(value.shape)}
         return {**found, "files": files} if files else found
     try:
-        files = list(map(_identify_file, named_files(value)))
-        return {"object": tokenize(value, ensure_deterministic=True), **({"files": files} if files else {})}
+        held = _identify_held(value)  # of which nothing but the name is in its token
+        return {"object": tokenize(value, ensure_deterministic=True), **(held or {})}
     except Exception:  # Dask has an error of its own for it, and pickling what is unknown may raise anything
         return _unknown(value)
 
@@ -98,6 +101,30 @@ def identify_value(value: Any) -> Identity:
 def _unknown(value: Any) -> Identity:
     """Identity that nothing else has."""
     return {"unknown": f"{type(value).__name__} {uuid4().hex}"}
+
+
+def _identify_held(value: Any) -> Identity | None:
+    """Identify the files, folders and stored arrays that an object keeps, wherever; ``None`` if there are none."""
+    held = held_sources(value)
+    if held is None:
+        return _unknown(value)
+    found = [_identify_named(source) if isinstance(source, str) else identify_value(source) for source in held]
+    return {"files": sorted(found, key=str)} if found else None  # as sets have no order
+
+
+def _identify_named(name: str) -> Identity:
+    """Identify a file, or a folder by all files in it."""
+    if os.path.isfile(name):
+        return _identify_file(name)
+    digest = xxhash.xxh3_64()
+    names = (os.path.join(folder, file) for folder, _, files in os.walk(name) for file in files)
+    inside = list(islice(names, _MOST_FILES + 1))
+    if len(inside) > _MOST_FILES:
+        return _unknown(name)
+    for file in sorted(inside):
+        found = os.stat(file, follow_symlinks=os.path.exists(file))
+        digest.update(f"{file}\0{found.st_mtime_ns}\0{found.st_size}\0".encode(errors="surrogateescape"))
+    return {"place": name, "folder": digest.hexdigest()}
 
 
 def _identify_content(array: np.ndarray[Any, Any]) -> Identity:

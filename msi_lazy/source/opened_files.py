@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import os
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-__all__ = ["files_beside", "named_files", "opened_file"]
+__all__ = ["files_beside", "opened_file"]
 
 _HDF5_DRIVERS = ("sec2", "stdio", "direct", "windows")
 """Drivers of HDF5 that read the file of the name they state, and not a copy of it, or something else."""
@@ -40,25 +34,3 @@ def files_beside(dataset: Any) -> list[str]:
     if getattr(dataset, "is_virtual", False):
         names += [source.file_name for source in dataset.virtual_sources()]
     return sorted({os.path.join(folder, name) for name in names if name != "."})
-
-
-def named_files(value: Any) -> Iterator[str]:
-    """Yield the existing files that ``value`` names: a path, several, or those that an object keeps."""
-    if isinstance(value, (str, os.PathLike)):
-        try:
-            name = os.fspath(value)
-            if (os.sep in name or "." in name) and os.path.isfile(name):  # not any word, such as "mean"
-                yield os.path.realpath(name)
-        except (TypeError, ValueError):  # no path at all
-            return
-    elif isinstance(value, np.ndarray):
-        if value.dtype.kind == "U":
-            for name in value.flat:
-                yield from named_files(str(name))
-    elif isinstance(value, partial):
-        for part in (*value.args, *value.keywords.values()):
-            yield from named_files(part)
-    elif not isinstance(value, type) and isinstance(getattr(value, "__dict__", None), dict):
-        for part in vars(value).values():
-            if isinstance(part, (str, os.PathLike)):
-                yield from named_files(part)
