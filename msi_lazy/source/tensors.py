@@ -52,17 +52,18 @@ class TensorReader:
         return tuple(max(min(chunk or n, n), 1) for chunk, n in zip(found, self.shape, strict=True))
 
     def check(self) -> None:
-        """Refuse an array whose samples are in the memory of this process.
+        """Refuse an array whose samples may be in the memory of this process: one composed of several does not tell.
 
         Raises
         ------
         ValueError
-            They are; other processes would read the fill value.
+            They may be; other processes would read the fill value.
         """
         store = self.tensor.kvstore
         if store is None or '"driver":"memory"' in dumps(store.spec().to_json(), separators=(",", ":")):
             raise ValueError(
-                "an array of TensorStore in memory is not seen by worker processes; compute in threads "
+                "an array of TensorStore in memory, or composed of others, is not seen by worker processes, as far as "
+                "it shows; compute in threads "
                 "(dask.config.set(scheduler='threads')), or give its samples, numpy.asarray(array.read().result())"
             )
 
