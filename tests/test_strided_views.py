@@ -48,3 +48,28 @@ def test_chunks_between_are_not_read(step):
 def test_samples_between_are_not_held():
     found = TensorReader(require("tensorstore").array(ARRAY))[::10, ::-9]
     assert found.base is None or found.base.nbytes <= found.nbytes
+
+
+@pytest.mark.parametrize(
+    ("stated", "understood"),
+    [
+        (np.array([16, 16]), (16, 16)),
+        (((16, 48), (64,)), (48, 64)),
+        ([16, 64], (16, 64)),
+        *(
+            (unusable, None)
+            for unusable in ("auto", (0, 16), (None, 16), (-1, 16), (16,), 5, ((), (64,)), (16.0, 16.0))
+        ),
+    ],
+)
+def test_chunks_that_an_array_like_states_count_if_they_are_chunks(stated, understood):
+    class Stating:
+        shape, dtype, ndim, chunks = (64, 64), np.dtype("u2"), 2, stated
+
+        def __getitem__(self, key):
+            return np.zeros([side.stop - side.start for side in key], "u2")
+
+    tree = msi.to_multiscale(msi.to_spatial_image(Stating(), dims="yx"), [2])
+    reading = msi.explain(tree).reading
+    assert (reading.chunk_shape, reading.is_known) == (understood, understood is not None)
+    assert not tree["scale1"].image.values.any()

@@ -177,7 +177,8 @@ def _declared_chunks(array: Any) -> Stored:
     if hasattr(array, "chunk_layout"):
         return _normalized(getattr(array.chunk_layout.read_chunk, "shape", None), tuple(array.shape))
     unchunked = "contiguous" if type(array).__module__.partition(".")[0] in _HDF5 else None
-    return _normalized(getattr(array, "chunks", None) or unchunked, tuple(array.shape))
+    stated = getattr(array, "chunks", None)
+    return _normalized(unchunked if stated is None else stated, tuple(array.shape))
 
 
 def _preferred_chunks(variable: xr.Variable) -> tuple[int, ...] | None:
@@ -194,12 +195,17 @@ def _preferred_chunks(variable: xr.Variable) -> tuple[int, ...] | None:
 def _normalized(stated: Any, shape: Sequence[int]) -> Stored:
     """Convert a chunk shape, or lengths, to lengths that fit ``shape``; ``None`` for what is neither."""
     if stated is None or isinstance(stated, str):
-        return None if stated is None else "contiguous"
+        return "contiguous" if stated == "contiguous" else None
     try:
-        lengths = normalize_chunks(tuple(stated), tuple(shape)) if len(stated) == len(shape) else None
+        if len(stated) != len(shape):
+            return None
+        lengths = [[along] if isinstance(along, (int, np.integer)) else list(along) for along in stated]
+        if not all(length > 0 for along in lengths for length in along):
+            return None
+        found = normalize_chunks(tuple(n[0] if len(n) == 1 else tuple(n) for n in lengths), tuple(shape))
     except (TypeError, ValueError):  # of something else that goes by the name of chunks
         return None
-    return None if lengths is None else tuple(tuple(map(int, along)) for along in lengths)
+    return tuple(tuple(map(int, along)) for along in found)
 
 
 def restore_order(array: Any) -> Any:
