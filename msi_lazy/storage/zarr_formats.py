@@ -33,6 +33,8 @@ class StoreFormat:
     """Name of the document that describes an array."""
     has_shards: bool
     """Whether chunks can be packed into shards."""
+    fill_value_is_mask: bool
+    """Whether xarray stores the attribute ``_FillValue`` as the fill value of an array, like zarr's own 0."""
     key_encoding: Mapping[str, Any]
     """Settings of ``zarr.create_array`` for ``/`` as separator in the keys of chunks; empty if it is the default."""
     image_codecs: tuple[Any, ...]
@@ -62,6 +64,7 @@ _FORMATS: dict[int, StoreFormat] = {
     2: StoreFormat(
         array_document=".zarray",
         has_shards=False,
+        fill_value_is_mask=True,
         key_encoding=_KEYS_2,
         image_codecs=(Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE),),
         label_codecs=(Zstd(level=3),),
@@ -77,6 +80,7 @@ _FORMATS: dict[int, StoreFormat] = {
     3: StoreFormat(
         array_document="zarr.json",
         has_shards=True,
+        fill_value_is_mask=False,
         key_encoding=MappingProxyType({}),
         image_codecs=(BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),),
         label_codecs=(ZstdCodec(level=3),),

@@ -15,6 +15,7 @@ from msi_lazy.compat.xarray_backends import PlainZarrStore
 from msi_lazy.ngff.specifications import foreign_attributes
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.target import Target, store_contents, write_attributes
+from msi_lazy.storage.zarr_formats import store_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -101,7 +102,7 @@ def _write_level(target: Target, group: str, node: xr.DataTree, name: str, layou
     # as to_zarr(compute=False) does, which also builds a graph that would store the samples
     group_store = PlainZarrStore.open_group(target.store, mode="a", **options)
     dataset.dump_to_store(group_store, encoding={name: layout.encoding})
-    if target.zarr_format == 2 and "_FillValue" in image.attrs:  # which xarray makes the fill value, like zarr's own 0
+    if "_FillValue" in image.attrs and store_format(target.zarr_format).fill_value_is_mask:  # stated as it was, too
         array = open_array(target.store, target.below(f"{group}/{name}"), "r+")
         array.attrs["_FillValue"] = to_json(image.attrs, "attrs", Omissions())["_FillValue"]
 
