@@ -340,7 +340,7 @@ def test_a_directory_of_planes_gets_a_hint(folder):
 def test_a_memory_limit_is_checked_before_anything_is_created(folder):
     result = CliRunner().invoke(main, ["convert", "in.zarr", "out.zarr", "--factors", "2", "--memory-limit", "1MiB"])
     assert result.exit_code == 1
-    assert "memory_limit is 1.00 MiB" in result.stderr
+    assert "--memory-limit is 1.00 MiB" in result.stderr
     assert not Path("out.zarr").exists()
 
 

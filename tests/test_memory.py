@@ -87,10 +87,10 @@ def test_a_plan_that_cannot_fit_is_refused_before_anything_is_created(tmp_path):
     tree = make_tree()
     with (
         dask.config.set(scheduler="threads", num_workers=3),
-        pytest.raises(msi.MemoryLimitError, match=r"3 worker threads .*memory_limit is 65.00 MiB; use fewer threads"),
+        pytest.raises(msi.MemoryLimitError, match=r"3 worker threads .*memory_limit is 65.00 MiB; .*num_workers=1\)"),
     ):
         tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit="65 MiB")
-    with pytest.raises(msi.MemoryLimitError, match=r"blocks of any size need more than .* MiB, so raise memory_limit"):
+    with pytest.raises(msi.MemoryLimitError, match=r"of all settings tried, .* takes least: raise memory_limit$"):
         tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit="1 MiB")
     assert not (tmp_path / "out.zarr").exists()
     tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit="2 GiB")
@@ -101,7 +101,7 @@ def test_what_the_machine_does_not_have_is_warned_of_once(tmp_path, monkeypatch)
     tree = msi.to_multiscale(xr.DataArray(planes, dims=("z", "y", "x")), [2], chunks=64)
     tree.pyramid.to_zarr(tmp_path / "silent.zarr", compute=False)
     monkeypatch.setattr(projection, "process_memory", lambda: 2**27)
-    with pytest.warns(UserWarning, match=r"memory .* a process may use 128.00 MiB; with these") as said:
+    with pytest.warns(UserWarning, match=r"memory .* a process may use 128.00 MiB; it fits with") as said:
         tree.pyramid.to_zarr(tmp_path / "out.zarr", compute=False)
     assert len(said) == 1
     assert said[0].filename == __file__
@@ -227,7 +227,7 @@ def test_the_limit_of_a_container_counts(monkeypatch):
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 1)  # which has the least of cgroup, machine and user
     assert process_memory() == 1
     target = CountingStore(MemoryStore())
-    with pytest.warns(UserWarning, match="a process may use 1 B"):
+    with pytest.warns(UserWarning, match="a process may use 1 B; of all settings tried, .* use a machine with more"):
         make_tree(shape=(20, 28, 36), block_bytes=8**3 * 8, chunks=4).pyramid.to_zarr(target)
     assert target.chunk_reads()
 

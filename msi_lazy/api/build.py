@@ -133,12 +133,13 @@ def to_multiscale(
         source_chunks=source.chunks,
         source_is_known=source.is_known,
     )
-    decoded = -(-source.decoded_bytes // dtype.itemsize)
-    plan = planned(by_window=isinstance(source, WindowSource))
+    decoded, is_sliceable = -(-source.decoded_bytes // dtype.itemsize), isinstance(source, WindowSource)
+    plan = planned(by_window=is_sliceable)
     if isinstance(source, WindowSource) and not plan.reading.fits:
         source = as_dask_source(image, source)
-        plan = planned(by_window=False)
-    plan = replace(plan, nodata=nodata, reading=replace(plan.reading, decoded_samples=decoded))
+        plan = planned(by_window=False, source_chunks=source.chunks)
+    reading = replace(plan.reading, decoded_samples=decoded, is_sliceable=is_sliceable)
+    plan = replace(plan, nodata=nodata, reading=reading)
     return build_tree(plan, build_levels(source, plan, row, nodata), image)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import dask
 
 import msi_lazy as msi
 from msi_lazy.cli.dask_client import dask_client
-from msi_lazy.cli.one_line_errors import one_line_errors, report_interrupts
+from msi_lazy.cli.one_line_errors import name_options, one_line_errors, report_interrupts
 from msi_lazy.cli.option_values import (
     FactorsCommand,
     parse_dims,
@@ -38,6 +40,7 @@ __all__ = ["convert"]
 @click.option("--levels", help="'auto' (default: halve until the image fits one chunk), or how many besides level 0.")
 @click.option("--method", default="mean", show_default=True, help="Downsampling method, such as mean, max or mode.")
 @click.option("--chunks", help="Chunk shape on disk: 64, or z=32,y=64,x=64.")
+@click.option("--block-bytes", default="64 MiB", show_default=True, help="Most bytes of level 0 that a thread holds.")
 @click.option("--boundary", default="trim", show_default=True, help="trim, pad or exact.")
 @click.option("--nodata", default="auto", show_default=True, help="Value without data: a number, none, or auto.")
 @click.option("--scale", help="Pixel spacing, e.g. z=2,y=.5,x=.5; overrides that of the input.")
@@ -47,6 +50,7 @@ __all__ = ["convert"]
 @click.option("--shards", help="Shape of the shards, files of many chunks: auto, 256, or z=128,y=256,x=256 (0.5 only).")
 @click.option("--group", default="", help="Path of the image in INPUT, if that is a Zarr store of several.")
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
+@click.option("--threads", type=click.IntRange(1), help="Number of threads, without --scheduler; default all cores.")
 @click.option("--memory-limit", help="Memory limit of a process for the write, e.g. 4GiB; checked beforehand.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing OUTPUT, if it is a Zarr hierarchy.")
 @click.option("--delete-labels", is_flag=True, help="Let --overwrite delete labels of the existing OUTPUT.")
@@ -61,34 +65,40 @@ def convert(input: str, output: str, **options: Any) -> None:
     picture that imageio reads.
     """
     with one_line_errors(), report_interrupts():
+        if options["threads"] and options["scheduler"]:
+            raise ValueError("give --threads or --scheduler, not both: the workers have threads of their own")
         image = read_input(input, parse_dims(options["dims"]), options["group"])
         image = apply_geometry(image, parse_numbers("--scale", options["scale"], float), parse_units(options["units"]))
-        tree = msi.to_multiscale(
-            image,
-            parse_factors(options["factors"], options["levels"]),
-            method=options["method"],
-            chunks=parse_lengths("--chunks", options["chunks"]),
-            boundary=options["boundary"],
-            nodata=parse_nodata(options["nodata"]),
-        )
-        click.echo(str(msi.explain(tree, measure=options["measure"])))
-        if options["plan_only"]:
-            return
-        shards = options["shards"] if options["shards"] == "auto" else parse_lengths("--shards", options["shards"])
-        settings = {key: options[key] for key in ("version", "memory_limit", "resume", "retries", "delete_labels")}
-        settings |= {"shards": shards, "source_id": identify_input(input)}
-        with dask_client(options["scheduler"]):
-            _write(tree, input, output, options["overwrite"], settings)
+        threads = {"num_workers": options["threads"]} if options["threads"] else {}
+        with dask.config.set(threads), dask_client(None if options["plan_only"] else options["scheduler"]):
+            tree = msi.to_multiscale(
+                image,
+                parse_factors(options["factors"], options["levels"]),
+                method=options["method"],
+                chunks=parse_lengths("--chunks", options["chunks"]),
+                boundary=options["boundary"],
+                nodata=parse_nodata(options["nodata"]),
+                block_bytes=options["block_bytes"],
+            )
+            click.echo(name_options(str(msi.explain(tree, measure=options["measure"]))))
+            if options["plan_only"]:
+                return
+            _write(tree, input, output, options)
     click.echo(f"\nwrote {output}")
 
 
-def _write(tree: xr.DataTree, input: str, output: str, overwrite: bool, settings: Mapping[str, Any]) -> None:
+def _write(tree: xr.DataTree, input: str, output: str, options: Mapping[str, Any]) -> None:
     """Write the pyramid to a path or URL; a path is made absolute, as workers may run in another directory."""
+    shards = options["shards"] if options["shards"] == "auto" else parse_lengths("--shards", options["shards"])
+    settings = {key: options[key] for key in ("version", "memory_limit", "resume", "retries", "delete_labels")}
+    settings |= {"shards": shards, "source_id": identify_input(input), "progress": sys.stdout.isatty()}
     target = output if "://" in output else Path(output).absolute()
-    if overwrite and Path(target).resolve() in Path(input).resolve().parents:
+    if options["overwrite"] and Path(target).resolve() in Path(input).resolve().parents:
         raise ValueError(f"{input} lies inside {output}, and overwriting that would delete it; give another OUTPUT")
     try:
-        msi.to_zarr(tree, target, mode="w" if overwrite else "w-", progress=sys.stdout.isatty(), **settings)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"the write would hold up to")  # the plan has said so
+            msi.to_zarr(tree, target, mode="w" if options["overwrite"] else "w-", **settings)
     except msi.StoreExistsError as error:
         if "delete_labels" in str(error):
             raise

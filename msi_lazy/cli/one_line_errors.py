@@ -17,6 +17,8 @@ __all__ = ["name_options", "one_line_errors", "report_interrupts"]
 
 _FAULTS = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError, zlib.error)
 """Errors of wrong arguments, file systems, missing packages, small machines and damaged chunks."""
+_PAIR = r"'(\w+)': (\d+)(, )?"
+"""Dimension and length, as a dict is printed."""
 
 
 class _Interrupted(click.ClickException):
@@ -57,5 +59,14 @@ def _one_line(error: BaseException, text: str = "") -> str:
 
 
 def name_options(text: str) -> str:
-    """Write ``group='a'``, as messages advise it, as the option of the command line."""
-    return re.sub(r"""\bgroup=('[^']*'|"[^"]*")""", lambda found: f"--group {shlex.quote(found[1][1:-1])}", text)
+    """Write the arguments that messages advise, such as ``group='a'``, as options of the command line."""
+    text = re.sub(r"""\bgroup=('[^']*'|"[^"]*")""", lambda found: f"--group {shlex.quote(found[1][1:-1])}", text)
+    text = re.sub(r"to_multiscale\(\.\.\., ([^()]*)\)", lambda found: found[1].replace("}, ", "} "), text)
+    text = re.sub(r"\bchunks=\{([^}]*)\}", lambda found: f"--chunks {re.sub(_PAIR, _equals, found[1])}", text)
+    text = re.sub(r"\bblock_bytes='(\d+) (\w+)'", r"--block-bytes \1\2", text)
+    text = re.sub(r"dask\.config\.set\([^()]*num_workers=(\d+)\)", r"--threads \1", text)
+    return text.replace("memory_limit", "--memory-limit")
+
+
+def _equals(pair: re.Match[str]) -> str:
+    return f"{pair[1]}={pair[2]}{',' if pair[3] else ''}"

@@ -54,9 +54,10 @@ class Reading:
     """Lengths of the source's chunks along each dimension; ``None`` if it has none."""
     is_known: bool = True
     """Whether it is known what is decoded of the source; it is not where windows of unknown chunks are read."""
-
     decoded_samples: int = 0
     """Samples of the image's size that the largest chunk holds, with what a view leaves out of it."""
+    is_sliceable: bool = False
+    """Whether the source gives any window, so that other blocks might read theirs where these do not."""
 
     @property
     def chunk_samples(self) -> int:

@@ -24,11 +24,11 @@ __all__ = ["active_client", "check_processes", "crosses_processes", "process_mem
 
 def active_client() -> Any:
     """Find the distributed client that a computation would now be sent to, or ``None``."""
-    if "distributed" not in sys.modules:  # no client can exist
+    owner = scheduler_owner()
+    if owner is None or "distributed" not in sys.modules:  # else no client can exist
         return None
     from distributed import Client
 
-    owner = scheduler_owner()
     return owner if isinstance(owner, Client) else None
 
 

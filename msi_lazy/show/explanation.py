@@ -6,16 +6,26 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from msi_lazy.arguments.choices import check_switches
+from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.plan.pyramid import PyramidPlan
+from msi_lazy.run.scheduler import process_memory, worker_threads
 from msi_lazy.show.plan_table import plan_html, plan_text
 from msi_lazy.source.sources import lazy_array
 from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.write.measure import measure_block
+from msi_lazy.write.projected_image import ProjectedImage
+from msi_lazy.write.projection import describe_excess
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import dask.array as da
     import xarray as xr
 
 __all__ = ["ExplainedPlan", "explain"]
+
+_NEVER_EXCEEDED = 2**29
+"""Bytes that any process may take: to find out how much that is takes a quarter of a second, once."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,6 +75,16 @@ def explain(tree: xr.DataTree, *, measure: bool = False) -> ExplainedPlan:
     """
     check_switches(measure=measure)
     plan = ExplainedPlan.of(read_plan(tree))
-    if not measure:
-        return plan
-    return replace(plan, measured=measure_block([lazy_array(image) for image in level_images(tree)], plan))
+    arrays = [lazy_array(image) for image in level_images(tree)]
+    if measure:
+        plan = replace(plan, measured=measure_block(arrays, plan))
+    excess = _describe_excess(arrays, plan)
+    return replace(plan, notes=(*plan.notes, excess)) if excess else plan
+
+
+def _describe_excess(arrays: Sequence[da.Array], plan: PyramidPlan) -> str:
+    """Describe by how much a write exceeds the memory of a process; empty if it does not, or is unknown."""
+    threads, recipes = worker_threads(), LevelGraph.of(arrays).recipes
+    if not plan.stages or plan.memory(threads).total < _NEVER_EXCEEDED:
+        return ""
+    return describe_excess([ProjectedImage.of_plan(plan, recipes[0].method)], threads, process_memory())

@@ -60,7 +60,7 @@ NO_BYTES = [
 NO_BYTES += [(odd, TypeError, "must be a number of bytes") for odd in (2.5, True, [], np.inf)]
 NO_LIMIT = [
     *NO_BYTES,
-    (1, msi.MemoryLimitError, "would hold up to .* memory_limit is 1 B; blocks of any size need more"),
+    (1, msi.MemoryLimitError, "would hold up to .* memory_limit is 1 B; of all settings tried, .* takes least"),
 ]
 NO_MODE = [(odd, ValueError, r"mode must be 'w-' .* or 'w' .* not") for odd in ("r", "a", None, 5, [])]
 NO_SHARDS = [(odd, TypeError, "shards must be positive integers, not") for odd in (0, -1, 1.5, True, object())]

@@ -1,0 +1,112 @@
+"""Memory that the write of one image takes, as it is planned, and as it might be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING
+
+from msi_lazy.arguments.factors import auto_factors
+from msi_lazy.plan.block_size import aligned_blocks
+from msi_lazy.plan.memory import PROCESS_RESERVE
+from msi_lazy.plan.reading import longest_between
+from msi_lazy.plan.replan import replan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from msi_lazy.methods import Method
+    from msi_lazy.plan.memory import MemoryUse
+    from msi_lazy.plan.pyramid import PyramidPlan
+    from msi_lazy.write.job import ImageJob
+
+__all__ = ["ProjectedImage", "process_bytes", "total_bytes"]
+
+Chunks = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class ProjectedImage:
+    """One image of a write, in integers."""
+
+    plan: PyramidPlan
+    """Plan of the image, its dimensions in the order of the write."""
+    method: Method | None = None
+    """Method, if the image could be planned anew."""
+    blocks: tuple[Chunks, ...] = ()
+    """Blocks that each level is written in."""
+    units: tuple[tuple[int, ...] | None, ...] = ()
+    """Write unit of each of these levels; ``None`` for one that follows the chunks, or the blocks, of the plan."""
+    may_read_back: bool = False
+    """Whether later stages may read back what was stored."""
+
+    @classmethod
+    def of_plan(cls, plan: PyramidPlan, method: Method | None) -> ProjectedImage:
+        """Describe a pyramid that is written in its own chunks, without shards."""
+        return cls(plan, method, may_read_back=plan.reading.by_window)
+
+    @classmethod
+    def of_job(cls, job: ImageJob) -> ProjectedImage:
+        """Describe an image to write."""
+        arrays, levels = job.levels.arrays[job.kept :], job.plan.levels[job.kept :]
+        units = [
+            None if layout.write_unit == level.chunks or (layout.shards and layout.write_unit == level.blocks) else
+            layout.write_unit
+            for layout, level in zip(job.layouts, levels, strict=True)
+        ]  # fmt: skip
+        origin = job.levels if job.origin is None else job.origin
+        planned = job.kept == 0 and origin.are_picks and (job.plan.untransposed or job.plan).stages
+        return cls(
+            plan=job.plan,
+            method=origin.recipes[0].method if planned else None,
+            blocks=tuple(array.chunks for array in arrays),
+            units=tuple(units),
+            may_read_back=job.lossless and not job.kept and job.levels.is_whole,
+        )
+
+    def memory(self, threads: int, limit: int | None) -> MemoryUse:
+        """Project the memory of the write, with that of merging blocks to the chunks or shards that store them."""
+        memory = self.plan.memory(threads, limit if self.may_read_back else None)
+        merged = held = 0
+        for blocks, unit in zip(self.blocks, self.units, strict=True):
+            aligned = blocks if unit is None else aligned_blocks(blocks, unit)
+            if aligned != blocks:
+                merged = max(merged, 3 * prod(map(max, aligned)) * self.plan.dtype.itemsize)
+                held += 2 * prod(map(longest_between, blocks, aligned)) * self.plan.dtype.itemsize
+        return replace(memory, per_thread=memory.per_thread + merged, rechunking=memory.rechunking + held)
+
+    def changed(self, block_bytes: int | None, chunks: Mapping[str, int]) -> list[ProjectedImage]:
+        """Plan the image anew; in all ways that the same arguments may mean, as automatic factors follow the chunks."""
+        if self.method is None:
+            return []
+        plan = self.plan.untransposed or self.plan
+        before = plan.levels[0].chunks
+        after = tuple(chunks.get(dim, chunk) for dim, chunk in zip(plan.dims, before, strict=True))
+        factors = {tuple(level.factors for level in plan.levels[1:])}
+        if any(axis.is_spatial for axis in plan.axes) and auto_factors(plan.axes, before, plan.boundary) in factors:  # type: ignore[arg-type]
+            factors.add(auto_factors(plan.axes, after, plan.boundary))  # type: ignore[arg-type]
+        limit = plan.block_bytes if block_bytes is None else block_bytes
+        return [self._planned(replan(plan, self.method, block_bytes=limit, chunks=after, factors=f)) for f in factors]
+
+    def _planned(self, plan: PyramidPlan) -> ProjectedImage:
+        order = [plan.dims.index(dim) for dim in self.plan.dims]
+        blocks = [stage.block_chunks(level) for stage in plan.stages for level in stage.written]
+        turned = plan if plan.dims == self.plan.dims else plan.transposed(self.plan.dims)
+        units = (*self.units, *(None for _ in plan.levels))[: len(blocks)]
+        return replace(
+            self,
+            plan=turned,
+            blocks=tuple(tuple(along[dim] for dim in order) for along in blocks),
+            units=units,
+            may_read_back=self.may_read_back and plan.reading.by_window,
+        )
+
+
+def total_bytes(uses: Sequence[MemoryUse], threads: int) -> int:
+    """Count the bytes of a process that writes images together: any thread may hold the largest block of all."""
+    return process_bytes(uses) + threads * max(use.per_thread for use in uses)
+
+
+def process_bytes(uses: Sequence[MemoryUse]) -> int:
+    """Count the bytes that a process holds besides the blocks of its threads."""
+    return PROCESS_RESERVE + sum(use.graph + use.rechunking + use.carries for use in uses)
