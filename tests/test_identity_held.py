@@ -166,3 +166,26 @@ ORDINARY = {
 @pytest.mark.parametrize("kind", ORDINARY)
 def test_graphs_of_numbers_and_functions_are_known(kind):
     assert identity(ORDINARY[kind]()) == identity(ORDINARY[kind]())
+
+
+class CountedPath:
+    """A path that counts how often it is asked for."""
+
+    asked = 0
+
+    def __fspath__(self):
+        type(self).asked += 1
+        return "/nowhere/a.npy"
+
+
+os.PathLike.register(CountedPath)
+
+
+def test_a_reader_that_many_tasks_share_is_searched_once():
+    reader = [CountedPath()]
+    planes = [dask.delayed(partial(lambda _, number: np.full((8, 8), number), reader))(n) for n in range(50)]
+    data = da.stack([da.from_delayed(plane, (8, 8), "i8") for plane in planes])
+    tree = msi.to_multiscale(xr.DataArray(data, dims=("z", "y", "x"), name="image"), [2])
+    CountedPath.asked = 0
+    tree.pyramid.to_zarr(zarr.storage.MemoryStore(), compute=False)
+    assert CountedPath.asked <= 2

@@ -45,4 +45,4 @@ def _identify_dask(array: da.Array) -> Identity:
 def _identify_graph(name: str, array: da.Array) -> Identity:
     """Identify a graph by the name of its array, and by the stored arrays that it reads."""
     held = {id(value): value for layer in layers_of(array).values() for value in held_values(layer)}
-    return {"graph": name, "reads": [found for found in map(identify_stored, held.values()) if found is not None]}
+    return {"graph": name, "reads": identify_stored(held.values())}

@@ -70,8 +70,10 @@ class _Opaque(Exception):
     """Something cannot be looked into."""
 
 
-def held_sources(value: Any) -> list[Any] | None:
+def held_sources(value: Any, seen: dict[int, Any] | None = None) -> list[Any] | None:
     """List the files and folders that ``value`` names, and the stored arrays that it holds; nothing is read.
+
+    Objects in ``seen``, by their ``id``, were searched for another value: tasks of one graph share their reader.
 
     Returns
     -------
@@ -79,7 +81,8 @@ def held_sources(value: Any) -> list[Any] | None:
         Paths, as strings, and arrays; ``None`` if something in it cannot be looked into, or there is too much.
     """
     found: list[Any] = []
-    seen: dict[int, Any] = {}  # which keeps them, so that no other gets their number
+    seen = {} if seen is None else seen  # which keeps them, so that no other gets their number
+    most = len(seen) + _MOST
     waiting = deque([(value, 0)])
     try:
         while waiting:
@@ -87,7 +90,7 @@ def held_sources(value: Any) -> list[Any] | None:
             if (isinstance(item, _PLAIN) and not isinstance(item, str)) or id(item) in seen:  # np.str_ is both
                 continue
             seen[id(item)] = item
-            if len(seen) > _MOST or depth > _DEEPEST:
+            if len(seen) > most or depth > _DEEPEST:
                 return None
             source = _source_of(item)
             if source is None:

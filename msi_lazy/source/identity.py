@@ -36,7 +36,7 @@ from msi_lazy.storage.place import Place
 from msi_lazy.storage.zarr_formats import store_format
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from msi_lazy.source.selection import Selection
 
@@ -49,11 +49,16 @@ _SLAB_BYTES = 2**24
 """Bytes of an array that are hashed at once, as what is not contiguous is copied."""
 
 
-def identify_stored(value: Any) -> Identity | None:
-    """Identify a value in a graph, if it is stored: the time of its last change is not in the graph's name."""
+def identify_stored(values: Iterable[Any]) -> list[Identity]:
+    """Identify those values in a graph that are stored: the time of their last change is not in the graph's name."""
+    seen: dict[int, Any] = {}
+    return [found for value in values for found in [_identify_stored(value, seen)] if found is not None]
+
+
+def _identify_stored(value: Any, seen: dict[int, Any]) -> Identity | None:
     origin = origin_of(value)
     if origin is None:
-        return _identify_held(value)
+        return _identify_held(value, seen)
     inner = innermost_array(value)
     if isinstance(inner, (zarr.Array, MappedFile, MemmapFile)):
         return identify_value(inner)
@@ -103,9 +108,12 @@ def _unknown(value: Any) -> Identity:
     return {"unknown": f"{type(value).__name__} {uuid4().hex}"}
 
 
-def _identify_held(value: Any) -> Identity | None:
-    """Identify the files, folders and stored arrays that an object keeps, wherever; ``None`` if there are none."""
-    held = held_sources(value)
+def _identify_held(value: Any, seen: dict[int, Any] | None = None) -> Identity | None:
+    """Identify the files, folders and stored arrays that an object keeps, wherever; ``None`` if there are none.
+
+    Objects in ``seen`` are left out, as in :func:`msi_lazy.source.held_sources.held_sources`.
+    """
+    held = held_sources(value, seen)
     if held is None:
         return _unknown(value)
     found = [_identify_named(source) if isinstance(source, str) else identify_value(source) for source in held]
