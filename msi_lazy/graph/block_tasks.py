@@ -103,7 +103,7 @@ def gather_block(
             owned = chunks.owned(position)
             common = _common(owned, window)
             cut = relative_slices(common, owned)
-            yield common, check_block(part, position, chunks=chunks.lengths, dtype=recipe.dtype, part=cut)
+            yield common, check_block(part, position, chunks=chunks, dtype=recipe.dtype, part=cut)
 
     with naming_block(recipe.stage, index):
         joined = _join(pieces(), window, recipe.dtype)

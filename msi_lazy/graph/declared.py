@@ -14,6 +14,8 @@ from msi_lazy.compat.dask_arrays import make_array
 from msi_lazy.compat.dask_graphs import build_calls
 from msi_lazy.methods.samples import as_plain, as_samples
 from msi_lazy.plan.block_names import naming_samples
+from msi_lazy.plan.source_rows import SourceChunks
+from msi_lazy.plan.windows import slices
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -27,13 +29,14 @@ def check_blocks(array: da.Array) -> da.Array:
     """Add a check of each block to ``array``."""
     name = f"pyramid-checked-{array.name}"
     chunks: Chunks = array.chunks
-    layer = build_calls(check_block, name, array.numblocks, array.name, index=True, chunks=chunks, dtype=array.dtype)
+    options = {"chunks": SourceChunks(chunks), "dtype": array.dtype}
+    layer = build_calls(check_block, name, array.numblocks, array.name, index=True, **options)
     graph = HighLevelGraph({**array.dask.layers, name: layer}, {**array.dask.dependencies, name: {array.name}})
     return make_array(graph, name, chunks, np.empty((0,) * array.ndim, array.dtype))
 
 
 def check_block(
-    block: Any, index: tuple[int, ...], *, chunks: Chunks, dtype: np.dtype[Any], part: tuple[slice, ...] = ()
+    block: Any, index: tuple[int, ...], *, chunks: SourceChunks, dtype: np.dtype[Any], part: tuple[slice, ...] = ()
 ) -> np.ndarray[Any, Any]:
     """Return the block ``index`` of an array, or ``part`` of it, as a plain array of ``dtype`` in native byte order.
 
@@ -42,9 +45,9 @@ def check_block(
     TypeError, ValueError
         It is not what the array declares.
     """
-    shape = tuple(lengths[position] for lengths, position in zip(chunks, index, strict=True))
-    starts = (sum(lengths[:position]) for lengths, position in zip(chunks, index, strict=True))
-    with naming_samples("reading the source", tuple(slice(at, at + n) for at, n in zip(starts, shape, strict=True))):
+    window = chunks.owned(index)
+    shape = tuple(interval.length for interval in window)
+    with naming_samples("reading the source", slices(window)):
         samples = as_plain(block)
         if samples.shape != shape:
             raise ValueError(
