@@ -48,30 +48,28 @@ def rename(path):
 FATES = {"replaced": replace_file, "removed": remove, "renamed": rename}
 
 
-@pytest.mark.parametrize("when", ["before the tree", "after it"])
-@pytest.mark.parametrize("fate", FATES)
-def test_at_home_the_map_has_its_samples_whatever_becomes_of_the_file(tmp_path, fate, when):
+@pytest.fixture(params=[(fate, when) for fate in FATES for when in ("before the tree", "after it")], ids=": ".join)
+def tree_of_a_lost_file(tmp_path, request):
+    """A pyramid of a memory map whose file met its fate before or after the tree was built."""
+    fate, when = request.param
     mapped = saved(tmp_path / "a.npy")
     if when == "before the tree":
         FATES[fate](tmp_path / "a.npy")
     tree = tree_of(mapped)
     if when == "after it":
         FATES[fate](tmp_path / "a.npy")
+    return tree
+
+
+def test_at_home_the_map_has_its_samples_whatever_becomes_of_the_file(tmp_path, tree_of_a_lost_file):
+    tree = tree_of_a_lost_file
     np.testing.assert_array_equal(tree["scale0"].image, PIXELS)
     tree.pyramid.to_zarr(tmp_path / "out.zarr")
     np.testing.assert_array_equal(msi.open_multiscale(tmp_path / "out.zarr")["scale0"].image, PIXELS)
 
 
-@pytest.mark.parametrize("when", ["before the tree", "after it"])
-@pytest.mark.parametrize("fate", FATES)
-def test_elsewhere_another_file_of_the_name_is_refused(tmp_path, fate, when):
-    mapped = saved(tmp_path / "a.npy")
-    if when == "before the tree":
-        FATES[fate](tmp_path / "a.npy")
-    tree = tree_of(mapped)
-    if when == "after it":
-        FATES[fate](tmp_path / "a.npy")
-    sent = pickle.loads(pickle.dumps(tree))
+def test_elsewhere_another_file_of_the_name_is_refused(tree_of_a_lost_file):
+    sent = pickle.loads(pickle.dumps(tree_of_a_lost_file))
     with pytest.raises(ValueError, match="removed, replaced or cut off since it was mapped") as caught:
         sent["scale1"].image.compute()
     assert any("reading the source" in note for note in caught.value.__notes__)

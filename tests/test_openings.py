@@ -80,6 +80,13 @@ def write(image):
     return plan, [back[f"scale{number}/image"].transpose(*image.dims).values for number in range(2)]
 
 
+def stored_in(chunks, store):
+    """Store the pixels as xarray does, and open the array."""
+    encoding = {"image": {"chunks": chunks}}
+    xr.Dataset({"image": (DIMS, PIXELS)}).to_zarr(store, consolidated=False, encoding=encoding)
+    return zarr.open_array(store, path="image", mode="r")
+
+
 def check_levels(levels, expected, dims):
     np.testing.assert_array_equal(levels[0], expected)
     dim = dims.index("x")
@@ -96,9 +103,7 @@ COMBINATIONS = [
 @pytest.mark.parametrize(("opening", "edit", "kind"), COMBINATIONS)
 def test_stored_chunks_are_decoded_as_often_as_the_plan_says(opening, edit, kind):
     store = CountingStore(MemoryStore())
-    encoding = {"image": {"chunks": CHUNKS[kind]}}
-    xr.Dataset({"image": (DIMS, PIXELS)}).to_zarr(store, consolidated=False, encoding=encoding)
-    stored = zarr.open_array(store, path="image", mode="r")
+    stored = stored_in(CHUNKS[kind], store)
     store.reads.clear()
     image = EDITS[edit](OPENINGS[opening](stored, store))
     expected = EDITS[edit](xr.DataArray(PIXELS, dims=DIMS))
@@ -114,9 +119,7 @@ def test_stored_chunks_are_decoded_as_often_as_the_plan_says(opening, edit, kind
 @pytest.mark.parametrize("opening", OPENINGS)
 def test_chunks_that_fit_are_read_by_window(opening):
     store = MemoryStore()
-    encoding = {"image": {"chunks": (4, 8, 8)}}
-    xr.Dataset({"image": (DIMS, PIXELS)}).to_zarr(store, consolidated=False, encoding=encoding)
-    opened = OPENINGS[opening](zarr.open_array(store, path="image", mode="r"), store)
+    opened = OPENINGS[opening](stored_in((4, 8, 8), store), store)
     by_window = {
         edit: msi.explain(build(change(opened), chunks=32)).reading.by_window for edit, change in EDITS.items()
     }
@@ -269,9 +272,7 @@ def test_datasets_of_h5py_are_read_in_their_chunks(edit, tmp_path):
 @pytest.mark.parametrize("opening", ["open_zarr, lazily", "open_zarr", "from_zarr", "to_spatial_image"])
 def test_the_plan_counts_chunks_as_they_are_decoded_with_what_a_view_leaves_out(opening):
     store = MemoryStore()
-    encoding = {"image": {"chunks": (24, 16, 16)}}
-    xr.Dataset({"image": (DIMS, PIXELS)}).to_zarr(store, consolidated=False, encoding=encoding)
-    image = OPENINGS[opening](zarr.open_array(store, path="image", mode="r"), store)
+    image = OPENINGS[opening](stored_in((24, 16, 16), store), store)
     plans = {
         edit: msi.explain(build(EDITS[edit](image), chunks=16)) for edit in ("as it is", "one plane", "each second")
     }

@@ -84,7 +84,8 @@ def explain(tree: xr.DataTree, *, measure: bool = False) -> ExplainedPlan:
 
 def _describe_excess(arrays: Sequence[da.Array], plan: PyramidPlan) -> str:
     """Describe by how much a write exceeds the memory of a process; empty if it does not, or is unknown."""
-    threads, recipes = worker_threads(), LevelGraph.of(arrays).recipes
+    threads = worker_threads()
     if not plan.stages or plan.memory(threads).total < _NEVER_EXCEEDED:
         return ""
-    return describe_excess([ProjectedImage.of_plan(plan, recipes[0].method)], threads, process_memory())
+    method = LevelGraph.of(arrays).recipes[0].method
+    return describe_excess([ProjectedImage.of_plan(plan, method)], threads, process_memory())
