@@ -12,7 +12,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from msi_lazy.compat.dask_arrays import make_array
 from msi_lazy.compat.dask_graphs import build_calls
-from msi_lazy.methods.samples import as_plain, as_samples
+from msi_lazy.methods.samples import as_plain, as_samples, check_shape
 from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.source_rows import SourceChunks
 from msi_lazy.plan.windows import slices
@@ -46,12 +46,7 @@ def check_block(
         It is not what the array declares.
     """
     window = chunks.owned(index)
-    shape = tuple(interval.length for interval in window)
     with naming_samples("reading the source", slices(window)):
         samples = as_plain(block)
-        if samples.shape != shape:
-            raise ValueError(
-                f"a block has shape {samples.shape}, but the image's metadata says {shape}; the source returns other "
-                f"blocks than it declares"
-            )
+        check_shape(samples, tuple(interval.length for interval in window))
         return as_samples(samples[part], dtype)

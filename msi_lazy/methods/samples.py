@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_native", "as_plain", "as_samples"]
+__all__ = ["as_native", "as_plain", "as_samples", "check_shape"]
 
 Array = np.ndarray[Any, Any]
 _NUMBERS = "biufc"
@@ -71,6 +71,21 @@ def as_samples(block: Any, dtype: np.dtype[Any]) -> Array:
             f"lambda block: block.astype('{wide}'), dtype='{wide}')) for a Dask array"
         )
     return samples
+
+
+def check_shape(samples: Array, shape: tuple[int, ...]) -> None:
+    """Refuse a block of another shape than declared: joined with others, it would be broadcast without a word.
+
+    Raises
+    ------
+    ValueError
+        It has another shape.
+    """
+    if samples.shape != shape:
+        raise ValueError(
+            f"a block has shape {samples.shape}, but the image's metadata says {shape}; the source returns other "
+            f"blocks than it declares"
+        )
 
 
 def as_native(array: Any) -> Array:

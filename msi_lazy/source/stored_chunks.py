@@ -27,7 +27,7 @@ from msi_lazy.compat.xarray_backends import (
     transposed_key,
     unwrap_adapters,
 )
-from msi_lazy.methods.samples import as_samples
+from msi_lazy.methods.samples import as_samples, check_shape
 from msi_lazy.source.selection import Chunks, Selection, SlicedArray, as_range, cut_lengths
 from msi_lazy.storage.arrays import decoded_chunks
 
@@ -82,11 +82,7 @@ class WholeChunks:
     def _read(self, window: tuple[range, ...]) -> np.ndarray[Any, Any]:
         """Read one chunk, and check it: assigned to others, it would be broadcast and cast without a word."""
         found = as_samples(self.array[tuple(slice(along.start, along.stop) for along in window)], self.dtype)
-        if found.shape != tuple(map(len, window)):
-            raise ValueError(
-                f"a chunk has shape {found.shape}, but the Dask array says {tuple(map(len, window))}; the source "
-                f"returns other blocks than it declares"
-            )
+        check_shape(found, tuple(map(len, window)))
         return found
 
 
