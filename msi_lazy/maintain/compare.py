@@ -16,7 +16,8 @@ from msi_lazy.maintain.findings import BlockFinding, Kind
 from msi_lazy.plan.grid import Grid, Index
 from msi_lazy.plan.windows import intersect, relative_slices, slices
 from msi_lazy.storage.checked_read import find_unreadable
-from msi_lazy.storage.write_units import chunk_key, is_stored, write_window
+from msi_lazy.storage.links import describe_link_out
+from msi_lazy.storage.write_units import chunk_key, is_stored, replace_window, unit_directories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -199,7 +200,10 @@ def _unrepaired(finding: BlockFinding, reason: str) -> BlockFinding:
 
 def _repair(level: LevelArray, finding: BlockFinding, samples: Array) -> BlockFinding:
     """Write a unit, and read it back."""
-    write_window(level.array, finding.window, samples)
+    linked = describe_link_out(level.array.store, unit_directories(level.array, finding.window))
+    if linked:
+        return _unrepaired(finding, linked)
+    replace_window(level.array, finding.window, samples)
     found = level.read(finding.window)
     if isinstance(found, Exception) or differing(samples, found, level.array).any():
         return _unrepaired(finding, "what was written reads as something else; is its codec lossless?")

@@ -9,7 +9,8 @@ from msi_lazy.maintain.stored_pyramid import DownsamplingStep, StoredPyramid, cu
 from msi_lazy.plan.grid import Grid, Index
 from msi_lazy.plan.windows import intersect
 from msi_lazy.storage.checked_read import read_window
-from msi_lazy.storage.write_units import write_window
+from msi_lazy.storage.links import refuse_links_out
+from msi_lazy.storage.write_units import replace_window, unit_directories
 
 if TYPE_CHECKING:
     import zarr
@@ -37,6 +38,8 @@ def update_levels(pyramid: StoredPyramid, region: Window) -> Delayed:
     ends: list[TaskRef] = []
     for step in pyramid.steps:
         changed, blocks = step.changed(changed), cut_blocks(step, itemsize)
+        level = pyramid.levels[step.level].array
+        refuse_links_out(level.store, unit_directories(level, changed))
         held, written = graph.hold(f"step{step.level}", step), {}
         for index in blocks.touching(changed):
             window = intersect(blocks.window(index), step.units.rounded(changed))
@@ -56,4 +59,4 @@ def _recompute_block(
 ) -> None:
     """Recompute whole write units of a level, once the finer blocks that they need are stored."""
     needed = step.needed(window)
-    write_window(stored, window, step.compute(read_window(finer, needed), needed, window))
+    replace_window(stored, window, step.compute(read_window(finer, needed), needed, window))

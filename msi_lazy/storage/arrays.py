@@ -16,7 +16,7 @@ from msi_lazy.storage.zarr_formats import RUST_CODECS, store_format
 if TYPE_CHECKING:
     from zarr.abc.store import Store
 
-__all__ = ["decoded_chunks", "is_lossless", "open_array", "reopen_array", "runs_in_rust"]
+__all__ = ["decoded_chunks", "is_lossless", "local_store", "open_array", "reopen_array", "runs_in_rust"]
 
 _RUST_PIPELINE = "zarrs.ZarrsCodecPipeline"
 _RUST_KINDS = "biuf"
@@ -37,7 +37,7 @@ def open_array(store: Store, path: str, mode: Any = "r+", write_empty_chunks: bo
 
 def reopen_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
     """Open an array again with the Rust pipeline if that can run its codecs; else return it as it is."""
-    store = _local_store(array.store)
+    store = local_store(array.store)
     in_rust = store is not None and runs_in_rust(array)
     _LOGGER.debug("%s has its codecs run by %s", array.store_path, "zarrs" if in_rust else "zarr-python")
     if store is None or not in_rust:
@@ -50,7 +50,7 @@ def reopen_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
 def runs_in_rust(array: zarr.Array[Any]) -> bool:
     """Tell whether ``zarrs`` can run the codecs of an array: by its store, dtype and codecs."""
     metadata = array.metadata
-    if _local_store(array.store) is None:
+    if local_store(array.store) is None:
         return False
     if array.dtype.kind not in _RUST_KINDS or array.dtype.itemsize not in (1, 2, 4, 8) or not array.dtype.isnative:
         return False
@@ -84,8 +84,8 @@ def _in_archive(store: Store) -> bool:
     return isinstance(inner, ZipStore) or locate_store(inner).member is not None
 
 
-def _local_store(store: Store) -> LocalStore | None:
-    """Return a store of local files as zarr's own; Dask's ``from_zarr`` opens a path through fsspec."""
+def local_store(store: Store) -> LocalStore | None:
+    """Return a store of local files as zarr's own, if it is one; Dask's ``from_zarr`` opens a path through fsspec."""
     if isinstance(store, LocalStore):
         return store
     directory = locate_store(store).directory if isinstance(store, FsspecStore) else None

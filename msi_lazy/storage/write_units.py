@@ -5,23 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import zarr
+from zarr.storage import MemoryStore, StorePath
 
-from msi_lazy.compat.zarr_stores import delete_key, key_exists
+from msi_lazy.compat.zarr_stores import delete_key, key_exists, store_buffers
 from msi_lazy.plan.grid import Grid, Index
-from msi_lazy.plan.windows import slices
+from msi_lazy.plan.windows import Interval, slices
+from msi_lazy.storage.arrays import local_store
+from msi_lazy.storage.links import refuse_links_out, remove_link
 
 if TYPE_CHECKING:
-    import zarr
+    from collections.abc import Mapping
+
+    from zarr.abc.buffer import Buffer
 
     from msi_lazy.plan.windows import Window
 
-__all__ = ["chunk_key", "is_stored", "unit_grid", "write_window"]
+__all__ = [
+    "chunk_key",
+    "is_stored",
+    "replace_window",
+    "unit_directories",
+    "unit_grid",
+    "write_window",
+]
 
 Array = np.ndarray[Any, Any]
 
 
 def write_window(array: zarr.Array[Any], window: Window, samples: Array) -> None:
-    """Write whole write units, also over damaged ones.
+    """Write whole write units of an image that is not complete yet, in place, also over damaged ones.
 
     Both pipelines read a unit that the array's end cuts before they write it: where that fails, it is removed first.
     """
@@ -35,6 +48,52 @@ def write_window(array: zarr.Array[Any], window: Window, samples: Array) -> None
         for unit in cut:
             delete_key(array.store, f"{array.path}/{chunk_key(array, unit)}")
         array[slices(window)] = samples
+
+
+def replace_window(array: zarr.Array[Any], window: Window, samples: Array) -> Mapping[Index, bytes | None]:
+    """Replace whole write units of an image that others may be reading: each is the old one, or the new one.
+
+    They are encoded first, and nothing of the old ones is read or removed before.  Of local files each is written under
+    another name, and then takes the place of the old one, or of a link to some other file.
+
+    Returns
+    -------
+    Mapping
+        What is stored of each unit; ``None`` if it is empty, that is, nothing but the fill value, and not stored.
+
+    Raises
+    ------
+    ValueError
+        A link on the way to one of them leads out of the store; nothing has been written.
+    """
+    encoded = _encode(array, window, samples)
+    store: Any = local_store(array.store) or array.store  # fsspec would write files in place
+    keys = {unit: f"{array.path}/{chunk_key(array, unit)}" for unit in encoded}
+    refuse_links_out(store, unit_directories(array, window))
+    contents = {keys[unit]: content for unit, content in encoded.items() if content is not None}
+    store_buffers(store, contents, lambda _: 0)  # all at once
+    for unit, content in encoded.items():
+        if content is None and not remove_link(store, keys[unit]):
+            delete_key(store, keys[unit])
+    return {unit: None if content is None else content.to_bytes() for unit, content in encoded.items()}
+
+
+def _encode(array: zarr.Array[Any], window: Window, samples: Array) -> dict[Index, Buffer | None]:
+    """Encode write units in memory, by an array of the same metadata and settings."""
+    contents: dict[str, Buffer] = {}
+    place = StorePath(MemoryStore(contents))
+    plain: Any = zarr.Array(zarr.AsyncArray(array.metadata, place, array.config))
+    plain[slices(window)] = samples.astype(array.dtype, copy=False)
+    return {unit: contents.get(chunk_key(array, unit)) for unit in unit_grid(array).touching(window)}
+
+
+def unit_directories(array: zarr.Array[Any], window: Window) -> set[str]:
+    """Paths in the store of the directories that write units in ``window`` lie in."""
+    units = unit_grid(array)
+    # units along the last dimension lie in one directory, or all units do
+    rows = Grid((*units.extents[:-1], 1), (*units.part[:-1], 1))
+    keys = (chunk_key(array, unit) for unit in rows.touching((*window[:-1], Interval(0, 1))))
+    return {f"{array.path}/{key}".rpartition("/")[0] for key in keys}
 
 
 def unit_grid(array: zarr.Array[Any]) -> Grid:
