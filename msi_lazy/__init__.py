@@ -9,9 +9,11 @@ from msi_lazy.api.build import open_multiscale, to_multiscale
 from msi_lazy.api.maintain import update, verify
 from msi_lazy.api.write import to_zarr, write_labels
 from msi_lazy.errors import (
+    LeaseLostError,
     MemoryLimitError,
     ResumeError,
     StoreExistsError,
+    TargetInUseError,
     UnfinishedImageError,
     UnsupportedImageError,
 )
@@ -28,6 +30,7 @@ from msi_lazy.tree.map_levels import skip_non_dimension_nodes
 from msi_lazy.validation import ValidationReport, validate
 
 __all__ = [
+    "LeaseLostError",
     "MemoryLimitError",
     "Method",
     "Methods",
@@ -35,6 +38,7 @@ __all__ = [
     "PyramidPlan",
     "ResumeError",
     "StoreExistsError",
+    "TargetInUseError",
     "UnfinishedImageError",
     "UnsupportedImageError",
     "ValidationReport",

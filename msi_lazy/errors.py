@@ -6,9 +6,11 @@ import inspect
 import warnings
 
 __all__ = [
+    "LeaseLostError",
     "MemoryLimitError",
     "ResumeError",
     "StoreExistsError",
+    "TargetInUseError",
     "UnfinishedImageError",
     "UnsupportedImageError",
     "warn_user",
@@ -33,6 +35,14 @@ class UnfinishedImageError(ValueError):
 
 class StoreExistsError(FileExistsError):
     """Target of a write exists already and overwriting was not asked for."""
+
+
+class TargetInUseError(StoreExistsError):
+    """Another write is storing at the target (its message names the process)."""
+
+
+class LeaseLostError(RuntimeError):
+    """Another write has taken over the target of this one, which stores nothing more."""
 
 
 def warn_user(message: str) -> None:

@@ -44,11 +44,13 @@ from msi_lazy.compat.xarray_backends import (
     unwrap_adapters,
 )
 from msi_lazy.compat.zarr_stores import (
+    create_key,
     delete_directory,
     delete_key,
     key_exists,
     key_info,
     list_names,
+    read_key,
     store_bytes,
     wrapped_store,
     zarr_loop,
@@ -299,8 +301,14 @@ def test_keys_of_a_store_can_be_used_without_a_coroutine():
     store_bytes(store, "a/b", b"x")
     assert key_exists(store, "a/b"), "zarr.core.sync.sync does not run a coroutine of a store"
     assert list_names(store, "a") == ["b"], "Store.list_dir gives other names"
+    create_key(store, "a/b", b"y")
+    assert read_key(store, "a/b") == b"x", "Store.set_if_not_exists replaces a key"
     delete_key(store, "a/b")
     assert not key_exists(store, "a/b")
+    assert read_key(store, "a/b") is None
+    create_key(store, "a/b", b"y")
+    assert read_key(store, "a/b") == b"y"
+    delete_key(store, "a/b")
     store_bytes(store, "a/c/d", b"x")
     delete_directory(store, "a")
     assert not list_names(store, "a")

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
 __all__ = [
+    "create_key",
     "delete_directory",
     "delete_key",
     "key_exists",
     "key_info",
     "list_names",
+    "read_key",
     "store_buffers",
     "store_bytes",
     "wrapped_store",
@@ -45,6 +47,22 @@ def list_names(store: Store, path: str) -> list[str]:
         return [name async for name in store.list_dir(path)]
 
     return [name.rstrip("/").rpartition("/")[2] for name in sync(names())]
+
+
+def read_key(store: Store, key: str) -> bytes | None:
+    """Read the content of ``key``; ``None`` if the store has none."""
+    found = sync(store.get(key, default_buffer_prototype()))
+    return None if found is None else found.to_bytes()
+
+
+def create_key(store: Store, key: str, content: bytes) -> None:
+    """Store ``content`` under ``key`` where there is none.
+
+    Stores of fsspec look first, so that another may be quicker.
+    """
+    if isinstance(store, FsspecStore):
+        store.fs.invalidate_cache()
+    sync(store.set_if_not_exists(key, default_buffer_prototype().buffer.from_bytes(content)))
 
 
 def store_bytes(store: Store, key: str, content: bytes) -> None:

@@ -15,6 +15,7 @@ from msi_lazy.compat.zarr_stores import store_buffers
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.ngff.specifications import holds_image, ome_block
 from msi_lazy.storage.place import Place, ZarrFormat
+from msi_lazy.storage.shared_groups import create_group, locked_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,7 +75,7 @@ def open_target(place: Place, zarr_format: ZarrFormat, *, exists: bool) -> Targe
     """
     try:
         for above in place.parents():
-            above.open_group("a", zarr_format)
+            create_group(above, zarr_format)
         group = place.open_group("a" if exists else "w-", zarr_format)
     except FileExistsError:
         raise StoreExistsError(f"{place} holds something other than a Zarr hierarchy; choose another place") from None
@@ -146,8 +147,9 @@ def _rank(key: str) -> tuple[bool, int]:
 
 def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
     """Write the image's attributes, which complete the image."""
-    group = target.open_group("r+", target.zarr_format, consolidated=True)
-    group.attrs.update(dict(attributes))
+    with locked_group(target):
+        group = target.open_group("r+", target.zarr_format, consolidated=True)
+        group.attrs.update(dict(attributes))
     consolidate(target)
 
 
@@ -166,7 +168,7 @@ def consolidate(target: Target) -> None:
     """
     if not target.store.supports_consolidated_metadata:
         return
-    with quietly():  # not in the specification of Zarr v3, but xarray asks for it
+    with locked_group(target), quietly():  # not in the specification of Zarr v3, but xarray asks for it
         zarr.consolidate_metadata(target.store, path=target.path or None, zarr_format=target.zarr_format)
 
 

@@ -13,6 +13,7 @@ from msi_lazy.ngff.specifications import ome_block, specification_of
 from msi_lazy.ngff.write_attributes import collection_attributes, labels_attributes
 from msi_lazy.plan.grid import Grid
 from msi_lazy.plan.windows import slices
+from msi_lazy.storage.shared_groups import change_attributes
 from msi_lazy.storage.target import consolidate, consolidate_above, write_attributes
 
 if TYPE_CHECKING:
@@ -99,15 +100,17 @@ class _ListLabels:
 
     def __call__(self) -> None:
         """Add the names to the list, which is created if missing."""
-        group = self.image.child("labels").open_group("a", self.image.zarr_format)
-        group.attrs.update(labels_attributes(dict(group.attrs), self.names, self.specification))
+        change_attributes(self.image.child("labels"), self.image.zarr_format, self._change)
         consolidate(self.image)
         consolidate_above(self.image)
+
+    def _change(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        return labels_attributes(attributes, self.names, self.specification)
 
 
 @dataclass(frozen=True)
 class _ListImage:
-    """Task that lists an image in a store of several; only one process should do so at a time."""
+    """Task that lists an image in a store of several."""
 
     root: Target
     """Root of the store."""
@@ -118,12 +121,15 @@ class _ListImage:
 
     def __call__(self) -> None:
         """Mark the root as a collection, in the layout of bioformats2raw, and add the image to its series."""
-        root = self.root.open_group("a", self.root.zarr_format)
-        series = self.root.child("OME").open_group("a", self.root.zarr_format)
-        of_root, of_series = collection_attributes(dict(root.attrs), dict(series.attrs), self.path, self.specification)
-        series.attrs.update(of_series)
-        root.attrs.update(of_root)
+        change_attributes(self.root.child("OME"), self.root.zarr_format, self._change_series)
+        change_attributes(self.root, self.root.zarr_format, self._change_root)
         consolidate_above(self.root.child(self.path))
+
+    def _change_root(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        return collection_attributes(attributes, {}, self.path, self.specification)[0]
+
+    def _change_series(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        return collection_attributes({}, attributes, self.path, self.specification)[1]
 
 
 def measure_windows(array: zarr.Array[Any], channel_dim: int, colors: Sequence[str]) -> tuple[tuple[float, float], ...]:
