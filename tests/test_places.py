@@ -158,7 +158,7 @@ def test_a_memory_map_in_a_target_that_nobody_sees_through(tmp_path):
     np.save(path / "scale0/raw.npy", PIXELS)
     tree = to_tree(msi.to_spatial_image(np.load(path / "scale0/raw.npy", mmap_mode="r")))
     for store in (path, OpaqueStore(LocalStore(path))):
-        with pytest.raises(ValueError, match="overlap"):
+        with pytest.raises((ValueError, FileExistsError), match=r"overlap|no part of an image"):
             tree.pyramid.to_zarr(store, mode="w")
     assert (path / "scale0/raw.npy").exists()
 

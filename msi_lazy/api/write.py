@@ -75,7 +75,8 @@ def to_zarr(
     store
         Path, URL, or a zarr store: also one of obstore, wrapped in ``zarr.storage.ObjectStore``, or of Icechunk.
     mode
-        ``"w-"`` refuses an existing target, ``"w"`` overwrites one, if it is a Zarr hierarchy.
+        ``"w-"`` refuses an existing target, ``"w"`` overwrites one, if it is a Zarr hierarchy
+        without files, or nodes, that are no part of an image.
     version
         OME-Zarr version: ``"0.5"`` (Zarr v3) or ``"0.4"`` (Zarr v2).
     shards
@@ -124,7 +125,8 @@ def to_zarr(
     Raises
     ------
     StoreExistsError
-        The target exists, and ``mode`` is ``"w-"``; or it holds labels that would be deleted.
+        The target exists, and ``mode`` is ``"w-"``; or it holds labels, other images, or files of yours that would be
+        deleted.
     ResumeError
         The incomplete image has another source, method or layout; the message names the difference.
     MemoryLimitError

@@ -22,7 +22,8 @@ from msi_lazy.compat.zarr_stores import (
     store_buffers,
     store_bytes,
 )
-from msi_lazy.storage.target import ZARR_DOCUMENTS, quietly
+from msi_lazy.storage.links import behind_link, remove_link
+from msi_lazy.storage.nodes_below import ZARR_DOCUMENTS, nodes_below
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -192,12 +193,7 @@ def child_names(place: Place, path: str = "") -> list[str]:
 
 def nested_groups(target: Target) -> list[str]:
     """Paths of all groups below a target, which may be images of their own."""
-    try:
-        with quietly():
-            members = target.open_group().members(max_depth=None)
-            return [path for path, node in members if isinstance(node, zarr.Group)]
-    except Exception:  # half deleted, or broken: no image any more
-        return []
+    return [path for path, node in nodes_below(target).items() if isinstance(node, zarr.Group)]
 
 
 def empty_group(target: Target, nested: Sequence[str] = ()) -> None:
@@ -205,7 +201,7 @@ def empty_group(target: Target, nested: Sequence[str] = ()) -> None:
 
     The metadata of the group and of those ``nested`` in it go first, so that nothing half deleted opens as an image.
     """
-    for path in ("", *nested):
+    for path in ("", *(path for path in nested if not behind_link(target.store, target.below(path)))):
         for document in ZARR_DOCUMENTS:
             delete_key(target.store, target.below("/".join(filter(None, (path, document)))))
     for name in child_names(target):
@@ -215,10 +211,9 @@ def empty_group(target: Target, nested: Sequence[str] = ()) -> None:
 
 def _delete(target: Target, name: str) -> None:
     """Delete ``name`` in a group, and everything below it; of a symbolic link only the link."""
-    path = None if target.directory is None else target.directory / name
-    if path is not None and path.is_symlink():
-        path.unlink()
+    if remove_link(target.store, target.below(name)):
         return
+    path = None if target.directory is None else target.directory / name
     if path is None or path.is_dir():
         target.delete(name)
     if key_exists(target.store, target.below(name)):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from msi_lazy.storage.location import locate_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from zarr.abc.store import Store
 
-__all__ = ["behind_link", "describe_link_out", "refuse_links_out", "remove_link"]
+__all__ = ["behind_link", "describe_link_out", "is_link", "links_below", "refuse_links_out", "remove_link"]
 
 
 def describe_link_out(store: Store, paths: Iterable[str]) -> str:
@@ -57,10 +57,26 @@ def refuse_links_out(store: Store, paths: Iterable[str]) -> None:
         )
 
 
+def is_link(store: Store, path: str) -> bool:
+    """Tell whether a path in a store is a link."""
+    root = locate_store(store).directory
+    return root is not None and (root / path).is_symlink()
+
+
 def behind_link(store: Store, path: str) -> bool:
     """Tell whether a path in a store is a link, or lies behind one."""
-    root, steps = locate_store(store).directory, (PurePosixPath(path), *PurePosixPath(path).parents)
-    return root is not None and any((root / step).is_symlink() for step in steps)
+    return any(is_link(store, str(step)) for step in (PurePosixPath(path), *PurePosixPath(path).parents))
+
+
+def links_below(store: Store, path: str) -> Iterator[str]:
+    """Paths in a store of all links at a path and below it; those inside linked directories are not."""
+    root = locate_store(store).directory
+    if root is None:
+        return
+    for directory, folders, files in os.walk(root / path):  # which follows no link
+        for name in (*folders, *files):
+            if os.path.islink(os.path.join(directory, name)):
+                yield Path(directory, name).relative_to(root).as_posix()
 
 
 def remove_link(store: Store, path: str) -> bool:

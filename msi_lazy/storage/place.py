@@ -19,6 +19,7 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 from msi_lazy.arguments.store_names import parse_group
 from msi_lazy.compat.zarr_stores import delete_directory
 from msi_lazy.ngff.specification import ZarrFormat
+from msi_lazy.storage.links import remove_link
 from msi_lazy.storage.location import Location, locate_store
 
 if TYPE_CHECKING:
@@ -194,7 +195,9 @@ class Place:
         return zarr.create_array(self.store, name=self.below(path), **settings)
 
     def delete(self, path: str) -> None:
-        """Delete every key at ``path`` and below it, and of local files the directories left empty."""
+        """Delete every key at ``path`` and below it, and the directories left empty of local files; of a link the link."""
+        if remove_link(self.store, self.below(path)):
+            return
         delete_directory(self.store, self.below(path))
         if self.directory is None:
             return

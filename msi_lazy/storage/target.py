@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import zarr
-from zarr.errors import ZarrUserWarning
 
 from msi_lazy.compat.zarr_stores import store_buffers
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.ngff.specifications import holds_image, ome_block
+from msi_lazy.storage.nodes_below import ZARR_DOCUMENTS, nodes_below, quietly
 from msi_lazy.storage.place import Place, ZarrFormat
 from msi_lazy.storage.shared_groups import create_group, locked_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from zarr.abc.buffer import Buffer
 
@@ -38,10 +35,6 @@ __all__ = [
     "store_contents",
     "write_attributes",
 ]
-
-ZARR_DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
-_SILENCING = Lock()
-"""Held while a warning is silenced: two threads at once would leave it so."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +106,7 @@ def label_paths(target: Target) -> list[str]:
 
 def images_below(place: Place) -> tuple[list[str], list[str]]:
     """Paths of all images below a place, and of all label images, of its own image too; listed or not."""
-    try:
-        with quietly():
-            members = place.open_group().members(max_depth=None)
-            groups = {path: node for path, node in members if isinstance(node, zarr.Group)}
-    except Exception:  # half deleted, or broken: no image any more
-        return [], []
+    groups = {path: node for path, node in nodes_below(place).items() if isinstance(node, zarr.Group)}
     images, labels = [], []
     for path, group in groups.items():
         above, _, name = path.rpartition("/")
@@ -151,14 +139,6 @@ def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
         group = target.open_group("r+", target.zarr_format, consolidated=True)
         group.attrs.update(dict(attributes))
     consolidate(target)
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Silence zarr's warnings about unusual contents of a store."""
-    with _SILENCING, warnings.catch_warnings():
-        warnings.simplefilter("ignore", ZarrUserWarning)
-        yield
 
 
 def consolidate(target: Target) -> None:

@@ -21,6 +21,7 @@ from msi_lazy.tree.read_plan import level_images
 from msi_lazy.write.hierarchy import write_coordinates
 from msi_lazy.write.layout import resolve_layouts
 from msi_lazy.write.storable import make_storable
+from msi_lazy.write.target_checks import check_links, check_others_kept
 from msi_lazy.write.tasks import prepare_levels, store_levels
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def write_levels(
     paths = [level.path for level in stored.levels]
     count = len(job.plan.levels) - job.kept
     listed, added = paths[: len(paths) - count], paths[len(paths) - count :]
+    check_links(target, written={path.partition("/")[0] for path in added})
     _check_labels(target, len(paths))
     # 2. Prepare
     (job,) = make_storable([job])
@@ -84,6 +86,7 @@ def write_levels(
     (levels,) = prepare_levels([job], options)
     for path in added:
         _check_free(target, path, listed, options.mode)
+        check_others_kept(target.child(path), options)
     _create(Target(MemoryStore(), zarr_format=target.zarr_format), job, existing.dtype)  # in memory first: it may fail
     # 4. Create: nothing is begun, as the image does not change until the levels are listed.
     created = _create(target, job, existing.dtype)

@@ -14,7 +14,7 @@ from uuid import uuid4
 from msi_lazy.compat.zarr_stores import key_exists
 from msi_lazy.storage.ledger import StoredLedger
 from msi_lazy.storage.location import referenced_locations
-from msi_lazy.storage.target import quietly
+from msi_lazy.storage.nodes_below import nodes_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ def refuse_overlap(target: Target, sources: Sequence[Source]) -> None:
     if not sources:
         return
     probe = StoredLedger(target, uuid4().hex)  # of its own: that of an interrupted write in the target stays as it is
-    nodes = ["", *_node_paths(target)]
+    nodes = ["", *nodes_below(target)]
     try:
         for path in nodes:
             probe.store_witness(path)
@@ -62,15 +62,6 @@ def refuse_overlap(target: Target, sources: Sequence[Source]) -> None:
     finally:
         for path in nodes:
             probe.remove_witness(path)
-
-
-def _node_paths(target: Place) -> list[str]:
-    """Paths of all groups and arrays below the target."""
-    try:
-        with quietly():
-            return [path for path, _ in target.open_group().members(max_depth=None)]
-    except Exception:  # half deleted, or broken: no nodes any more
-        return []
 
 
 def _refers_to(source: Source, target: Place) -> bool:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import zarr
 from zarr.storage import ZipStore
 
 from msi_lazy.errors import StoreExistsError
+from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.specifications import holds_image, specification_in
-from msi_lazy.storage.ledger import LEDGER, child_names, is_partial
-from msi_lazy.storage.target import ZARR_DOCUMENTS, images_below
+from msi_lazy.storage.ledger import LEDGER, LEDGER_ARRAY, child_names, is_partial
+from msi_lazy.storage.links import is_link, links_below, refuse_links_out
+from msi_lazy.storage.nodes_below import ZARR_DOCUMENTS, foreign_names
+from msi_lazy.storage.target import images_below
 from msi_lazy.storage.unfinished import stored_ledger
 from msi_lazy.write.overlap import overlap_message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from msi_lazy.ngff.specification import Specification
     from msi_lazy.source.origins import Source
     from msi_lazy.storage.place import Mode, Place
     from msi_lazy.write.job import WriteOptions
 
-__all__ = ["check_images_kept", "check_parents", "check_target"]
+__all__ = ["check_images_kept", "check_links", "check_others_kept", "check_parents", "check_target"]
 
 _MOST_NAMED = 10
-"""Most images that a message names."""
+"""Most images, or files, that a message names."""
 
 
 def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bool = False) -> list[Source]:
@@ -117,6 +121,69 @@ def check_images_kept(place: Place, options: WriteOptions, replaced: Sequence[st
             f"{place} holds the labels {', '.join(map(repr, lost))}, which mode='w' would delete; pass "
             f"delete_labels=True to delete them, write them too with labels={{...}}, or choose another path"
         )
+
+
+def check_others_kept(place: Place, options: WriteOptions, stored: Iterable[str] = ()) -> None:
+    """Refuse to delete what is no part of the image that is overwritten: notes, tables, anything a user put there.
+
+    Parameters
+    ----------
+    place, options
+        Target of the write, which passed :func:`check_target`, and its options.
+    stored
+        Names of nodes directly below the target that the write stores itself.
+
+    Raises
+    ------
+    StoreExistsError
+        There are files that Zarr has no name for, or nodes besides an image's own; names them.
+    """
+    ledger = stored_ledger(place)
+    if options.mode != "w" or (ledger is not None and ledger.state == "clearing") or place.open_node() is None:
+        return  # half of what was there, and nothing else, may have been deleted
+    lost = list(islice(foreign_names(place), _MOST_NAMED + 1)) or _other_nodes(place, stored)
+    if lost:
+        more = ", and more" if len(lost) > _MOST_NAMED else ""
+        raise StoreExistsError(
+            f"{place} holds {', '.join(map(repr, lost[:_MOST_NAMED]))}{more}, which mode='w' would delete, and which "
+            f"is no part of an image: move it elsewhere, or choose another path"
+        )
+
+
+def _other_nodes(place: Place, stored: Iterable[str]) -> list[str]:
+    """Names of nodes directly below an image besides its levels, labels, coordinates, and those ``stored`` again."""
+    try:
+        image = parse_image(place.open_group().attrs.asdict())
+    except (FileNotFoundError, ValueError):  # no image, and overwritten as a whole
+        return []
+    own = {"labels", *image.dims, *(level.path.partition("/")[0] for level in image.levels), *stored}
+    names = [name for name in child_names(place) if name not in own and not name.startswith(".")]
+    found = [name for name in names if place.child(name).open_node() is not None]
+    return sorted(name for name in found if not is_link(place.store, place.below(name)))
+
+
+def check_links(place: Place, *, resume: bool = False, written: Iterable[str] = ()) -> None:
+    """Refuse to write where a link in the store leads out of it.
+
+    Parameters
+    ----------
+    place
+        Group of the image.
+    resume
+        Whether what is there is kept, links in it too.
+    written
+        Paths below the group that are written into, and in which links may be.
+
+    Raises
+    ------
+    ValueError
+        Names the link.
+    """
+    paths = [place.path, place.below(LEDGER), place.below(LEDGER_ARRAY)]
+    paths += [f"{place.base}/OME".strip("/")] if place.group else []
+    for path in [place.path] * resume + [place.below(path) for path in written]:
+        paths += [path, *links_below(place.store, path)]
+    refuse_links_out(place.store, paths)
 
 
 def _is_taken(place: Place) -> bool:
