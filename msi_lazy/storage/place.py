@@ -195,7 +195,7 @@ class Place:
         return zarr.create_array(self.store, name=self.below(path), **settings)
 
     def delete(self, path: str) -> None:
-        """Delete every key at ``path`` and below it, and the directories left empty of local files; of a link the link."""
+        """Delete every key at ``path`` and below it, and the directories that are empty then; of a link the link."""
         if remove_link(self.store, self.below(path)):
             return
         delete_directory(self.store, self.below(path))
