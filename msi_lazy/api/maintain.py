@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.arguments.choices import check_switches
@@ -10,10 +11,12 @@ from msi_lazy.arguments.regions import parse_region
 from msi_lazy.maintain.stored_pyramid import find_image, open_labels, open_pyramid
 from msi_lazy.maintain.update import update_levels
 from msi_lazy.maintain.verify import Sampling, verify_pyramids
+from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.run.compute import run
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.target import label_paths
+from msi_lazy.storage.update_notes import describe_unfinished, remove_notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,12 +91,22 @@ def verify(
     sampling = Sampling(parse_fraction(sample, "sample", "all blocks"), parse_integer(seed, "seed must be"))
     place = Place.parse(store, group, storage_options)
     check_switches(repair=repair, labels=labels, progress=progress)
-    open_image(place)  # raises for any fault of the image as such
+    open_image(place, maintained=True)  # raises for any fault of the image as such
     target = find_image(place, writable=repair)
     pyramids = [open_pyramid(target, "", method, writable=repair)]
-    if labels:
-        pyramids += [open_labels(target, path, writable=repair) for path in label_paths(target)]
-    return verify_pyramids(place.given, pyramids, sampling, repair, progress)
+    below = label_paths(target) if labels else []
+    pyramids += [open_labels(target, path, writable=repair) for path in below]
+    report = verify_pyramids(place.given, pyramids, sampling, repair, progress)
+    if repair and report.ok and sampling.fraction == 1:  # then all levels agree
+        for path in ("", *below):
+            remove_notes(target.child(path))
+    notes = (_describe_updates(place.child(path)) for path in ("", *below))
+    return replace(report, notes=tuple(filter(None, notes)))
+
+
+def _describe_updates(place: Place) -> str:
+    """Say which updates of an image have not finished; empty if there are none."""
+    return describe_unfinished(place, parse_image(dict(place.open_group().attrs)).dims)
 
 
 def update(
@@ -138,15 +151,16 @@ def update(
 
     Notes
     -----
-    An interrupted update leaves some chunks as they were: repeat it with the same region.  Do not edit the region
-    meanwhile.
+    An interrupted update leaves some chunks as they were, and a note of its region in the image: ``open_multiscale``
+    warns of it, ``validate`` and ``verify`` report it, until an update of that region, or of one around it, has
+    finished.  Each chunk or shard is the old or the new one at any moment.  Do not edit the region meanwhile.
     """
     place = Place.parse(store, group, storage_options)
     check_switches(compute=compute, progress=progress)
-    image = open_image(place).images[0]
+    image = open_image(place, maintained=True).images[0]
     window = parse_region(region, [str(dim) for dim in image.dims], image.shape)
     target = find_image(place, writable=True)
-    delayed = update_levels(open_pyramid(target, "", method, writable=True), window)
+    delayed = update_levels(target, open_pyramid(target, "", method, writable=True), window)
     if not compute:
         return delayed
     run(delayed, progress)

@@ -99,6 +99,8 @@ class VerifyReport:
     """Faulty blocks, level by level."""
     levels: tuple[CheckedLevel, ...]
     """Numbers of blocks that were compared with the finer level; of a single level, that were decoded."""
+    notes: tuple[str, ...] = ()
+    """What is known besides, such as an update that has not finished."""
 
     @property
     def ok(self) -> bool:
@@ -117,7 +119,8 @@ class VerifyReport:
         following = len(self.findings) - len(self.roots)
         if following:
             lines.append(f"{counted(following, 'block')} computed from these cannot be told sound or faulty")
-        if self.findings:
+        lines.extend(_wrapped(f"note: {note}") for note in self.notes)
+        if self.findings or self.notes:
             lines.append("")
         lines += [f"{level.path}: {level.checked} of {counted(level.total, 'block')} checked" for level in self.levels]
         return "\n".join(lines)

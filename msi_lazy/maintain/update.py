@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from msi_lazy.graph.gather import SmallGraph, TaskRef
 from msi_lazy.maintain.stored_pyramid import DownsamplingStep, StoredPyramid, cut_blocks
@@ -10,6 +11,7 @@ from msi_lazy.plan.grid import Grid, Index
 from msi_lazy.plan.windows import intersect
 from msi_lazy.storage.checked_read import read_window
 from msi_lazy.storage.links import refuse_links_out
+from msi_lazy.storage.update_notes import UpdateNote
 from msi_lazy.storage.write_units import replace_window, unit_directories
 
 if TYPE_CHECKING:
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
 
     from msi_lazy.plan.windows import Window
+    from msi_lazy.storage.target import Target
 
 __all__ = ["update_levels"]
 
 
-def update_levels(pyramid: StoredPyramid, region: Window) -> Delayed:
+def update_levels(target: Target, pyramid: StoredPyramid, region: Window) -> Delayed:
     """Build the graph that recomputes what a change in ``region`` of level 0 reaches; see :func:`msi_lazy.update`.
 
     ::
@@ -29,6 +32,8 @@ def update_levels(pyramid: StoredPyramid, region: Window) -> Delayed:
         level 0    . . . [ changed ] . . . . . .
         level 1    . . [=|changed|==] . . .         written: all write units that touch it
         level 2    [=|changed|=] .                  waits for the blocks of level 1 that it reads
+
+    The first task stores a note of the update in the image's group ``target``, and the last one removes it.
     """
     graph = SmallGraph("update")
     arrays = [graph.hold(f"level{level.number}", level.array) for level in pyramid.levels]
@@ -36,6 +41,8 @@ def update_levels(pyramid: StoredPyramid, region: Window) -> Delayed:
     changed, finer_blocks = region, Grid(shape, shape)
     before: dict[Index, TaskRef] = {}  # tasks that write blocks of the finer level; none for level 0
     ends: list[TaskRef] = []
+    note = UpdateNote(target, uuid4().hex, region, shape)
+    begun = graph.add("begin", note.store)
     for step in pyramid.steps:
         changed, blocks = step.changed(changed), cut_blocks(step, itemsize)
         level = pyramid.levels[step.level].array
@@ -45,13 +52,19 @@ def update_levels(pyramid: StoredPyramid, region: Window) -> Delayed:
             window = intersect(blocks.window(index), step.units.rounded(changed))
             if window is None:  # impossible: a block that touches the change holds whole units of it
                 continue
-            waits = [before[other] for other in finer_blocks.touching(step.needed(window)) if other in before]
+            needed = finer_blocks.touching(step.needed(window))
+            waits = [before[other] for other in needed if other in before] or [begun]
             finer, stored = arrays[step.level - 1 : step.level + 1]
             label = f"block{step.level}"
             written[index] = graph.add(label, _recompute_block, finer, stored, window, held, waits, index=index)
         ends.extend(written.values())
         before, finer_blocks = written, blocks
-    return graph.delayed(graph.gather("end", ends))
+    end = graph.gather("blocks", ends)
+    return graph.delayed(graph.add("end", _finish, note, end) if ends else end)
+
+
+def _finish(note: UpdateNote, _done: None) -> None:
+    note.remove()
 
 
 def _recompute_block(

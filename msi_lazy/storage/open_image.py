@@ -27,6 +27,7 @@ from msi_lazy.storage.codecs import refuse_pickles
 from msi_lazy.storage.inside import describe_inside, describe_level
 from msi_lazy.storage.stored_coordinates import CoordinateReader
 from msi_lazy.storage.unfinished import naming_unfinished
+from msi_lazy.storage.update_notes import describe_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -63,8 +64,10 @@ class OpenedImage:
     """The image as its attributes describe it, with levels in the same order, and a geometry that fits them."""
 
 
-def open_image(place: Place) -> OpenedImage:
+def open_image(place: Place, *, maintained: bool = False) -> OpenedImage:
     """Open the image in the group at a place; what its attributes state and cannot be so is warned of, once.
+
+    So are updates that have not finished, unless it is ``maintained``, that is, opened to be verified or updated.
 
     Raises
     ------
@@ -95,6 +98,8 @@ def open_image(place: Place) -> OpenedImage:
         for number, level in zip(order, stored.levels, strict=True)
     ]
     notes = [*stored.notes, *renamed, *notes, *coordinates.notes, *_count_channels(stored, images[0])]
+    if not maintained:
+        notes += filter(None, [describe_unfinished(place, stored.dims)])
     _warn(place, notes, list(coordinates.differences.values()))
     return OpenedImage(images, attributes, stored)
 

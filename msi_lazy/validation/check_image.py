@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msi_lazy.storage.place import Place
+from msi_lazy.storage.update_notes import describe_unfinished
 from msi_lazy.validation.check_axes import StoredAxes, check_axes
 from msi_lazy.validation.check_chunks import Decode, check_chunks
 from msi_lazy.validation.check_datasets import Level, check_dataset, check_transformations
@@ -42,6 +44,9 @@ def check_image(group: zarr.Group, metadata: Metadata, decode: Decode) -> Pyrami
     fields.checks.hold("multiscales-listed", bool(listed), fault)
     pyramids = [_check_multiscale(multiscale, group, metadata.specification, decode) for multiscale in listed]
     first = pyramids[0] if pyramids else None
+    unfinished = describe_unfinished(Place(group.store, group.path), first.axes.names if first and first.axes else ())
+    if unfinished:  # the rule of this package alone, and not counted where it holds
+        fields.checks.hold("update-finished", False, unfinished)
     check_omero(fields, metadata.specification, _count_channels(first))
     return first
 

@@ -57,6 +57,7 @@ _ROWS = (
     Rule("datasets-order", "must", "datasets come from the largest to the smallest"),
     Rule("dtype-same", "must", "all levels have the same dtype (not in the specification, but viewers need it)"),
     Rule("chunk-decodes", "must", "chunks that are stored can be decoded"),
+    Rule("update-finished", "should", "no update of the levels was interrupted: its note is in the image's group"),
     # its geometry
     Rule("transformations-form", "must", "exactly one scale, then at most one translation, and nothing else"),
     Rule("transformation-length", "must", "scale and translation have one number per axis"),

@@ -45,7 +45,7 @@ class CountingStore(WrapperStore):
 
 
 def _is_chunk(key):
-    return not key.rsplit("/", 1)[-1].startswith((".z", "zarr.json"))
+    return not key.rsplit("/", 1)[-1].startswith((".z", "zarr.json", ".msi_lazy-"))
 
 
 class CountingArray:
