@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+import pickle
 from pathlib import Path
 from threading import Lock
 
@@ -15,6 +16,7 @@ import zarr
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import Alias, DataNode, GraphNode, Task, TaskRef
 from zarr.storage import FsspecStore, LoggingStore, MemoryStore
+from zarrs import ZarrsCodecPipeline
 
 from msi_lazy.compat import dask_graphs, dask_tasks
 from msi_lazy.compat.dask_arrays import meta_of
@@ -43,6 +45,7 @@ from msi_lazy.compat.xarray_backends import (
     transposed_key,
     unwrap_adapters,
 )
+from msi_lazy.compat.zarr_arrays import RustPipeline, run_in_python, run_in_rust
 from msi_lazy.compat.zarr_stores import (
     create_key,
     delete_directory,
@@ -288,6 +291,29 @@ def test_xarray_stores_booleans_as_such_where_it_is_told_to(zarr_format):
     assert stored.dtype == bool, "dump_to_store encodes variables elsewhere than in encode_variable"
     assert "dtype" not in stored.attrs
     assert xr.open_zarr(store, consolidated=False).image.dtype == bool
+
+
+def test_xarray_creates_each_array_by_the_create_of_its_group():
+    store = MemoryStore()
+    dataset = xr.Dataset({"image": (("y", "x"), PIXELS)}, {"grid": (("y", "x"), PIXELS)})
+    with zarr.config.set({"array.order": "F"}):
+        dataset.dump_to_store(PlainZarrStore.open_group(store, mode="a", zarr_format=2))
+    for name in ("image", "grid"):
+        stored = zarr.open_array(store, path=name)
+        assert stored.metadata.order == "C", "dump_to_store creates arrays elsewhere than in Group.create"
+        np.testing.assert_array_equal(stored[:], PIXELS)
+
+
+def test_an_array_keeps_the_pipeline_it_was_given(tmp_path):
+    stored = zarr.create_array(tmp_path / "a.zarr", data=PIXELS, chunks=(4, 4))
+    fast = run_in_rust(stored, stored.store)
+    for array in (fast, pickle.loads(pickle.dumps(fast))):
+        found = type(array.async_array.codec_pipeline)
+        assert found is RustPipeline, "an array keeps its pipeline elsewhere than in codec_pipeline"
+    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
+        plain = run_in_python(zarr.open_array(tmp_path / "a.zarr"))
+    assert not isinstance(plain.async_array.codec_pipeline, ZarrsCodecPipeline)
+    np.testing.assert_array_equal(plain[:], PIXELS)
 
 
 def test_a_wrapper_store_holds_what_it_wraps():

@@ -20,7 +20,7 @@ def pipeline(array):
     return type(array._async_array.codec_pipeline).__name__
 
 
-RUST, PYTHON = "ZarrsCodecPipeline", "BatchedCodecPipeline"
+RUST, PYTHON = "RustPipeline", "BatchedCodecPipeline"
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,39 @@ def test_pyramids_are_read_and_written_through_rust(tmp_path):
 def test_read_only_arrays_stay_read_only(tmp_path):
     zarr.create_array(tmp_path / "a.zarr", shape=(8,), dtype="u1")
     assert reopen_array(zarr.open_array(tmp_path / "a.zarr", mode="r")).read_only
+
+
+SETTINGS = [
+    {"array.order": "F"},
+    {"array.write_empty_chunks": True},
+    {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "codec_pipeline.strict": True},
+    {"array.read_missing_chunks": False},  # of zarr 3.2
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+def test_what_zarr_is_configured_to_changes_no_array_that_is_opened_or_created(tmp_path, settings, version):
+    pixels = np.arange(1, 40 * 48 + 1).reshape(40, 48).astype("u2")
+    pixels[:16, :16] = 0  # a chunk that is not stored
+    zarr.create_array(tmp_path / "source.zarr", data=pixels, chunks=(16, 16))
+
+    def write_and_use(store):
+        stored = zarr.open_array(tmp_path / "source.zarr", mode="r")
+        tree = msi.to_multiscale(msi.to_spatial_image(stored, dims="yx"), [2], chunks=16)
+        tree.pyramid.to_zarr(store, version=version)
+        msi.add_levels(store, [2])
+        msi.update(store, {"x": slice(0, 20)})
+        assert msi.verify(store, repair=True).ok
+        assert msi.validate(store).ok
+        for scheduler in ("threads", "synchronous"):
+            level = msi.open_multiscale(store)["scale0"].image.data.compute(scheduler=scheduler)
+            np.testing.assert_array_equal(level, pixels)
+            assert level.flags.c_contiguous
+        return {path.relative_to(store): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+
+    expected = write_and_use(tmp_path / "expected.zarr")
+    before = dict(zarr.config.config)
+    with zarr.config.set(settings):
+        assert write_and_use(tmp_path / "found.zarr") == expected
+    assert dict(zarr.config.config) == before

@@ -9,6 +9,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import zarr
 from xarray.backends import ZarrStore
 from xarray.core.indexing import LazilyIndexedArray, LazilyVectorizedIndexedArray, OuterIndexer
 
@@ -32,12 +33,25 @@ __all__ = [
 ]
 
 
-class PlainZarrStore(ZarrStore):
-    """Zarr group in which booleans are stored as such.
+class _GroupInCOrder(zarr.Group):
+    """Group whose arrays are created in C order, also in Zarr v2, where zarr's setting ``array.order`` is stored."""
 
-    xarray before 2026.9 stores them as int8 with an attribute, which no other reader knows: assumes that
-    ``dump_to_store`` calls ``encode_variable`` for each variable.
+    def create(self, name: str, **settings: Any) -> zarr.Array[Any]:
+        """Create an array."""
+        if self.metadata.zarr_format == 2:
+            settings["order"] = "C"
+        return super().create(name, **settings)
+
+
+class PlainZarrStore(ZarrStore):
+    """Zarr group in which booleans are stored as such, and everything in C order.
+
+    xarray before 2026.9 stores booleans as int8 with an attribute, which no other reader knows: assumes that
+    ``dump_to_store`` calls ``encode_variable`` for each variable, and creates its array by ``zarr_group.create``.
     """
+
+    def __init__(self, zarr_group: zarr.Group, *args: Any, **options: Any) -> None:
+        super().__init__(_GroupInCOrder(zarr_group._async_group), *args, **options)
 
     def encode_variable(self, variable: xr.Variable, name: Any = None) -> xr.Variable:
         """Encode a variable, unless it is boolean."""

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from dask.task_spec import DataNode, GraphNode
 
+from msi_lazy.compat.zarr_arrays import run_in_python
 from msi_lazy.graph.declared import check_blocks
 from msi_lazy.graph.direct import block_geometry, emit_blocks
 from msi_lazy.graph.fuse_levels import fuse_levels
@@ -88,7 +89,7 @@ def store_block(
     with naming_samples(f"storing block {index} of {target.path!r}", slices(window)):
         block = as_samples(block, target.dtype)
         if probe and _none_is_empty(block, target):
-            target = target.with_config({"write_empty_chunks": True})
+            target = run_in_python(target, write_empty_chunks=True)
         write_window(target, window, block)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import zarr
 from zarr.storage import FsspecStore, LocalStore, ZipStore
 
+from msi_lazy.compat.zarr_arrays import in_forked_process, run_in_python, run_in_rust
 from msi_lazy.compat.zarr_stores import wrapped_store
 from msi_lazy.storage.location import locate_store
 from msi_lazy.storage.zarr_formats import RUST_CODECS, store_format
@@ -18,39 +18,33 @@ if TYPE_CHECKING:
 
 __all__ = ["decoded_chunks", "is_lossless", "local_store", "open_array", "reopen_array", "runs_in_rust"]
 
-_RUST_PIPELINE = "zarrs.ZarrsCodecPipeline"
 _RUST_KINDS = "biuf"
 _LOGGER = logging.getLogger(__name__)
-_CONFIGURING = Lock()
-"""Held while zarr is configured to open one array: two threads at once would leave it so."""
 
 
 def open_array(store: Store, path: str, mode: Any = "r+", write_empty_chunks: bool = False) -> zarr.Array[Any]:
     """Open an array, with the Rust pipeline if that can run its codecs.
 
-    The pipeline is configured for this one array, which keeps it through pickling.  With ``write_empty_chunks``, chunks
-    of nothing but the fill value are stored too: by zarr-python, as ``zarrs`` never stores them.
+    The array keeps its pipeline and settings through pickling, whatever zarr is configured to.  With
+    ``write_empty_chunks``, chunks of nothing but the fill value are stored too: by zarr-python, as ``zarrs`` never
+    stores them.
     """
     array = zarr.open_array(store, path=path, mode=mode)
-    return array.with_config({"write_empty_chunks": True}) if write_empty_chunks else reopen_array(array)
+    return run_in_python(array, write_empty_chunks=True) if write_empty_chunks else reopen_array(array)
 
 
 def reopen_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
-    """Open an array again with the Rust pipeline if that can run its codecs; else return it as it is."""
+    """Open an array again with the Rust pipeline if that can run its codecs, else with zarr's own."""
     store = local_store(array.store)
     in_rust = store is not None and runs_in_rust(array)
     _LOGGER.debug("%s has its codecs run by %s", array.store_path, "zarrs" if in_rust else "zarr-python")
-    if store is None or not in_rust:
-        return array
-    with _CONFIGURING, zarr.config.set({"codec_pipeline.path": _RUST_PIPELINE}):
-        mode = "r" if array.read_only else "r+"
-        return zarr.open_array(store, path=array.path, mode=mode, zarr_format=array.metadata.zarr_format)
+    return run_in_python(array) if store is None or not in_rust else run_in_rust(array, store)
 
 
 def runs_in_rust(array: zarr.Array[Any]) -> bool:
-    """Tell whether ``zarrs`` can run the codecs of an array: by its store, dtype and codecs."""
+    """Tell whether ``zarrs`` can run the codecs of an array: by its store, dtype and codecs; never in a fork."""
     metadata = array.metadata
-    if local_store(array.store) is None:
+    if in_forked_process() or local_store(array.store) is None:
         return False
     if array.dtype.kind not in _RUST_KINDS or array.dtype.itemsize not in (1, 2, 4, 8) or not array.dtype.isnative:
         return False

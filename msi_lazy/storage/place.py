@@ -17,6 +17,7 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
 from msi_lazy.arguments.store_names import parse_group
+from msi_lazy.compat.zarr_arrays import run_in_python
 from msi_lazy.compat.zarr_stores import delete_directory
 from msi_lazy.ngff.specification import ZarrFormat
 from msi_lazy.storage.links import remove_link
@@ -180,7 +181,7 @@ class Place:
             There is none.
         """
         self._check_there(mode)
-        return zarr.open_array(self.store, path=self.path, mode=mode, zarr_format=zarr_format)
+        return run_in_python(zarr.open_array(self.store, path=self.path, mode=mode, zarr_format=zarr_format))
 
     def open_node(self, zarr_format: ZarrFormat | None = None) -> zarr.Group | zarr.Array[Any] | None:
         """Open the group or array for reading; ``None`` if there is neither."""
@@ -192,7 +193,7 @@ class Place:
 
     def create_array(self, path: str, **settings: Any) -> zarr.Array[Any]:
         """Create an array at ``path`` below this place, with settings as ``zarr.create_array`` takes them."""
-        return zarr.create_array(self.store, name=self.below(path), **settings)
+        return run_in_python(zarr.create_array(self.store, name=self.below(path), **settings))
 
     def delete(self, path: str) -> None:
         """Delete every key at ``path`` and below it, and the directories that are empty then; of a link the link."""

@@ -8,6 +8,7 @@ import numpy as np
 import zarr
 from zarr.storage import MemoryStore, StorePath
 
+from msi_lazy.compat.zarr_arrays import run_in_python
 from msi_lazy.compat.zarr_stores import delete_key, key_exists, store_buffers
 from msi_lazy.plan.grid import Grid, Index
 from msi_lazy.plan.windows import Interval, slices
@@ -82,7 +83,7 @@ def _encode(array: zarr.Array[Any], window: Window, samples: Array) -> dict[Inde
     """Encode write units in memory, by an array of the same metadata and settings."""
     contents: dict[str, Buffer] = {}
     place = StorePath(MemoryStore(contents))
-    plain: Any = zarr.Array(zarr.AsyncArray(array.metadata, place, array.config))
+    plain: Any = run_in_python(zarr.Array(zarr.AsyncArray(array.metadata, place, array.config)))
     plain[slices(window)] = samples.astype(array.dtype, copy=False)
     return {unit: contents.get(chunk_key(array, unit)) for unit in unit_grid(array).touching(window)}
 

@@ -98,10 +98,8 @@ def _write_level(target: Target, group: str, node: xr.DataTree, name: str, layou
     image = dataset[name].variable
     blank = classic_array(da.zeros(image.shape, dtype=image.dtype, chunks=image.shape))
     dataset = dataset.assign({name: xr.Variable(image.dims, blank, image.attrs)}).drop_encoding()
-    options: dict[str, Any] = {"group": target.below(group), "zarr_format": target.zarr_format}
     # as to_zarr(compute=False) does, which also builds a graph that would store the samples
-    group_store = PlainZarrStore.open_group(target.store, mode="a", **options)
-    dataset.dump_to_store(group_store, encoding={name: layout.encoding})
+    dataset.dump_to_store(_open_plain(target, group), encoding={name: layout.encoding})
     if "_FillValue" in image.attrs and store_format(target.zarr_format).fill_value_is_mask:  # stated as it was, too
         array = open_array(target.store, target.below(f"{group}/{name}"), "r+")
         array.attrs["_FillValue"] = to_json(image.attrs, "attrs", Omissions())["_FillValue"]
@@ -110,7 +108,13 @@ def _write_level(target: Target, group: str, node: xr.DataTree, name: str, layou
 def write_coordinates(target: Target, name: str, node: xr.DataTree) -> None:
     """Write the coordinates and attributes of a level into the group that its array is in."""
     dataset = node.to_dataset(inherit=False)
-    _write_dataset(target, name, dataset.drop_vars(list(dataset.data_vars)).drop_encoding(), {})
+    dataset.drop_vars(list(dataset.data_vars)).drop_encoding().dump_to_store(_open_plain(target, name))
+
+
+def _open_plain(target: Target, group: str) -> PlainZarrStore:
+    options: dict[str, Any] = {"group": target.below(group), "zarr_format": target.zarr_format}
+    store: PlainZarrStore = PlainZarrStore.open_group(target.store, mode="a", **options)
+    return store
 
 
 def _write_dataset(

@@ -1,0 +1,95 @@
+"""Open arrays of zarr with settings and a codec pipeline of their own, whatever zarr is configured to."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from zarr import AsyncArray
+from zarr.storage import StorePath
+from zarrs.pipeline import ZarrsCodecPipeline, get_codec_pipeline_fallback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from zarr.abc.codec import CodecPipeline
+    from zarr.abc.store import Store
+
+__all__ = ["RustPipeline", "in_forked_process", "run_in_python", "run_in_rust"]
+
+_FORKED = [False]
+"""Whether this process was forked from one that had this module: threads, such as those of Rust's pool, were not."""
+
+
+def _note_fork() -> None:
+    _FORKED[0] = True
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def in_forked_process() -> bool:
+    """Tell whether this process is a fork, in which Rust's pool of threads would be waited for without end."""
+    return _FORKED[0]
+
+
+class RustPipeline(ZarrsCodecPipeline):
+    """The pipeline of ``zarrs``, which passes on to zarr's own codecs in a forked process."""
+
+    async def read(self, batch_info: Iterable[Any], out: Any, drop_axes: tuple[int, ...] = ()) -> Any:
+        """Read chunks into ``out``."""
+        if in_forked_process():
+            return await _own_pipeline(self.metadata).read(batch_info, out, drop_axes)
+        return await super().read(batch_info, out, drop_axes)
+
+    async def write(self, batch_info: Iterable[Any], value: Any, drop_axes: tuple[int, ...] = ()) -> None:
+        """Write chunks of ``value``."""
+        if in_forked_process():
+            await _own_pipeline(self.metadata).write(batch_info, value, drop_axes)
+        else:
+            await super().write(batch_info, value, drop_axes)
+
+
+def run_in_python(array: zarr.Array[Any], *, write_empty_chunks: bool = False) -> zarr.Array[Any]:
+    """Return an array that reads and writes with zarr's own codecs, and whose samples are in C order.
+
+    Assumes that an array keeps its pipeline in ``codec_pipeline``, and that pickles keep it.
+    """
+    settings = _settings(array, write_empty_chunks)
+    own = not isinstance(array.async_array.codec_pipeline, ZarrsCodecPipeline)
+    if own and settings == array.config.to_dict():
+        return array
+    array = array.with_config(settings)
+    if isinstance(array.async_array.codec_pipeline, ZarrsCodecPipeline):  # as zarr is configured to
+        _set_pipeline(array.async_array, _own_pipeline(array.metadata))
+    return array
+
+
+def run_in_rust(array: zarr.Array[Any], store: Store) -> zarr.Array[Any]:
+    """Return the array in ``store``, where ``array`` is too, with Rust's codecs, and samples in C order.
+
+    Assumes the same as :func:`run_in_python`.
+    """
+    inner: AsyncArray[Any] = AsyncArray(array.metadata, StorePath(store, array.path), _settings(array, False))
+    _set_pipeline(inner, RustPipeline.from_array_metadata_and_store(array.metadata, store))
+    return zarr.Array(inner)
+
+
+def _settings(array: zarr.Array[Any], write_empty_chunks: bool) -> Any:
+    """Return the settings of an array, with zarr's defaults for those that change what is read and stored."""
+    known: dict[str, Any] = {**array.config.to_dict()}
+    ours = {"order": "C", "write_empty_chunks": write_empty_chunks, "read_missing_chunks": True}
+    return {name: ours.get(name, value) for name, value in known.items()}
+
+
+def _own_pipeline(metadata: Any) -> CodecPipeline:
+    """Pipeline of zarr's own codecs, as ``zarrs`` falls back on where its strictness is not asked for."""
+    pipeline = get_codec_pipeline_fallback(metadata, strict=False)
+    assert pipeline is not None  # as it is where strict
+    return pipeline
+
+
+def _set_pipeline(array: AsyncArray[Any], pipeline: CodecPipeline) -> None:
+    object.__setattr__(array, "codec_pipeline", pipeline)  # which is frozen
