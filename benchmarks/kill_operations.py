@@ -39,6 +39,8 @@ class Operation:
     """The operation."""
     again: tuple[Callable[[Path], None], ...]
     """Ways forward, each of which ends as the operation would have."""
+    repeatable: bool = True
+    """Whether the way forward ends so where the operation has ended, too."""
     told: Callable[[Path], bool] = lambda folder: False
     """Whether a state between old and new, which is promised to be told of, is told of."""
 
@@ -149,7 +151,7 @@ OPERATIONS: dict[str, Operation] = {
         _write(OLD),
         _write(NEW, mode="w", replace="in place"),
         (_write(NEW, mode="w", replace="in place", resume=True), _write(NEW, mode="w", replace="in place")),
-        _is_incomplete,
+        told=_is_incomplete,
     ),
     "convert --overwrite": Operation(
         _before_converting,
@@ -162,9 +164,9 @@ OPERATIONS: dict[str, Operation] = {
         _label(NUCLEI, mode="w"),
         (_label(NUCLEI, mode="w"),),
     ),
-    "add_levels": Operation(_write(NEW, (2,)), _add_levels(), (_add_levels(mode="w"),)),
-    "update": Operation(_edit, _update, (_update,), _says_that_an_update_is_unfinished),
-    "verify --repair": Operation(_damage, _repair, (_repair,), _is_found_faulty),
+    "add_levels": Operation(_write(NEW, (2,)), _add_levels(), (_add_levels(mode="w"),), repeatable=False),
+    "update": Operation(_edit, _update, (_update,), told=_says_that_an_update_is_unfinished),
+    "verify --repair": Operation(_damage, _repair, (_repair,), told=_is_found_faulty),
     "to_zarr(group=)": Operation(
         _write(OLD, group="first"),
         _write(NEW, group="second"),

@@ -36,10 +36,20 @@ def test_a_write_that_loses_its_power_is_resumed(a_disk, seed):
     reads = []
     for cut in cuts:
         with a_disk.after(cut) as where:
-            reads.append(write(where / "o.zarr", resume=True))
+            if not is_complete(where / "o.zarr"):
+                reads.append(write(where / "o.zarr", resume=True))
             assert_same(levels(where / "o.zarr"), expected(NEW))
             assert msi.verify(where / "o.zarr").ok
+    assert len(reads) > 2
     assert min(reads) < whole  # some of what was stored was not stored again
+
+
+def is_complete(path):
+    try:
+        msi.open_multiscale(path)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 @pytest.mark.parametrize("seed", range(2))
