@@ -174,6 +174,17 @@ def test_an_update_can_wait_and_mends_what_a_dead_run_left(tmp_path):
     assert contents(tmp_path / "a.zarr") == contents(tmp_path / "b.zarr")
 
 
+def test_an_update_removes_what_a_killed_one_was_writing_and_nothing_else(tmp_path):
+    write(tmp_path / "a.zarr")
+    chunks = tmp_path / "a.zarr" / "scale1" / "image" / "c" / "0"
+    of_unit, elsewhere = (chunks / f"{name}.{'0' * 32}.partial" for name in (0, 2))
+    notes = chunks / "0.notes.partial"
+    for path in (of_unit, elsewhere, notes):
+        path.write_bytes(b"half")
+    msi.update(tmp_path / "a.zarr", {"y": slice(0, 10), "x": slice(0, 10)})
+    assert [path.exists() for path in (of_unit, elsewhere, notes)] == [False, True, True]
+
+
 @pytest.mark.parametrize("shards", [None, 32])
 def test_a_damaged_chunk_at_the_end_is_written_again(shards, tmp_path):
     write(tmp_path / "a.zarr", shards=shards)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
-from zarr.storage import MemoryStore, StorePath
+from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from msi_lazy.compat.zarr_arrays import run_in_python
 from msi_lazy.compat.zarr_stores import delete_key, key_exists, store_buffers
 from msi_lazy.plan.grid import Grid, Index
 from msi_lazy.plan.windows import Interval, slices
 from msi_lazy.storage.arrays import local_store
+from msi_lazy.storage.ledger import is_partial
 from msi_lazy.storage.links import refuse_links_out, remove_link
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from zarr.abc.buffer import Buffer
 
@@ -72,11 +74,24 @@ def replace_window(array: zarr.Array[Any], window: Window, samples: Array) -> Ma
     keys = {unit: f"{array.path}/{chunk_key(array, unit)}" for unit in encoded}
     refuse_links_out(store, unit_directories(array, window))
     contents = {keys[unit]: content for unit, content in encoded.items() if content is not None}
+    if isinstance(store, LocalStore):
+        _remove_remains(store, keys.values())
     store_buffers(store, contents, lambda _: 0)  # all at once
     for unit, content in encoded.items():
         if content is None and not remove_link(store, keys[unit]):
             delete_key(store, keys[unit])
     return {unit: None if content is None else content.to_bytes() for unit, content in encoded.items()}
+
+
+def _remove_remains(store: LocalStore, keys: Iterable[str]) -> None:
+    """Remove what zarr was writing of these keys, and of no others, when it was killed."""
+    names: dict[Path, set[str]] = {}
+    for path in (store.root / key for key in keys):
+        names.setdefault(path.parent, set()).add(path.name)
+    for folder in filter(Path.is_dir, names):
+        for path in folder.iterdir():  # of a key with a dot, zarr names the file as of its neighbours
+            if is_partial(path) and path.name.partition(".")[0] in names[folder]:
+                path.unlink(missing_ok=True)
 
 
 def _encode(array: zarr.Array[Any], window: Window, samples: Array) -> dict[Index, Buffer | None]:
