@@ -14,6 +14,7 @@ from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.provenance import read_method, read_nodata, recorded_method
 from msi_lazy.ngff.specifications import ome_block, specification_of
 from msi_lazy.run.options import RunOptions
+from msi_lazy.run.scheduler import check_waiting
 from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
@@ -91,6 +92,7 @@ def add_levels(
     """
     place = Place.parse(store, group, storage_options)
     check_switches(compute=compute, progress=progress)
+    check_waiting(compute)
     opened = open_image(place)
     stored, attributes, base = opened.stored, opened.attributes, opened.images[-1]
     if [level.path for level in parse_image(attributes).levels] != [level.path for level in stored.levels]:

@@ -13,6 +13,7 @@ from msi_lazy.maintain.update import update_levels
 from msi_lazy.maintain.verify import Sampling, verify_pyramids
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.run.compute import run
+from msi_lazy.run.scheduler import check_waiting
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.target import label_paths
@@ -91,6 +92,7 @@ def verify(
     sampling = Sampling(parse_fraction(sample, "sample", "all blocks"), parse_integer(seed, "seed must be"))
     place = Place.parse(store, group, storage_options)
     check_switches(repair=repair, labels=labels, progress=progress)
+    check_waiting()
     open_image(place, maintained=True)  # raises for any fault of the image as such
     target = find_image(place, writable=repair)
     pyramids = [open_pyramid(target, "", method, writable=repair)]
@@ -157,6 +159,7 @@ def update(
     """
     place = Place.parse(store, group, storage_options)
     check_switches(compute=compute, progress=progress)
+    check_waiting(compute)
     image = open_image(place, maintained=True).images[0]
     window = parse_region(region, [str(dim) for dim in image.dims], image.shape)
     target = find_image(place, writable=True)

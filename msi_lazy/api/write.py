@@ -24,6 +24,7 @@ from msi_lazy.ngff.specifications import (
 )
 from msi_lazy.ngff.write_attributes import check_holdable, image_attributes, left_out, spec_order
 from msi_lazy.run.options import RunOptions
+from msi_lazy.run.scheduler import check_waiting
 from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
@@ -143,6 +144,7 @@ def to_zarr(
     ``.msi_lazy-unfinished``, marks the blocks that are stored.  Errors in a block have a note that names it.
     """
     check_switches(compute=compute, progress=progress, resume=resume, delete_labels=delete_labels)
+    check_waiting(compute)
     if source_id is not None and not isinstance(source_id, str):
         raise TypeError(f"source_id is a string that names the source, not {source_id!r}")
     place = Place.parse(store, group, storage_options, new=True)
@@ -224,6 +226,7 @@ def write_labels(
     """
     place = Place.parse(store, group, storage_options)
     check_switches(compute=compute, progress=progress)
+    check_waiting(compute)
     opened = open_image(place)
     specification = specification_of(opened.attributes)
     job = _label_job(labels, name, specification, colors, properties)

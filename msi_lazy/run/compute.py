@@ -11,10 +11,11 @@ from dask import threaded
 from dask.base import get_scheduler
 from dask.diagnostics.progress import ProgressBar
 
+from msi_lazy.errors import warn_user
 from msi_lazy.graph.emit import describe_task
 from msi_lazy.graph.retry import retried
 from msi_lazy.run.progress_display import is_watched
-from msi_lazy.run.scheduler import active_client, worker_threads
+from msi_lazy.run.scheduler import active_client, check_waiting, has_workers, out_of_the_pool, worker_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from msi_lazy.run.watch import Watch
 
 __all__ = ["compute", "run"]
+
+_PATIENCE = 5.0
+"""Seconds after which a wait for a cluster without workers is told of."""
 
 
 def compute(
@@ -85,16 +89,42 @@ def run(delayed: Delayed, progress: bool, retries: int = 0) -> Any:
 
 
 def _run_on_cluster(client: Any, delayed: Delayed, progress: bool, retries: int) -> Any:
-    future = client.compute(delayed, optimize_graph=False, retries=retries)
-    try:
-        if progress:
-            from distributed import progress as show_progress
+    """Compute on a cluster; in a task of it, which may be on its only worker, as Dask's own ``compute`` does."""
+    check_waiting()
+    with out_of_the_pool():
+        future = client.compute(delayed, optimize_graph=False, retries=retries)
+        try:
+            _wait(client, future, progress)
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
 
-            show_progress(future, notebook=False)
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
+
+def _wait(client: Any, future: Any, progress: bool) -> None:
+    """Wait until ``future`` has ended, and say so if there are no workers that could compute it."""
+    from distributed import progress as show_progress
+
+    if progress and has_workers(client):
+        show_progress(future, notebook=False)
+    said = False
+    while not _has_ended(future, _PATIENCE):
+        if not said and not has_workers(client):
+            said = True
+            warn_user(
+                f"the cluster {client.scheduler.address} has no workers, and is waited for: start some, "
+                f"e.g. with cluster.scale(2), or interrupt"
+            )
+
+
+def _has_ended(future: Any, seconds: float) -> bool:
+    from distributed import wait
+
+    try:
+        wait(future, timeout=seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -14,22 +15,84 @@ from dask.system import CPU_COUNT
 from msi_lazy.compat.dask_graphs import scheduler_owner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from msi_lazy.source.origins import Source
     from msi_lazy.storage.place import Place
 
-__all__ = ["active_client", "check_processes", "crosses_processes", "process_memory", "worker_threads"]
+__all__ = [
+    "active_client",
+    "all_threads",
+    "check_processes",
+    "check_waiting",
+    "crosses_processes",
+    "has_workers",
+    "out_of_the_pool",
+    "process_memory",
+    "worker_threads",
+]
 
 
 def active_client() -> Any:
     """Find the distributed client that a computation would now be sent to, or ``None``."""
-    owner = scheduler_owner()
+    try:
+        owner = scheduler_owner()
+    except RuntimeError:  # Dask computes nothing at once by an asynchronous client
+        return _asynchronous_client()
     if owner is None or "distributed" not in sys.modules:  # else no client can exist
         return None
     from distributed import Client
 
     return owner if isinstance(owner, Client) else None
+
+
+def _asynchronous_client() -> Any:
+    """Return the client that Dask refuses; raises if that was for another reason."""
+    from distributed import Client, get_client
+
+    chosen = dask.config.get("scheduler", None)
+    client = chosen if isinstance(chosen, Client) else get_client()
+    if not client.asynchronous:
+        scheduler_owner()  # which raises what it raised
+    return client
+
+
+def check_waiting(compute: bool = True) -> None:
+    """Refuse to compute at once by an asynchronous client, before anything is created.
+
+    Raises
+    ------
+    RuntimeError
+        A computation would now be sent to an asynchronous client.
+    """
+    client = active_client() if compute else None
+    if client is not None and client.asynchronous:
+        raise RuntimeError(
+            "the active Client is asynchronous, and nothing can wait for it here: pass compute=False, and then "
+            "'await client.compute(delayed)' with what is returned; or compute without the client, "
+            "with dask.config.set(scheduler='threads'), in another thread: 'await asyncio.to_thread(...)'"
+        )
+
+
+def has_workers(client: Any) -> bool:
+    """Tell whether a client's cluster has any worker now."""
+    return bool(client.scheduler_info(n_workers=1)["workers"])
+
+
+@contextmanager
+def out_of_the_pool() -> Iterator[None]:
+    """Let the worker whose task this is, if it is one, run other tasks within: those that it waits for, say."""
+    from distributed import rejoin, secede
+
+    try:
+        secede()
+    except (AttributeError, KeyError, ValueError):  # no task of a worker, one that has left already, no worker
+        yield
+        return
+    try:
+        yield
+    finally:
+        rejoin()
 
 
 def crosses_processes() -> bool:
@@ -50,6 +113,12 @@ def worker_threads() -> int:
     if get_scheduler() in (get_sync, multiprocessing.get):
         return 1
     return int(next(filter(None, sizes), None) or dask.config.get("num_workers", None) or CPU_COUNT)
+
+
+def all_threads() -> int:
+    """Count the threads of all processes that a computation would now use."""
+    client = active_client()
+    return worker_threads() if client is None else max(sum(worker["nthreads"] for worker in _workers(client)), 1)
 
 
 def process_memory() -> int:

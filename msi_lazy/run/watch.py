@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch", "watch_write"]
 
+_TOPIC = "msi_lazy"
+"""Topic of a cluster's events, for all writes: schedulers and clients keep every topic for good, and its handler."""
+_WATCHED: dict[str, Tally] = {}
+"""Tallies that are shown now, by write."""
+_SUBSCRIBED: Counter[str] = Counter()
+"""Number of writes that are shown now, by client."""
+_WATCHING = Lock()
+"""Held while these two change."""
+
 
 @dataclass(frozen=True)
 class Watch:
@@ -33,8 +44,8 @@ class Watch:
     """Called with each block that is stored, for the tally."""
     tally: Tally | None = None
     """Tally that is shown; ``None`` if nobody watches."""
-    topic: str = ""
-    """Topic of the cluster's events that report blocks; empty on threads."""
+    run: str = ""
+    """Name under which the cluster's workers report blocks; empty on threads."""
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -43,7 +54,7 @@ class Watch:
             stack.enter_context(logged(self.summary))
             if self.tally is not None:
                 stack.enter_context(shown(self.tally.progress))
-                stack.enter_context(_subscribed(self.topic, self.tally))
+                stack.enter_context(_subscribed(self.run, self.tally))
             yield
 
 
@@ -58,43 +69,44 @@ def watch_write(images: Sequence[LevelArrays], options: RunOptions, done: frozen
     tally = Tally(images, done, level_progress())
     if client is None:
         return Watch(summary, (tally.add,), tally)
-    topic = f"msi_lazy-{uuid4().hex}"
-    return Watch(summary, (partial(_log_block, topic=topic),), tally, topic)
+    run = uuid4().hex
+    return Watch(summary, (partial(_log_block, run=run),), tally, run)
 
 
-def _log_block(number: int, *, topic: str) -> None:
-    """Report a block from a worker of a cluster to the subscribers of ``topic``."""
+def _log_block(number: int, *, run: str) -> None:
+    """Report a block from a worker of a cluster to the clients that watch."""
     from distributed import get_worker
 
-    get_worker().log_event(topic, number)
-
-
-@dataclass
-class _Listener:
-    """Handler of a cluster's events, for as long as it has a tally: the client keeps its handlers forever."""
-
-    tally: Tally | None
-
-    def __call__(self, event: tuple[float, Any]) -> None:
-        """Count the block that an event (time and message) reports."""
-        tally = self.tally
-        if tally is not None:
-            tally.add(event[1])
+    get_worker().log_event(_TOPIC, (run, number))
 
 
 @contextmanager
-def _subscribed(topic: str, tally: Tally) -> Iterator[None]:
-    """Count what the cluster's workers report under ``topic``, within; reports may arrive after the write has ended."""
+def _subscribed(run: str, tally: Tally) -> Iterator[None]:
+    """Count what the cluster's workers report of a write, within; reports may arrive after the write has ended."""
     client = active_client()
-    if not topic or client is None:
+    if not run or client is None:
         yield
         return
-
-    listener = _Listener(tally)
-    client.subscribe_topic(topic, listener)
+    with _WATCHING:
+        if not _SUBSCRIBED[client.id]:
+            client.subscribe_topic(_TOPIC, _count_block)
+        _SUBSCRIBED[client.id] += 1
+        _WATCHED[run] = tally
     try:
         yield
         tally.add_all()
     finally:
-        client.unsubscribe_topic(topic)
-        listener.tally = None
+        with _WATCHING:
+            del _WATCHED[run]
+            _SUBSCRIBED[client.id] -= 1
+            if not _SUBSCRIBED[client.id]:
+                del _SUBSCRIBED[client.id]
+                client.unsubscribe_topic(_TOPIC)
+
+
+def _count_block(event: tuple[float, Any]) -> None:
+    """Count the block that an event (time and message) reports, if its write is still watched."""
+    run, number = event[1]
+    tally = _WATCHED.get(run)
+    if tally is not None:
+        tally.add(number)

@@ -20,7 +20,7 @@ from msi_lazy.graph.block_tasks import reduce_block
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.write_graph import align_blocks, store_block
 from msi_lazy.plan.measured import MeasuredBlock
-from msi_lazy.run.scheduler import active_client, worker_threads
+from msi_lazy.run.scheduler import active_client, all_threads
 from msi_lazy.storage.arrays import open_array, runs_in_rust
 from msi_lazy.storage.place import Place
 from msi_lazy.write.layout import resolve_layouts
@@ -81,7 +81,7 @@ def measure_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> MeasuredBloc
     levels = align_blocks(LevelGraph.of(arrays), [layout.write_unit for layout in layouts])
     arrays = levels.arrays
     sample = _read_window(levels, plan) if levels.is_whole else _compute_block(arrays, plan)
-    threads = _threads()
+    threads = all_threads()
     blocks = _tasks(plan)
     together = max(min(threads, CPU_COUNT, round(blocks)), 1)
     for _ in range(2):
@@ -103,14 +103,6 @@ def measure_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> MeasuredBloc
         seconds=work / min(threads, max(blocks, 1)) + _METADATA_SECONDS * len(plan.levels),
         projected_bytes=round(plan.bytes_written * one.stored_bytes / one.encoded_bytes),
     )
-
-
-def _threads() -> int:
-    """Count the threads of a write: those of all workers, on a cluster."""
-    client = active_client()
-    if client is None:
-        return worker_threads()
-    return max(sum(map(int, client.nthreads().values())), 1)
 
 
 def _tasks(plan: PyramidPlan) -> float:
@@ -146,7 +138,9 @@ def _compute_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> _Sample:
     index = _middle(array.numblocks)
     block = array.blocks[index]
     start, cpu = perf_counter(), process_time()
-    samples = np.asarray(block.compute() if active_client() is not None else block.compute(scheduler="sync"))
+    client = active_client()
+    here = client is None or client.asynchronous
+    samples = np.asarray(block.compute(**({"scheduler": "sync"} if here else {})))
     seconds, cpu = perf_counter() - start, process_time() - cpu
     total = plan.levels[0].nbytes if plan.stages else plan.bytes_written
     return _Sample(index, lambda: [samples], seconds, cpu, total / samples.nbytes)
