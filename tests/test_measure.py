@@ -115,7 +115,7 @@ def test_twice_the_blocks_take_twice_as_long_but_for_the_metadata(monkeypatch):
             self.now += 1
             return self.now
 
-    monkeypatch.setattr(measure, "worker_threads", lambda: 1)
+    monkeypatch.setattr(measure, "all_threads", lambda: 1)
     monkeypatch.setattr(measure, "CPU_COUNT", 1)
     seconds = []
     for rows in (1, 2, 4):
