@@ -45,7 +45,8 @@ from msi_lazy.compat.xarray_backends import (
     transposed_key,
     unwrap_adapters,
 )
-from msi_lazy.compat.zarr_arrays import RustPipeline, run_in_python, run_in_rust
+from msi_lazy.compat.zarr_arrays import run_by, run_in_python
+from msi_lazy.compat.zarr_pipelines import codec_of_format_2
 from msi_lazy.compat.zarr_stores import (
     create_key,
     delete_directory,
@@ -306,10 +307,10 @@ def test_xarray_creates_each_array_by_the_create_of_its_group():
 
 def test_an_array_keeps_the_pipeline_it_was_given(tmp_path):
     stored = zarr.create_array(tmp_path / "a.zarr", data=PIXELS, chunks=(4, 4))
-    fast = run_in_rust(stored, stored.store)
+    fast = run_by(stored, stored.store, ZarrsCodecPipeline.from_array_metadata_and_store(stored.metadata, stored.store))
     for array in (fast, pickle.loads(pickle.dumps(fast))):
         found = type(array.async_array.codec_pipeline)
-        assert found is RustPipeline, "an array keeps its pipeline elsewhere than in codec_pipeline"
+        assert found is ZarrsCodecPipeline, "an array keeps its pipeline elsewhere than in codec_pipeline"
     with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
         plain = run_in_python(zarr.open_array(tmp_path / "a.zarr"))
     assert not isinstance(plain.async_array.codec_pipeline, ZarrsCodecPipeline)
@@ -397,3 +398,29 @@ def test_a_dask_array_has_a_meta():
     masked = da.ma.masked_greater(da.from_array(PIXELS), 20)
     assert isinstance(meta_of(masked), np.ma.MaskedArray), "meta_from_array does not return the meta of an array"
     assert meta_of(PIXELS) is PIXELS
+
+
+def test_zarr_calls_codecs_of_format_2_by_the_methods_of_numcodecs(tmp_path):
+    calls = []
+
+    class Doubling:
+        codec_id = "doubling"
+
+        def decode(self, stored, out=None):
+            calls.append("decode")
+            return (np.frombuffer(stored, "u1") // 2).tobytes()
+
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(4,), dtype="u1", zarr_format=2, compressors=None)
+    array[:] = [2, 4, 6, 8]
+    pipeline = type(array._async_array.codec_pipeline).from_codecs([codec_of_format_2(None, Doubling())])
+    object.__setattr__(array._async_array, "codec_pipeline", pipeline)
+    assert array[:].tolist() == [1, 2, 3, 4]
+    assert calls == ["decode"]
+
+
+def test_the_rust_pipeline_has_its_codecs_in_impl_and_zarrs_own_besides(tmp_path):
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(4,), dtype="u1")
+    pipeline = ZarrsCodecPipeline.from_array_metadata_and_store(array.metadata, array.store)
+    assert {"retrieve_chunks_and_apply_index", "store_chunks_with_indices"} <= set(dir(pipeline.impl))
+    again = ZarrsCodecPipeline(pipeline.metadata, pipeline.store, None, pipeline.python_impl)
+    assert again.impl is None

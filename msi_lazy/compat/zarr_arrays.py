@@ -11,12 +11,10 @@ from zarr.storage import StorePath
 from zarrs.pipeline import ZarrsCodecPipeline, get_codec_pipeline_fallback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from zarr.abc.codec import CodecPipeline
     from zarr.abc.store import Store
 
-__all__ = ["RustPipeline", "in_forked_process", "run_in_python", "run_in_rust"]
+__all__ = ["in_forked_process", "run_by", "run_in_python"]
 
 _FORKED = [False]
 """Whether this process was forked from one that had this module: threads, such as those of Rust's pool, were not."""
@@ -35,23 +33,6 @@ def in_forked_process() -> bool:
     return _FORKED[0]
 
 
-class RustPipeline(ZarrsCodecPipeline):
-    """The pipeline of ``zarrs``, which passes on to zarr's own codecs in a forked process."""
-
-    async def read(self, batch_info: Iterable[Any], out: Any, drop_axes: tuple[int, ...] = ()) -> Any:
-        """Read chunks into ``out``."""
-        if in_forked_process():
-            return await _own_pipeline(self.metadata).read(batch_info, out, drop_axes)
-        return await super().read(batch_info, out, drop_axes)
-
-    async def write(self, batch_info: Iterable[Any], value: Any, drop_axes: tuple[int, ...] = ()) -> None:
-        """Write chunks of ``value``."""
-        if in_forked_process():
-            await _own_pipeline(self.metadata).write(batch_info, value, drop_axes)
-        else:
-            await super().write(batch_info, value, drop_axes)
-
-
 def run_in_python(array: zarr.Array[Any], *, write_empty_chunks: bool = False) -> zarr.Array[Any]:
     """Return an array that reads and writes with zarr's own codecs, and whose samples are in C order.
 
@@ -67,13 +48,13 @@ def run_in_python(array: zarr.Array[Any], *, write_empty_chunks: bool = False) -
     return array
 
 
-def run_in_rust(array: zarr.Array[Any], store: Store) -> zarr.Array[Any]:
-    """Return the array in ``store``, where ``array`` is too, with Rust's codecs, and samples in C order.
+def run_by(array: zarr.Array[Any], store: Store, pipeline: CodecPipeline) -> zarr.Array[Any]:
+    """Return the array in ``store``, where ``array`` is too, with codecs of its own, and samples in C order.
 
     Assumes the same as :func:`run_in_python`.
     """
     inner: AsyncArray[Any] = AsyncArray(array.metadata, StorePath(store, array.path), _settings(array, False))
-    _set_pipeline(inner, RustPipeline.from_array_metadata_and_store(array.metadata, store))
+    _set_pipeline(inner, pipeline)
     return zarr.Array(inner)
 
 

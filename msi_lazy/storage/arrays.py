@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.storage import FsspecStore, LocalStore, ZipStore
 
-from msi_lazy.compat.zarr_arrays import in_forked_process, run_in_python, run_in_rust
+from msi_lazy.compat.zarr_arrays import in_forked_process, run_in_python
 from msi_lazy.compat.zarr_stores import wrapped_store
+from msi_lazy.storage.checked_pipeline import checked
 from msi_lazy.storage.location import locate_store
+from msi_lazy.storage.regular_files import RegularStore
 from msi_lazy.storage.zarr_formats import RUST_CODECS, store_format
 
 if TYPE_CHECKING:
@@ -34,11 +36,10 @@ def open_array(store: Store, path: str, mode: Any = "r+", write_empty_chunks: bo
 
 
 def reopen_array(array: zarr.Array[Any]) -> zarr.Array[Any]:
-    """Open an array again with the Rust pipeline if that can run its codecs, else with zarr's own."""
-    store = local_store(array.store)
-    in_rust = store is not None and runs_in_rust(array)
+    """Return an array with the Rust pipeline if that can run its codecs, else with zarr's own, and bounded ones."""
+    in_rust = runs_in_rust(array)
     _LOGGER.debug("%s has its codecs run by %s", array.store_path, "zarrs" if in_rust else "zarr-python")
-    return run_in_python(array) if store is None or not in_rust else run_in_rust(array, store)
+    return checked(array, local_store(array.store), in_rust=in_rust)
 
 
 def runs_in_rust(array: zarr.Array[Any]) -> bool:
@@ -79,8 +80,8 @@ def _in_archive(store: Store) -> bool:
 
 
 def local_store(store: Store) -> LocalStore | None:
-    """Return a store of local files as zarr's own, if it is one; Dask's ``from_zarr`` opens a path through fsspec."""
+    """Return a store of local files as one of regular files; Dask's ``from_zarr`` opens a path through fsspec."""
     if isinstance(store, LocalStore):
-        return store
+        return RegularStore(store.root, read_only=store.read_only) if type(store) is LocalStore else store
     directory = locate_store(store).directory if isinstance(store, FsspecStore) else None
-    return None if directory is None else LocalStore(directory, read_only=store.read_only)
+    return None if directory is None else RegularStore(directory, read_only=store.read_only)

@@ -23,7 +23,8 @@ from msi_lazy.compat.zarr_stores import (
     store_bytes,
 )
 from msi_lazy.storage.links import behind_link, remove_link
-from msi_lazy.storage.nodes_below import ZARR_DOCUMENTS, nodes_below
+from msi_lazy.storage.nodes_below import nodes_below
+from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

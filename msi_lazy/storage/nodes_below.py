@@ -13,15 +13,15 @@ from zarr.errors import ZarrUserWarning
 
 from msi_lazy.compat.zarr_stores import key_exists, list_names
 from msi_lazy.storage.links import is_link
+from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from msi_lazy.storage.place import Place
 
-__all__ = ["ZARR_DOCUMENTS", "foreign_names", "nodes_below", "quietly"]
+__all__ = ["foreign_names", "nodes_below", "quietly"]
 
-ZARR_DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
 _OWN = re.compile(r"\.msi_lazy-.*|.*\.[0-9a-f]{32}\.partial|\.DS_Store|Thumbs\.db|desktop\.ini|\._.*", re.DOTALL)
 """Names of ledgers and notes of this package, of files that zarr-python was writing, and of what desktops leave."""
 _CHUNKS = re.compile(r"c(\.\d+)*|\d+(\.\d+)*")

@@ -20,8 +20,10 @@ from msi_lazy.arguments.store_names import parse_group
 from msi_lazy.compat.zarr_arrays import run_in_python
 from msi_lazy.compat.zarr_stores import delete_directory
 from msi_lazy.ngff.specification import ZarrFormat
+from msi_lazy.storage.checked_pipeline import checked
 from msi_lazy.storage.links import remove_link
 from msi_lazy.storage.location import Location, locate_store
+from msi_lazy.storage.regular_files import RegularStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,9 +107,9 @@ class Place:
         if "\0" in name:
             raise ValueError(f"store {store!r} cannot be a path: it has a null character")
         if not _is_url(store):
-            return cls(LocalStore(Path(name).absolute()), path, str(name))
+            return cls(RegularStore(Path(name).absolute()), path, str(name))
         if name.startswith(_LOCAL):
-            return cls(LocalStore(_path_of_url(name)), path, name)
+            return cls(RegularStore(_path_of_url(name)), path, name)
         _check_protocols(name)
         return cls(FsspecStore.from_url(name, storage_options=dict(storage_options or {})), path, name)
 
@@ -181,15 +183,16 @@ class Place:
             There is none.
         """
         self._check_there(mode)
-        return run_in_python(zarr.open_array(self.store, path=self.path, mode=mode, zarr_format=zarr_format))
+        return checked(zarr.open_array(self.store, path=self.path, mode=mode, zarr_format=zarr_format))
 
     def open_node(self, zarr_format: ZarrFormat | None = None) -> zarr.Group | zarr.Array[Any] | None:
         """Open the group or array for reading; ``None`` if there is neither."""
         try:
             self._check_there("r")
-            return zarr.open(self.store, path=self.path or None, mode="r", zarr_format=zarr_format)
+            node = zarr.open(self.store, path=self.path or None, mode="r", zarr_format=zarr_format)
         except (FileNotFoundError, KeyError):
             return None
+        return checked(node) if isinstance(node, zarr.Array) else node
 
     def create_array(self, path: str, **settings: Any) -> zarr.Array[Any]:
         """Create an array at ``path`` below this place, with settings as ``zarr.create_array`` takes them."""
@@ -215,9 +218,9 @@ class Place:
 
 
 def _absolute(store: Store) -> Store:
-    """Make a store of local files independent of the working directory."""
-    if type(store) is LocalStore and not store.root.is_absolute():
-        return LocalStore(store.root.absolute(), read_only=store.read_only)
+    """Make a store of local files independent of the working directory, and have it read regular files alone."""
+    if type(store) is LocalStore:
+        return RegularStore(store.root.absolute(), read_only=store.read_only)
     return store
 
 

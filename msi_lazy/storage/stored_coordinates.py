@@ -15,6 +15,7 @@ from msi_lazy.axes import Axis, axis_coordinate, axis_kind, even_spacing
 from msi_lazy.errors import warn_user
 from msi_lazy.ngff.channel_names import are_names, are_numbered, channel_name, spells
 from msi_lazy.storage.broken_documents import reading
+from msi_lazy.storage.checked_pipeline import checked_codecs
 from msi_lazy.storage.codecs import refuse_pickles
 from msi_lazy.storage.target import quietly
 from msi_lazy.units import same_unit
@@ -194,7 +195,7 @@ def _stored_coordinates(group: zarr.Group, path: str, lengths: Mapping[str, int]
     where = "/".join(filter(None, (group.path, parent)))
     fault: Exception | None = None
     arrays: dict[str, zarr.Array[Any]] = {}
-    with reading(f"the group of level {path!r}"), quietly():
+    with reading(f"the group of level {path!r}"), quietly(), checked_codecs():
         try:
             opened = ZarrStore.open_group(group.store, mode="r", group=where, consolidated=False)
             arrays = {key: node for key, node in opened.members.items() if isinstance(node, zarr.Array)}

@@ -10,9 +10,10 @@ import zarr
 from msi_lazy.compat.zarr_stores import store_buffers
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.ngff.specifications import holds_image, ome_block
-from msi_lazy.storage.nodes_below import ZARR_DOCUMENTS, nodes_below, quietly
+from msi_lazy.storage.nodes_below import nodes_below, quietly
 from msi_lazy.storage.place import Place, ZarrFormat
 from msi_lazy.storage.shared_groups import create_group, locked_group
+from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from msi_lazy.ngff.specification import Block
 
 __all__ = [
-    "ZARR_DOCUMENTS",
     "Target",
     "consolidate",
     "consolidate_above",

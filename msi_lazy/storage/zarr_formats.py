@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from msi_lazy.ngff.specification import ZarrFormat
 
-__all__ = ["RUST_CODECS", "StoreFormat", "store_format"]
+__all__ = ["RUST_CODECS", "ZARR_DOCUMENTS", "StoreFormat", "store_format"]
+
+ZARR_DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
+"""Names of the documents of metadata."""
 
 RUST_CODECS = frozenset(
     {"Blosc", "Zstd", "GZip"}  # Zarr v2

@@ -13,9 +13,10 @@ from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.specifications import holds_image, specification_in
 from msi_lazy.storage.ledger import LEDGER, LEDGER_ARRAY, child_names, is_partial
 from msi_lazy.storage.links import is_link, links_below, refuse_links_out
-from msi_lazy.storage.nodes_below import ZARR_DOCUMENTS, foreign_names
+from msi_lazy.storage.nodes_below import foreign_names
 from msi_lazy.storage.target import images_below
 from msi_lazy.storage.unfinished import stored_ledger
+from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
 from msi_lazy.write.overlap import overlap_message
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import numpy as np
 from msi_lazy.ngff.channel_display import read_display
 from msi_lazy.ngff.channel_names import are_names
 from msi_lazy.ngff.omero import describe_channels, fill_windows
+from msi_lazy.storage.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,7 @@ def stored_display(group: zarr.Group, image: StoredImage, block: Mapping[str, An
 
     A display range that is not stated is measured on the coarsest level, if that is small.  No other pixel is read.
     """
-    coarsest: Any = group[image.levels[-1].path]
+    coarsest: Any = Place.of(group).child(image.levels[-1].path).open_array()
     axis = image.kinds.index("channel") if "channel" in image.kinds else None
     names = [image.name or "image"]
     if axis is not None:
