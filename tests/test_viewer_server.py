@@ -255,7 +255,7 @@ class TestServer:
     @pytest.mark.parametrize("sent", [b"", b"GET / HT", None])
     def test_idle_connections_end(self, monkeypatch, sent):
         """Those that ask for nothing, or only begin to; and those that do not take what they asked for."""
-        monkeypatch.setattr(viewer_server, "_IDLE", 0.2)
+        monkeypatch.setattr(viewer_server, "_ASKING" if sent is not None else "_TAKING", 0.2)
         with ViewerServer(Contents.of({"a": bytes(64 * 2**20)})) as server:
             with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
                 connection.sendall(request_of(server, "a") if sent is None else sent)
@@ -275,23 +275,87 @@ class TestServer:
             assert (status, body) == (421, b"")
         assert ask(server, "a/b", Host=f"localhost:{port}")[::2] == (200, BODY)
 
-    def test_there_is_a_limit_to_open_connections(self, folder, monkeypatch):
+    def test_the_oldest_connection_without_the_token_makes_room_for_another(self, folder, monkeypatch):
         monkeypatch.setattr(viewer_server, "_MOST_CONNECTIONS", 3)
         with ViewerServer(Contents(LocalStore(folder))) as server, ExitStack() as stack:
-            connections = [
-                stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10)) for _ in range(4)
-            ]
-            assert connections[3].recv(1) == b""
-            connections[0].sendall(request_of(server, "a/b"))
-            assert connections[0].recv(12) == b"HTTP/1.1 200"
-            connections[1].close()
-            end = time.monotonic() + 10
-            while time.monotonic() < end:
+
+            def connect():
+                return stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+
+            def answer(connection):
+                connection.sendall(request_of(server, "a/b"))
+                assert connection.recv(12) == b"HTTP/1.1 200"
+                connection.recv(4096)
+
+            trusted = connect()
+            answer(trusted)
+            silent = [connect() for _ in range(4)]
+            assert [one.recv(1) for one in silent[:2]] == [b"", b""]
+            assert ask(server, "a/b")[0] == 200
+            assert silent[2].recv(1) == b""
+            answer(trusted)
+            others = [connect() for _ in range(2)]
+            for connection in others:
+                answer(connection)
+            assert connect().recv(1) == b""  # all others have the token
+            answer(trusted)
+
+    @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nX-a: ", b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n" * 99])
+    def test_a_stranger_can_neither_hold_all_connections_nor_fill_the_process(self, server, sent):
+        with ExitStack() as stack:
+            for _ in range(150):
+                connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
                 with suppress(ConnectionError):
-                    assert ask(server, "a/b")[0] == 200
-                    break
-            else:
-                pytest.fail("no connection is free")
+                    connection.sendall(sent)
+            assert ask(server, "a/b")[::2] == (200, BODY)
+            assert sum(not stream.closed() for stream in server._server._streams) <= 64
+
+    def test_long_headers_are_refused(self, server):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            with suppress(ConnectionError):
+                for _ in range(100):
+                    connection.sendall(b"X-a: " + b"y" * 10_000)
+                assert b"HTTP/1.1 200" not in connection.recv(100)
+            with suppress(ConnectionError):
+                assert connection.recv(100) == b""
+
+    def test_headers_that_trickle_in_have_a_deadline(self, monkeypatch):
+        monkeypatch.setattr(viewer_server, "_ASKING", 0.5)
+        with ExitStack() as stack:
+            server = stack.enter_context(ViewerServer(Contents.of({"a": b"a"})))
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+            begun = time.monotonic()
+            with suppress(ConnectionError):
+                while time.monotonic() < begun + 8:
+                    connection.sendall(b"X")
+                    time.sleep(0.05)
+            assert time.monotonic() < begun + 8
+
+    def test_pages_of_other_origins_learn_nothing_without_the_token(self, server):
+        answers = [
+            ask(server, path, method, Origin="https://example.org")
+            for path in ("/", "/nothing", "/store/guess/a/b", "/events/guess")
+            for method in ("GET", "OPTIONS", "HEAD", "POST")
+        ]
+        answers.append(ask(server, "a/b", Host="example.org", Origin="https://example.org"))
+        for status, headers, body in answers:
+            assert status in (404, 421)
+            assert body == b""
+            assert not [name for name in headers if name.lower().startswith("access-control")]
+        headers = ask(server, "a/missing", Origin="https://example.org")[1]
+        assert headers["Access-Control-Allow-Origin"] == "*"  # a chunk that is not stored is no fault
+
+    def test_what_is_hidden_in_a_store_is_not_served_but_the_documents_of_zarr_are(self, folder, server):
+        hidden = [".git/config", ".msi_lazy-stored/scale0", "a/.cache", "a/.zattrs/x", ".zarrays"]
+        documents = [".zgroup", ".zattrs", ".zmetadata", "a/.zarray"]
+        for key in (*hidden, *documents):
+            (folder / key).parent.mkdir(parents=True, exist_ok=True)
+            (folder / key).write_bytes(BODY)
+        (folder / "plain").symlink_to(folder / ".git/config")
+        for key in (*hidden, "plain", "%2egit/config"):
+            assert ask(server, key)[0] == ask(server, key, "HEAD")[0] == 404
+        for key in documents:
+            assert ask(server, key)[::2] == (200, BODY)
 
     def test_what_a_store_raises_is_told_and_the_next_request_does_better(self, folder, capfd):
         class Failing(WrapperStore):

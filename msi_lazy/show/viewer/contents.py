@@ -13,6 +13,7 @@ from zarr.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, ZipStore
 
 from msi_lazy.storage.location import locate_store
+from msi_lazy.storage.nodes_below import ZARR_DOCUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,17 +64,22 @@ class Contents:
             return not set(key) & set("%?#")  # a remote file system would decode them, perhaps to '..'
         try:
             path = (root / key).resolve()
-            return path.is_relative_to(root) and path.is_file()
+            return path.is_relative_to(root) and path.is_file() and is_plain_key(path.relative_to(root).as_posix())
         except (OSError, RuntimeError):  # too long a name; a cycle of links
             return False
 
 
 def is_plain_key(key: str) -> bool:
-    """Check that a key goes down only, from the root of a store.
+    """Check that a key goes down only, from the root of a store, and to nothing hidden but the documents of Zarr v2.
 
     Examples
     --------
     >>> is_plain_key("scale0/image/c/0/0"), is_plain_key("../secret"), is_plain_key("/etc/passwd"), is_plain_key("")
     (True, False, False, False)
+    >>> is_plain_key("scale0/.zgroup"), is_plain_key(".git/config"), is_plain_key(".zarray/config")
+    (True, False, False)
     """
-    return not any(part in ("", ".", "..") or set(part) & set("\\\0") for part in key.split("/"))
+    *folders, name = key.split("/")
+    if name.startswith(".") and name not in ZARR_DOCUMENTS:
+        return False
+    return not any(part == "" or part.startswith(".") for part in folders) and name != "" and not set(key) & set("\\\0")

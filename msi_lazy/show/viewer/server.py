@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from types import TracebackType
 
+    from tornado.http1connection import HTTP1Connection
     from tornado.iostream import IOStream
 
 __all__ = ["ViewerServer"]
@@ -42,6 +43,8 @@ _HEADERS = {
     "Server": "msi_lazy",
     "Content-Type": "text/plain; charset=utf-8",
     "X-Content-Type-Options": "nosniff",
+}
+_FOR_OTHER_PAGES = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
     "Access-Control-Allow-Headers": "*",
@@ -49,14 +52,19 @@ _HEADERS = {
     "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range",
     "Access-Control-Max-Age": "3600",
 }
+"""Headers for pages of other origins, which have been given the token."""
 _HEARTBEAT = 15
 """Seconds between two messages on a stream of events."""
-_IDLE = 60
-"""Seconds that a connection may wait for a request, or for its answer to be taken."""
+_ASKING = 15
+"""Seconds in which a connection must have sent its next request."""
+_TAKING = 60
+"""Seconds in which an answer must have been taken."""
 _LAST_READS = 5
 """Most seconds that a closing server waits for its reads."""
-_MOST_CONNECTIONS = 256
-"""Most open connections; another one is closed at once."""
+_MOST_CONNECTIONS = 64
+"""Most open connections; for another one, the oldest that has not shown the token is closed."""
+_MOST_HEADER = 16 * 2**10
+"""Most bytes of a request."""
 
 
 class ViewerServer:
@@ -64,7 +72,8 @@ class ViewerServer:
 
     It listens on the loopback interface: no other machine reaches it.  A random token in every path keeps out the web
     pages of other people in the same browser, which could otherwise try the ports of this machine.  It serves
-    single files and parts of them, no listings, and accepts no data.  Its event loop runs in a thread of its own.
+    single files and parts of them, no listings, nothing hidden, and accepts no data.  Its event loop runs in a thread
+    of its own.
 
     Parameters
     ----------
@@ -119,7 +128,13 @@ class ViewerServer:
             mounts=self._mounts,
             zarr_loop=zarr_loop(),
         )
-        server = _Server(application, idle_connection_timeout=_IDLE, max_body_size=0)
+        server = _Server(
+            application,
+            idle_connection_timeout=_ASKING,
+            max_header_size=_MOST_HEADER,
+            max_body_size=0,
+            max_buffer_size=8 * _MOST_HEADER,  # of what is received
+        )
         application.settings["server"] = server
         server.add_socket(self._socket)
         return server, IOLoop.current()
@@ -164,14 +179,23 @@ class _Server(HTTPServer):
         super().initialize(*args, **settings)
         self.closing = asyncio.Event()
         self.listeners: WeakSet[asyncio.Task[Any]] = WeakSet()
-        self._streams: WeakSet[IOStream] = WeakSet()
+        self._streams: dict[IOStream, bool] = {}
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        if sum(not one.closed() for one in self._streams) >= _MOST_CONNECTIONS:
-            stream.close()
-            return
-        self._streams.add(stream)
-        super().handle_stream(stream, address)
+        """Take a connection: another user of this machine, who has no token, may hold all others, and say nothing."""
+        self._streams = {one: trusted for one, trusted in self._streams.items() if not one.closed()}
+        self._streams[stream] = False
+        if len(self._streams) > _MOST_CONNECTIONS:
+            oldest = next(one for one, trusted in self._streams.items() if not trusted)
+            del self._streams[oldest]
+            oldest.close()
+        if not stream.closed():
+            super().handle_stream(stream, address)
+
+    def trust(self, stream: IOStream) -> None:
+        """Keep a connection that has shown the token."""
+        if stream in self._streams:
+            self._streams[stream] = True
 
     async def end(self) -> None:
         """End all connections, also those that wait for a request; wait for reads, 5 seconds at most."""
@@ -199,10 +223,6 @@ class _Handler(RequestHandler):
         for name, value in _HEADERS.items():
             self.set_header(name, value)
 
-    def prepare(self) -> None:
-        if self.request.host not in self.settings["hosts"]:  # a page under another name of this machine (DNS rebinding)
-            raise HTTPError(HTTPStatus.MISDIRECTED_REQUEST)
-
     def decode_argument(self, value: bytes, name: str | None = None) -> str:
         return value.decode(errors="replace")  # bytes that are not UTF-8 are no key of a store
 
@@ -213,7 +233,7 @@ class _Handler(RequestHandler):
     def write_error(self, status_code: int, **settings: Any) -> None:
         """Answer with nothing, or with the error of a store."""
         if status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            self.set_header("Allow", _HEADERS["Access-Control-Allow-Methods"])
+            self.set_header("Allow", _FOR_OTHER_PAGES["Access-Control-Allow-Methods"])
         error = settings["exc_info"][1] if "exc_info" in settings else None  # none where a closing server cancels
         self.finish("" if error is None or isinstance(error, HTTPError) else f"{type(error).__name__}: {error}")
 
@@ -228,7 +248,25 @@ class _Nothing(_Handler):
         raise HTTPError(HTTPStatus.NOT_FOUND)
 
 
-class _Files(_Handler):
+class _WithToken(_Handler):
+    """A request with the token, of any page under the names of this server."""
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        if self._is_for_us():
+            for name, value in _FOR_OTHER_PAGES.items():
+                self.set_header(name, value)
+
+    def prepare(self) -> None:
+        if not self._is_for_us():  # a page under another name of this machine (DNS rebinding)
+            raise HTTPError(HTTPStatus.MISDIRECTED_REQUEST)
+        self.settings["server"].trust(cast("HTTP1Connection", self.request.connection).stream)
+
+    def _is_for_us(self) -> bool:
+        return self.request.host.lower() in self.settings["hosts"]
+
+
+class _Files(_WithToken):
     """A request for a file, for a part of it, or for its size."""
 
     async def get(self, mount: str, key: str) -> None:
@@ -252,7 +290,7 @@ class _Files(_Handler):
         self.set_header("Cache-Control", "no-cache")
         self.write(body)
         try:
-            await asyncio.wait_for(self.flush(), _IDLE)
+            await asyncio.wait_for(self.flush(), _TAKING)
         except TimeoutError:
             self.detach().close()
 
@@ -268,7 +306,7 @@ class _Files(_Handler):
         raise HTTPError(HTTPStatus.NOT_FOUND)
 
 
-class _Events(_Handler):
+class _Events(_WithToken):
     """Stream of events from Python, which stays empty.
 
     Without it Neuroglancer's page would report, over and over, that it lost its server.
