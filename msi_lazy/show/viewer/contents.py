@@ -13,7 +13,7 @@ from zarr.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, ZipStore
 
 from msi_lazy.storage.location import locate_store
-from msi_lazy.storage.nodes_below import ZARR_DOCUMENTS
+from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
