@@ -260,5 +260,5 @@ def test_every_image_of_a_plate_is_checked():
 def test_every_rule_has_a_fault():
     tables = chain(METADATA_FAULTS, STORAGE_FAULTS, FORMS)
     found = {rule for *_, rules in tables for rule in rules.split()}
-    elsewhere = {"update-finished", "group-opens", "chunk-decodes", "version-consistent", "label-listed"}
+    elsewhere = {"update-finished", "store-read", "group-opens", "chunk-decodes", "version-consistent", "label-listed"}
     assert found | elsewhere | {"collection-layout", "collection-images"} == set(RULES)

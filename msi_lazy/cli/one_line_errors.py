@@ -10,15 +10,25 @@ from typing import TYPE_CHECKING
 
 import click
 
+from msi_lazy.storage.store_errors import is_store_error
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["name_options", "one_line_errors", "report_interrupts"]
+__all__ = ["UNREAD_EXIT_CODE", "name_options", "one_line_errors", "report_interrupts"]
 
 _FAULTS = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError, zlib.error)
 """Errors of wrong arguments, file systems, missing packages, small machines and damaged chunks."""
+UNREAD_EXIT_CODE = 3
+"""Exit code where the store failed, so that it is not known whether an image is sound."""
 _PAIR = r"'(\w+)': (\d+)(, )?"
 """Dimension and length, as a dict is printed."""
+
+
+class _Unread(click.ClickException):
+    """A store that failed, so that it is not known whether an image is sound."""
+
+    exit_code = UNREAD_EXIT_CODE
 
 
 class _Interrupted(click.ClickException):
@@ -28,16 +38,19 @@ class _Interrupted(click.ClickException):
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn errors about an input, an option or a store into one line and exit code 1."""
+def one_line_errors(*, reads: bool = False) -> Iterator[None]:
+    """Turn errors about an input, an option or a store into one line and exit code 1.
+
+    Of a command that ``reads`` an image to tell whether it is sound, the exit code is 3 where the store failed.
+    """
     try:
         yield
-    except _FAULTS as error:
-        raise click.ClickException(_one_line(error)) from error
     except Exception as error:
-        if type(error).__name__ != "KilledWorker":  # of distributed, which need not be imported
+        failed = is_store_error(error)
+        # KilledWorker is one of distributed, which need not be imported
+        if not failed and not isinstance(error, _FAULTS) and type(error).__name__ != "KilledWorker":
             raise
-        raise click.ClickException(_one_line(error)) from error
+        raise (_Unread if failed and reads else click.ClickException)(_one_line(error)) from error
 
 
 @contextmanager

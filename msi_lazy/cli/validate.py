@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 import msi_lazy as msi
-from msi_lazy.cli.one_line_errors import name_options, one_line_errors
+from msi_lazy.cli.one_line_errors import UNREAD_EXIT_CODE, name_options, one_line_errors
 
 if TYPE_CHECKING:
     from msi_lazy.validation.check_chunks import Decode
@@ -28,10 +28,11 @@ __all__ = ["validate"]
 def validate(store: str, decode: Decode, group: str) -> None:
     """Check the OME-Zarr image at STORE and its labels; or every image of a collection, a plate or a well.
 
-    Exits with code 1 if a MUST of the specification is broken.  Broken SHOULDs are listed, and are no failure.
+    Exits with code 1 if a MUST of the specification is broken.  Broken SHOULDs are listed, and are no failure.  Exits
+    with code 3 if no MUST is known to be broken, but a part could not be read, as the disk or the network failed.
     """
-    with one_line_errors():
+    with one_line_errors(reads=True):
         report = msi.validate(store, decode=decode, group=group)
     click.echo(name_options(str(report)))
     if not report.ok:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(1 if report.errors else UNREAD_EXIT_CODE)

@@ -7,7 +7,7 @@ import sys
 import click
 
 import msi_lazy as msi
-from msi_lazy.cli.one_line_errors import one_line_errors
+from msi_lazy.cli.one_line_errors import UNREAD_EXIT_CODE, one_line_errors
 
 __all__ = ["verify"]
 
@@ -23,10 +23,11 @@ __all__ = ["verify"]
 def verify(store: str, sample: float, seed: int, method: str | None, repair: bool, labels: bool, group: str) -> None:
     """Recompute each level of the OME-Zarr image at STORE from the finer one, and compare bit for bit.
 
-    Lists every block that differs, is missing or cannot be decoded.  Exits with code 1 if any remains.
+    Lists every block that differs, is missing or cannot be decoded.  Exits with code 1 if any remains, and with code 3
+    if none is known to be faulty, but some could not be read, as the disk or the network failed.
     """
     progress = sys.stdout.isatty()
-    with one_line_errors():
+    with one_line_errors(reads=True):
         report = msi.verify(
             store,
             sample=sample,
@@ -39,4 +40,4 @@ def verify(store: str, sample: float, seed: int, method: str | None, repair: boo
         )
     click.echo(str(report))
     if not report.ok:
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(1 if report.faulty else UNREAD_EXIT_CODE)

@@ -17,6 +17,7 @@ from msi_lazy.plan.grid import Grid, Index
 from msi_lazy.plan.windows import intersect, relative_slices, slices
 from msi_lazy.storage.checked_read import find_unreadable
 from msi_lazy.storage.links import describe_link_out
+from msi_lazy.storage.store_errors import is_store_error
 from msi_lazy.storage.write_units import chunk_key, is_stored, replace_window, unit_directories
 
 if TYPE_CHECKING:
@@ -76,20 +77,22 @@ def check_block(comparison: Comparison, before: Sequence[BlockFinding] | None, w
         held = step.needed(window)  # the only fault may be in samples that trim leaves out
         samples = finer.read(held)
     if isinstance(samples, Exception):
-        kind: Kind = "unreadable" if isinstance(actual, Exception) else "unchecked"
+        kind = _kind(actual) if isinstance(actual, Exception) else "unchecked"
         hanging = _fault(level, units[0], kind, _describe(actual if isinstance(actual, Exception) else samples))
         reason = f"the finer level, {finer.path}, cannot be read here"
         return [*findings, _unrepaired(hanging, reason) if comparison.repair else hanging]
     expected = step.compute(samples, held, window)
     if isinstance(actual, Exception):
-        faults = [(_fault(level, units[0], "unreadable", _describe(actual)), np.ones(expected.shape, bool))]
+        faults = [(_fault(level, units[0], _kind(actual), _describe(actual)), np.ones(expected.shape, bool))]
     else:
         faults = list(_differing_units(level, expected, actual, window))
     for finding, mask in faults:
         lacking = list(_lacking(comparison, finding, mask))
         # an unreadable unit does not show whether a chunk that level 0 lacks was empty: no finding
-        findings += lacking if finding.kind != "unreadable" else ()
-        if comparison.repair:
+        findings += lacking if finding.kind not in ("unreadable", "unread") else ()
+        if comparison.repair and finding.kind == "unread":
+            finding = _unrepaired(finding, "nothing is written over what may be sound")
+        elif comparison.repair:
             doubtful = [*(absent.key for absent in lacking), *_faulty_finer(comparison, finding, before or ())]
             computed = expected[relative_slices(finding.window, window)]
             reason = _reason(finer, doubtful)
@@ -159,7 +162,12 @@ def _differing_units(
 def _unreadable(level: LevelArray, window: Window) -> Iterator[BlockFinding]:
     """Write units of a level in ``window`` that cannot be read."""
     for unit, error in find_unreadable(level.array, window, level.units):
-        yield _fault(level, unit, "unreadable", _describe(error))
+        yield _fault(level, unit, _kind(error), _describe(error))
+
+
+def _kind(error: Exception) -> Kind:
+    """Kind of a unit that gave an error when it was read."""
+    return "unread" if is_store_error(error) else "unreadable"
 
 
 def _lacking(comparison: Comparison, finding: BlockFinding, mask: Array) -> Iterator[BlockFinding]:
@@ -189,7 +197,7 @@ def _faulty_finer(comparison: Comparison, finding: BlockFinding, before: Sequenc
 
 def _reason(finer: LevelArray, doubtful: Sequence[str]) -> str:
     """Reason not to repair a unit."""
-    fault = "is faulty in" if finer.number else "lacks"
+    fault = "is faulty, or could not be read, in" if finer.number else "lacks"
     keys = f"{', '.join(doubtful[:3])}{', ...' if len(doubtful) > 3 else ''}"
     return f"the finer level, {finer.path}, {fault} {keys}"
 
@@ -205,6 +213,8 @@ def _repair(level: LevelArray, finding: BlockFinding, samples: Array) -> BlockFi
         return _unrepaired(finding, linked)
     replace_window(level.array, finding.window, samples)
     found = level.read(finding.window)
+    if isinstance(found, Exception) and is_store_error(found):
+        return _unrepaired(finding, f"it was written, and could not be read again, {_describe(found)}")
     if isinstance(found, Exception) or differing(samples, found, level.array).any():
         return _unrepaired(finding, "what was written reads as something else; is its codec lossless?")
     return replace(finding, repaired=True)

@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockFinding", "CheckedLevel", "Kind", "VerifyReport"]
 
-Kind = Literal["differs", "missing", "unreadable", "unchecked"]
+Kind = Literal["differs", "missing", "unreadable", "unread", "unchecked"]
 _MEANINGS: dict[Kind, str] = {
     "differs": "not what the finer level gives",
     "missing": "not in the store",
     "unreadable": "cannot be decoded",
+    "unread": "could not be read, as the store failed: it may be sound",
     "unchecked": "cannot be checked: the finer level cannot be read here",
 }
+_UNKNOWN = ("unread", "unchecked")
+"""Kinds of blocks of which it is not known whether they are faulty."""
 _WIDTH = 110
 
 
@@ -38,8 +41,8 @@ class BlockFinding:
     window: Window
     """Samples of the block: start and stop along each dimension."""
     kind: Kind
-    """``"differs"`` from what the finer level gives; ``"missing"`` from the store; ``"unreadable"``; or
-    ``"unchecked"``, as the finer level cannot be read there."""
+    """``"differs"`` from what the finer level gives; ``"missing"`` from the store; ``"unreadable"``, that is, damaged;
+    ``"unread"``, as the store failed; or ``"unchecked"``, as the finer level cannot be read there."""
     samples: int = 0
     """Number of its faulty samples; all, where none can be read."""
     first: tuple[int, ...] | None = None
@@ -104,8 +107,13 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """True if no block is faulty, or all faulty ones were repaired."""
+        """True if all blocks could be checked, and no block is faulty, or all faulty ones were repaired."""
         return all(finding.repaired for finding in self.findings)
+
+    @property
+    def faulty(self) -> bool:
+        """True if a block is known to be faulty, and was not repaired; where the store failed, none need be."""
+        return any(not finding.repaired and finding.kind not in _UNKNOWN for finding in self.findings)
 
     @property
     def roots(self) -> tuple[BlockFinding, ...]:
@@ -133,11 +141,12 @@ class VerifyReport:
     def _title(self) -> str:
         repaired = sum(finding.repaired for finding in self.findings)
         whole = all(level.checked == level.total for level in self.levels)
-        if not self.findings:
-            what = "no faulty block" if whole else "no faulty block among those checked"
-        else:
-            what = counted(len(self.roots), "faulty block")
-            what += f", {repaired} of them repaired" if repaired else ""
+        unknown = sum(finding.kind in _UNKNOWN for finding in self.roots)
+        faulty = len(self.roots) - unknown
+        what = counted(faulty, "faulty block") if faulty else "no faulty block"
+        what += "" if whole or faulty else " among those checked"
+        what += f", {repaired} of them repaired" if repaired else ""
+        what += f", {counted(unknown, 'block')} that could not be checked" if unknown else ""
         return f"{self.store}: {what}" if self.store else what
 
 

@@ -102,7 +102,7 @@ def _with_followers(pyramids: Sequence[StoredPyramid], findings: Sequence[BlockF
     marked = []
     for finding in sorted(findings, key=lambda finding: (order[finding.path], finding.unit)):
         pyramid, level = places[finding.path]
-        if level and not finding.repaired and finding.kind != "unreadable":
+        if level and not finding.repaired and finding.kind not in ("unreadable", "unread"):
             finer, needed = pyramid.levels[level - 1], pyramid.steps[level - 1].needed(finding.window)
             finding = replace(
                 finding, follows=any((finer.path, unit) in faulty for unit in finer.units.touching(needed))

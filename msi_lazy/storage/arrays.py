@@ -13,6 +13,7 @@ from msi_lazy.compat.zarr_stores import wrapped_store
 from msi_lazy.storage.checked_pipeline import checked
 from msi_lazy.storage.location import locate_store
 from msi_lazy.storage.regular_files import RegularStore
+from msi_lazy.storage.store_errors import retried_read
 from msi_lazy.storage.zarr_formats import RUST_CODECS, store_format
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def open_array(store: Store, path: str, mode: Any = "r+", write_empty_chunks: bo
     ``write_empty_chunks``, chunks of nothing but the fill value are stored too: by zarr-python, as ``zarrs`` never
     stores them.
     """
-    array = zarr.open_array(store, path=path, mode=mode)
+    array = retried_read(lambda: zarr.open_array(store, path=path, mode=mode))
     return run_in_python(array, write_empty_chunks=True) if write_empty_chunks else reopen_array(array)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from msi_lazy.storage.store_errors import is_store_error
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,7 +18,7 @@ def reading(what: str) -> Iterator[None]:
     """Turn whatever zarr, xarray and NumPy raise on a broken document into one error."""
     try:
         yield
-    except OSError:  # the file or the network is at fault, not the document
-        raise
     except Exception as error:
+        if isinstance(error, OSError) or is_store_error(error):  # the file or the network is at fault, not the document
+            raise
         raise ValueError(f"{what} cannot be read: {error!r}; repair it, or write the image again") from error

@@ -10,6 +10,7 @@ from msi_lazy.methods.samples import as_native
 from msi_lazy.plan.windows import slices
 from msi_lazy.storage.arrays import runs_in_rust
 from msi_lazy.storage.place import Place
+from msi_lazy.storage.store_errors import retried_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +26,8 @@ Array = np.ndarray[Any, Any]
 
 
 def read_window(array: zarr.Array[Any], window: Window) -> Array:
-    """Read ``window``, in native byte order."""
-    return as_native(array[slices(window)])
+    """Read ``window``, in native byte order; a few times where the store fails."""
+    return as_native(retried_read(lambda: array[slices(window)]))
 
 
 def try_read(array: zarr.Array[Any], window: Window, units: Grid) -> Array | Exception:

@@ -24,6 +24,7 @@ from msi_lazy.storage.checked_pipeline import checked
 from msi_lazy.storage.links import remove_link
 from msi_lazy.storage.location import Location, locate_store
 from msi_lazy.storage.regular_files import RegularStore
+from msi_lazy.storage.store_errors import retried_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,8 @@ __all__ = ["Mode", "Place", "ZarrFormat"]
 
 Mode = Literal["w-", "w"]
 _LOCAL = ("file://", "local://")
+_READING = ("r", "r+")
+"""Modes of zarr in which opening a node changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,8 @@ class Place:
         """
         self._check_there(mode)
         options: dict[str, Any] = {} if consolidated else {"use_consolidated": False}
-        return zarr.open_group(self.store, path=self.path or None, mode=mode, zarr_format=zarr_format, **options)
+        options |= {"path": self.path or None, "mode": mode, "zarr_format": zarr_format}
+        return retried_read(lambda: zarr.open_group(self.store, **options), again=mode in _READING)
 
     def open_array(self, mode: Any = "r", zarr_format: ZarrFormat | None = None) -> zarr.Array[Any]:
         """Open the array with zarr's own codecs; see :func:`msi_lazy.storage.arrays.open_array`.
@@ -183,13 +187,15 @@ class Place:
             There is none.
         """
         self._check_there(mode)
-        return checked(zarr.open_array(self.store, path=self.path, mode=mode, zarr_format=zarr_format))
+        options: dict[str, Any] = {"path": self.path, "mode": mode, "zarr_format": zarr_format}
+        return checked(retried_read(lambda: zarr.open_array(self.store, **options), again=mode in _READING))
 
     def open_node(self, zarr_format: ZarrFormat | None = None) -> zarr.Group | zarr.Array[Any] | None:
         """Open the group or array for reading; ``None`` if there is neither."""
         try:
             self._check_there("r")
-            node = zarr.open(self.store, path=self.path or None, mode="r", zarr_format=zarr_format)
+            options: dict[str, Any] = {"path": self.path or None, "mode": "r", "zarr_format": zarr_format}
+            node = retried_read(lambda: zarr.open(self.store, **options))
         except (FileNotFoundError, KeyError):
             return None
         return checked(node) if isinstance(node, zarr.Array) else node

@@ -17,6 +17,7 @@ from msi_lazy.ngff.channel_names import are_names, are_numbered, channel_name, s
 from msi_lazy.storage.broken_documents import reading
 from msi_lazy.storage.checked_pipeline import checked_codecs
 from msi_lazy.storage.codecs import refuse_pickles
+from msi_lazy.storage.store_errors import retried_read
 from msi_lazy.storage.target import quietly
 from msi_lazy.units import same_unit
 
@@ -59,7 +60,8 @@ class CoordinateReader:
         for there, dim, listed in zip(inside, self.dims, self.stored.dims, strict=True):
             if there != listed:
                 self._differ(dim, "name", repr(listed), repr(there))
-        stored = _stored_coordinates(self.group, level.path, dict(zip(inside, array.shape, strict=True)))
+        lengths = dict(zip(inside, array.shape, strict=True))
+        stored = retried_read(lambda: _stored_coordinates(self.group, level.path, lengths))
         names = dict(zip(inside, self.dims, strict=True))
         found = {names.get(str(name), name): _renamed(variable, names) for name, variable in stored.items()}
         coords: dict[Hashable, xr.Variable] = {}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msi_lazy.compat.zarr_stores import delete_key, read_key, store_bytes
 from msi_lazy.plan.windows import Interval
 from msi_lazy.storage.shared_groups import locked_group
+from msi_lazy.storage.store_errors import retried_read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +107,7 @@ def _read(place: Place) -> list[tuple[str, Window | None]]:
     file = None if place.directory is None else place.directory / UPDATE_NOTES
     if file is not None and file.exists() and not (file.is_file() and file.stat().st_size <= _LONGEST):
         return [("", None)]
-    content = read_key(place.store, place.below(UPDATE_NOTES))
+    content = retried_read(lambda: read_key(place.store, place.below(UPDATE_NOTES)))
     if content is None:
         return []
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from msi_lazy.plan.block_names import window_text
 from msi_lazy.plan.grid import Grid
 from msi_lazy.storage.checked_read import find_unreadable, try_read
+from msi_lazy.storage.store_errors import is_store_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,12 +43,19 @@ def check_chunks(checks: Checks, array: zarr.Array[Any], decode: Decode) -> None
         blocks = _blocks(chunks, array.dtype.itemsize)
         windows = map(blocks.window, blocks.indices())
         read = f"of {chunks.count} {unit}"
-    faults = [fault for window in windows for fault in _faults(array, window, chunks)]
+    found = [fault for window in windows for fault in _faults(array, window, chunks)]
+    unread, faults = ([text for failed, text in found if failed is wanted] for wanted in (True, False))
+    if unread:
+        checks.unread(
+            f"{len(unread)} {read} could not be read, as the store failed: {'; '.join(unread[:3])}"
+            f"{'; ...' if len(unread) > 3 else ''}; they may be sound: try again"
+        )
     fault = (
         f"{len(faults)} {read} cannot be decoded: {'; '.join(faults[:3])}{'; ...' if len(faults) > 3 else ''}; write "
         f"them again, or delete them so that the fill value is read"
     )
-    checks.hold("chunk-decodes", not faults, fault)
+    if faults or not unread:
+        checks.hold("chunk-decodes", not faults, fault)
 
 
 def _sample(chunks: Grid) -> Iterable[Window]:
@@ -56,12 +64,13 @@ def _sample(chunks: Grid) -> Iterable[Window]:
     return dict.fromkeys(map(chunks.window, [(0,) * len(last), middle, last]))
 
 
-def _faults(array: zarr.Array[Any], window: Window, chunks: Grid) -> Iterator[str]:
-    """Read some chunks at once, and one by one where that fails."""
+def _faults(array: zarr.Array[Any], window: Window, chunks: Grid) -> Iterator[tuple[bool, str]]:
+    """Read some chunks at once, and one by one where that fails; tell of each fault whether it is the store's."""
     if not isinstance(try_read(array, window, chunks), Exception):
         return
     for index, error in find_unreadable(array, window, chunks):
-        yield f"{window_text(chunks.window(index))} ({type(error).__name__}: {reprlib.repr(str(error))})"
+        text = f"{window_text(chunks.window(index))} ({type(error).__name__}: {reprlib.repr(str(error))})"
+        yield is_store_error(error), text
 
 
 def _blocks(chunks: Grid, itemsize: int) -> Grid:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msi_lazy.storage.zarr_formats import store_format
 from msi_lazy.validation.metadata import as_float, check_format
-from msi_lazy.validation.nodes import open_array_at
+from msi_lazy.validation.nodes import UnreadError, open_array_at
 
 if TYPE_CHECKING:
     import zarr
@@ -47,6 +47,9 @@ def check_dataset(dataset: Field, group: zarr.Group, axes: StoredAxes | None, sp
     checks = dataset.checks.at(path.value)
     try:
         array = open_array_at(group, path.value)
+    except UnreadError as error:
+        checks.unread(str(error))
+        return Level(checks, None, scale, translation)
     except (FileNotFoundError, ValueError) as error:
         checks.hold("dataset-opens", False, f"{path.where}: {error}; write the array, or correct the path")
         return Level(checks, None, scale, translation)

@@ -10,7 +10,7 @@ from msi_lazy.storage.inside import describe_inside
 from msi_lazy.validation.check_image import check_image
 from msi_lazy.validation.check_labels import check_dtypes, check_image_label, check_labels, check_labels_below
 from msi_lazy.validation.metadata import Metadata, open_below, open_unlisted, read_metadata
-from msi_lazy.validation.nodes import open_group_at
+from msi_lazy.validation.nodes import UnreadError, open_group_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +128,6 @@ def _numbered(group: zarr.Group) -> Iterator[str]:
             open_group_at(group, str(number))
         except FileNotFoundError:
             return
-        except ValueError:
+        except (UnreadError, ValueError):
             pass  # it exists, and has a finding when it is checked
         yield str(number)

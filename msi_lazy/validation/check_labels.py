@@ -11,7 +11,7 @@ from msi_lazy.methods.table import invents_values
 from msi_lazy.ngff.specifications import holds_image
 from msi_lazy.validation.check_image import Pyramid, check_image
 from msi_lazy.validation.metadata import Field, Metadata, open_below, open_unlisted
-from msi_lazy.validation.nodes import open_group_in_store
+from msi_lazy.validation.nodes import UnreadError, open_group_in_store
 
 if TYPE_CHECKING:
     import zarr
@@ -161,6 +161,8 @@ def _check_source(label: zarr.Group, about: Field) -> None:
 def _is_image(neighbour: zarr.Group, path: str) -> bool:
     try:
         return holds_image(open_group_in_store(neighbour, path).attrs.asdict())
+    except UnreadError:  # which is no fault of the path
+        return True
     except (FileNotFoundError, ValueError):
         return False
 

@@ -46,6 +46,10 @@ class Checks:
             self.findings.append(Finding(rule, RULES[rule].severity, self.path, _printable(fault)))
         return holds
 
+    def unread(self, fault: str) -> None:
+        """Record that a part of this node could not be read, as the store failed; it may be sound."""
+        self.hold("store-read", False, fault)
+
     def report(self, store: str, decode: str) -> ValidationReport:
         """Return the report on everything that was checked, with each finding once."""
         findings = sorted(dict.fromkeys(self.findings), key=lambda finding: finding.severity)

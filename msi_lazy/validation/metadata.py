@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from msi_lazy.ngff.specifications import own_attributes, specification_in, specifications_at
-from msi_lazy.validation.nodes import open_group_at
+from msi_lazy.validation.nodes import UnreadError, open_group_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,6 +169,9 @@ def open_below(
     checks = metadata.fields.checks.at(path)
     try:
         group = open_group_at(parent, path)
+    except UnreadError as error:
+        checks.unread(str(error))
+        return None
     except (FileNotFoundError, ValueError) as error:
         if required or not isinstance(error, FileNotFoundError):
             checks.hold(rule, False, f"{where}{error}; {advice}")

@@ -10,11 +10,12 @@ from msi_lazy.storage.arrays import reopen_array
 from msi_lazy.storage.codecs import refuse_pickles
 from msi_lazy.storage.inside import describe_level
 from msi_lazy.storage.place import Place, ZarrFormat
+from msi_lazy.storage.store_errors import is_store_error
 
 if TYPE_CHECKING:
     import zarr
 
-__all__ = ["MalformedGroupError", "open_array_at", "open_group_at", "open_group_in_store", "open_root"]
+__all__ = ["MalformedGroupError", "UnreadError", "open_array_at", "open_group_at", "open_group_in_store", "open_root"]
 
 _FORMATS: tuple[ZarrFormat, ...] = (3, 2)
 _NOWHERE = "msi_lazy/there-is-no-such-node"
@@ -22,6 +23,10 @@ _NOWHERE = "msi_lazy/there-is-no-such-node"
 
 class MalformedGroupError(ValueError):
     """There is a group, but its metadata cannot be read."""
+
+
+class UnreadError(OSError):
+    """A node could not be read, as the store failed: it may be sound."""
 
 
 def open_root(place: Place) -> zarr.Group:
@@ -44,6 +49,7 @@ def open_root(place: Place) -> zarr.Group:
         except ContainsArrayError:
             raise ValueError(_describe_array(place)) from None
         except Exception as error:  # whatever malformed metadata may raise
+            _raise_unread(place, error)
             _reach(place)
             fault = f"the metadata of the group cannot be read: {error!r}; repair them, or write the image again"
             raise MalformedGroupError(fault) from None
@@ -97,8 +103,18 @@ def _open(place: Place, likely: ZarrFormat, kind: Literal["group", "array"]) -> 
         except ContainsArrayError:
             raise FileNotFoundError(f"there is an array at {place.path!r}, not a group") from None
         except Exception as error:  # whatever malformed metadata, or an odd path, may raise
+            _raise_unread(place, error)
             raise ValueError(f"{place.path!r} cannot be opened as a Zarr {kind}: {error!r}") from None
     raise FileNotFoundError(f"there is no Zarr {kind} at {place.path!r}")
+
+
+def _raise_unread(place: Place, error: Exception) -> None:
+    """Raise an error that names the place, if the store failed."""
+    if is_store_error(error):
+        raise UnreadError(
+            f"{place.named or place} could not be read, as the store failed ({error!r}); it may be sound: try again, "
+            f"or look at the disk or the connection"
+        ) from error
 
 
 def _reach(place: Place) -> None:

@@ -29,7 +29,7 @@ class Finding:
     rule: str
     """Name of the rule."""
     severity: Severity
-    """``"must"`` or ``"should"``."""
+    """``"must"``, ``"should"``, or ``"unread"`` where a part could not be checked."""
     path: str
     """Path of the node, ``/`` for the group that was validated."""
     message: str
@@ -73,8 +73,8 @@ class ValidationReport:
 
     @property
     def ok(self) -> bool:
-        """``True`` if no rule of severity ``"must"`` is broken."""
-        return not self.errors
+        """``True`` if no rule of severity ``"must"`` is broken, and the store did not fail."""
+        return not self.errors and not self.unread
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -85,6 +85,11 @@ class ValidationReport:
     def warnings(self) -> tuple[Finding, ...]:
         """Findings of severity ``"should"``."""
         return tuple(finding for finding in self.findings if finding.severity == "should")
+
+    @property
+    def unread(self) -> tuple[Finding, ...]:
+        """Parts that could not be read, as the store failed: they may be sound."""
+        return tuple(finding for finding in self.findings if finding.severity == "unread")
 
     def __str__(self) -> str:
         lines = [self._title(), ""]
@@ -117,12 +122,12 @@ class ValidationReport:
         )
 
     def _title(self) -> str:
-        verdict = " ".join(
-            ["valid OME-Zarr" if self.ok else "not valid OME-Zarr", " and ".join(self.versions)]
-        ).rstrip()
+        what = "valid OME-Zarr" if self.ok else "not valid OME-Zarr" if self.errors else "no fault found in OME-Zarr"
+        verdict = " ".join([what, " and ".join(self.versions)]).rstrip()
         counts = ((self.errors, "MUST"), (self.warnings, "SHOULD"))
-        broken = ", ".join(f"{counted(len(found), word)} broken" for found, word in counts if found)
-        return ": ".join(filter(None, [self.store, verdict, broken]))
+        broken = [f"{counted(len(found), word)} broken" for found, word in counts if found]
+        broken += [f"{counted(len(self.unread), 'part')} not read, as the store failed"] if self.unread else []
+        return ": ".join(filter(None, [self.store, verdict, ", ".join(broken)]))
 
 
 def counted(number: int, word: str) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 __all__ = ["RULES", "Rule", "Severity"]
 
-Severity = Literal["must", "should"]
+Severity = Literal["must", "should", "unread"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Rule:
     name: str
     """Short name, as reports show it."""
     severity: Severity
-    """``"must"`` where an image that breaks it is not valid, ``"should"`` where it is advice."""
+    """``"must"`` where an image that breaks it is not valid, ``"should"`` where it is advice; ``"unread"`` where a part
+    of it could not be checked."""
     statement: str
     """Demand of the rule."""
 
@@ -25,6 +26,7 @@ class Rule:
 _ROWS = (
     # every node
     Rule("group-opens", "must", "the metadata of a group can be read"),
+    Rule("store-read", "unread", "all that is looked at can be read: the disk or the network does not fail"),
     Rule("ome-metadata", "must", "a group holds an image, labels, or a collection of images"),
     Rule("version-known", "must", "the version is 0.4, or 0.5 under 'ome'"),
     Rule(
