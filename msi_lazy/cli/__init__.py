@@ -7,6 +7,7 @@ import click
 from msi_lazy.cli.convert import convert
 from msi_lazy.cli.demo import demo
 from msi_lazy.cli.info import info
+from msi_lazy.cli.terminal import printable_warnings
 from msi_lazy.cli.validate import validate
 from msi_lazy.cli.verify import verify
 from msi_lazy.cli.view import view
@@ -16,8 +17,11 @@ __all__ = ["main"]
 
 @click.group()
 @click.version_option(package_name="msi-lazy")
-def main() -> None:
+@click.option("--traceback", is_flag=True, help="Show where in the code an error arose: msi-lazy --traceback info ...")
+@click.pass_context
+def main(context: click.Context, traceback: bool) -> None:
     """Multiscale image pyramids, written as OME-Zarr in one computation."""
+    context.with_resource(printable_warnings())
 
 
 for command in (convert, info, validate, verify, view, demo):

@@ -22,6 +22,7 @@ from msi_lazy.cli.option_values import (
     parse_numbers,
     parse_units,
 )
+from msi_lazy.cli.terminal import echo
 from msi_lazy.inputs.files import apply_geometry, identify_input, read_input
 from msi_lazy.ngff.specifications import DEFAULT_VERSION
 
@@ -64,7 +65,7 @@ def convert(input: str, output: str, **options: Any) -> None:
     INPUT is a Zarr array, an OME-Zarr image, a .npy file, a TIFF or OME-TIFF, a quoted glob of planes, or any
     picture that imageio reads.
     """
-    with one_line_errors(), report_interrupts():
+    with one_line_errors(input), report_interrupts():
         if options["threads"] and options["scheduler"]:
             raise ValueError("give --threads or --scheduler, not both: the workers have threads of their own")
         image = read_input(input, parse_dims(options["dims"]), options["group"])
@@ -80,11 +81,11 @@ def convert(input: str, output: str, **options: Any) -> None:
                 nodata=parse_nodata(options["nodata"]),
                 block_bytes=options["block_bytes"],
             )
-            click.echo(name_options(str(msi.explain(tree, measure=options["measure"]))))
+            echo(name_options(str(msi.explain(tree, measure=options["measure"]))))
             if options["plan_only"]:
                 return
             _write(tree, input, output, options)
-    click.echo(f"\nwrote {output}")
+    echo(f"\nwrote {output}")
 
 
 def _write(tree: xr.DataTree, input: str, output: str, options: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import click
 
 import msi_lazy as msi
 from msi_lazy.cli.one_line_errors import one_line_errors
+from msi_lazy.cli.terminal import echo
 from msi_lazy.show.pictures.contact_sheet import draw_sheet
 
 __all__ = ["demo"]
@@ -21,16 +22,16 @@ def demo(out: Path, sheet: Path) -> None:
     """Build and write the pyramid of a real picture, and draw a contact sheet of its levels."""
     with one_line_errors():
         tree = msi.to_multiscale(_load_retina(), "auto")
-        click.echo(str(msi.explain(tree)))
+        echo(str(msi.explain(tree)))
         try:
             msi.to_zarr(tree, out, mode="w" if _is_earlier_demo(out) else "w-", progress=True)
         except msi.StoreExistsError:
             raise click.ClickException(f"{out} exists already, not from the demo; give another --out") from None
         files = [path for path in out.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in files)
-        click.echo(f"\nwrote {out}: {len(files)} files, {size / 2**20:.1f} MiB")
+        echo(f"\nwrote {out}: {len(files)} files, {size / 2**20:.1f} MiB")
         draw_sheet(msi.open_multiscale(out), sheet)
-        click.echo(f"wrote {sheet}: every level, and one patch of it, as read back from the store")
+        echo(f"wrote {sheet}: every level, and one patch of it, as read back from the store")
 
 
 def _load_retina() -> Any:

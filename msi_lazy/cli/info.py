@@ -7,6 +7,7 @@ import click
 import msi_lazy as msi
 from msi_lazy.axes import axis_kind
 from msi_lazy.cli.one_line_errors import one_line_errors
+from msi_lazy.cli.terminal import echo
 from msi_lazy.show.plan_table import levels_text
 
 __all__ = ["info"]
@@ -17,10 +18,10 @@ __all__ = ["info"]
 @click.option("--group", default="", help="Path of the image in the store, if it is one of several.")
 def info(store: str, group: str) -> None:
     """Print the levels of the OME-Zarr image at STORE."""
-    with one_line_errors():
+    with one_line_errors(store):
         tree = msi.open_multiscale(store, group=group)
-        click.echo(levels_text(msi.explain(tree)))
+        echo(levels_text(msi.explain(tree)))
         (image,) = tree["scale0"].data_vars.values()
         channel = next((dim for dim in map(str, image.dims) if axis_kind(dim) == "channel"), "c")
         if channel in image.coords:
-            click.echo(f"\nchannels: {', '.join(map(str, image[channel].values.ravel()))}")
+            echo(f"\nchannels: {', '.join(map(str, image[channel].values.ravel()))}")

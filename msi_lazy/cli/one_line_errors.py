@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from msi_lazy.cli.terminal import printable
 from msi_lazy.storage.store_errors import is_store_error
 
 if TYPE_CHECKING:
@@ -38,19 +39,36 @@ class _Interrupted(click.ClickException):
 
 
 @contextmanager
-def one_line_errors(*, reads: bool = False) -> Iterator[None]:
-    """Turn errors about an input, an option or a store into one line and exit code 1.
+def one_line_errors(subject: str = "", *, reads: bool = False) -> Iterator[None]:
+    """Turn errors into one line and exit code 1, unless ``--traceback`` was given.
 
+    Those that no one has foreseen, of a library for a broken file say, name the ``subject`` and their kind too.
     Of a command that ``reads`` an image to tell whether it is sound, the exit code is 3 where the store failed.
     """
     try:
         yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
     except Exception as error:
-        failed = is_store_error(error)
-        # KilledWorker is one of distributed, which need not be imported
-        if not failed and not isinstance(error, _FAULTS) and type(error).__name__ != "KilledWorker":
+        if _wants_traceback():
             raise
-        raise (_Unread if failed and reads else click.ClickException)(_one_line(error)) from error
+        failed = is_store_error(error)
+        known = failed or isinstance(error, _FAULTS) or type(error).__name__ == "KilledWorker"  # of distributed
+        line = _one_line(error) if known else _unforeseen(error, subject)
+        raise (_Unread if failed and reads else click.ClickException)(line) from error
+
+
+def _wants_traceback() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().params.get("traceback"))
+
+
+def _unforeseen(error: Exception, subject: str) -> str:
+    kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    message = _one_line(error)
+    line = f"{kind}: {message}" if message != type(error).__name__ else kind
+    named = f"{subject}: {line}" if subject and subject not in line else line
+    return printable(f"{named}; msi-lazy --traceback ... shows where it arose")
 
 
 @contextmanager
@@ -68,7 +86,7 @@ def _one_line(error: BaseException, text: str = "") -> str:
     notes = [note.replace("to_zarr(..., resume=True)", "--resume") for note in getattr(error, "__notes__", ())]
     line = "; ".join([message, *notes]).replace("resume=True", "--resume").replace("mode='w'", "--overwrite")
     line = line.replace("delete_labels=True", "--delete-labels")
-    return name_options(line)
+    return printable(name_options(line))
 
 
 def name_options(text: str) -> str:

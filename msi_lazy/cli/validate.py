@@ -8,6 +8,7 @@ import click
 
 import msi_lazy as msi
 from msi_lazy.cli.one_line_errors import UNREAD_EXIT_CODE, name_options, one_line_errors
+from msi_lazy.cli.terminal import echo
 
 if TYPE_CHECKING:
     from msi_lazy.validation.check_chunks import Decode
@@ -31,8 +32,8 @@ def validate(store: str, decode: Decode, group: str) -> None:
     Exits with code 1 if a MUST of the specification is broken.  Broken SHOULDs are listed, and are no failure.  Exits
     with code 3 if no MUST is known to be broken, but a part could not be read, as the disk or the network failed.
     """
-    with one_line_errors(reads=True):
+    with one_line_errors(store, reads=True):
         report = msi.validate(store, decode=decode, group=group)
-    click.echo(name_options(str(report)))
+    echo(name_options(str(report)))
     if not report.ok:
         raise click.exceptions.Exit(1 if report.errors else UNREAD_EXIT_CODE)

@@ -8,6 +8,7 @@ import click
 
 import msi_lazy as msi
 from msi_lazy.cli.one_line_errors import UNREAD_EXIT_CODE, one_line_errors
+from msi_lazy.cli.terminal import echo
 
 __all__ = ["verify"]
 
@@ -27,7 +28,7 @@ def verify(store: str, sample: float, seed: int, method: str | None, repair: boo
     if none is known to be faulty, but some could not be read, as the disk or the network failed.
     """
     progress = sys.stdout.isatty()
-    with one_line_errors(reads=True):
+    with one_line_errors(store, reads=True):
         report = msi.verify(
             store,
             sample=sample,
@@ -38,6 +39,6 @@ def verify(store: str, sample: float, seed: int, method: str | None, repair: boo
             progress=progress,
             group=group,
         )
-    click.echo(str(report))
+    echo(str(report))
     if not report.ok:
         raise click.exceptions.Exit(1 if report.faulty else UNREAD_EXIT_CODE)

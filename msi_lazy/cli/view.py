@@ -8,6 +8,7 @@ import click
 
 import msi_lazy as msi
 from msi_lazy.cli.one_line_errors import one_line_errors
+from msi_lazy.cli.terminal import echo
 
 __all__ = ["view"]
 
@@ -22,12 +23,12 @@ def view(store: str, port: int, browser: bool, group: str) -> None:
 
     Prints the URL of the page.
     """
-    with one_line_errors():
+    with one_line_errors(store):
         viewer = msi.view(store, group=group, port=port, open_browser=browser)
     with viewer:
-        click.echo(viewer.url)
-        click.echo("serving until Ctrl-C", err=True)
+        echo(viewer.url)
+        echo("serving until Ctrl-C", err=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            click.echo("", err=True)
+            echo("", err=True)

@@ -18,6 +18,7 @@ from msi_lazy.axes import axis_coordinate, read_axes
 from msi_lazy.inputs.spatial_image import to_spatial_image
 from msi_lazy.inputs.tiff import open_tiff
 from msi_lazy.storage.place import Place
+from msi_lazy.storage.regular_files import check_regular
 from msi_lazy.units import ngff_unit
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def read_input(source: str, dims: Dims = None, group: str = "") -> xr.DataArray:
     for reader in _READERS:
         if reader.recognises(source):
             path = source if _is_url(source) else str(Path(source).absolute())
+            if not _is_zarr(source):
+                check_regular(path)
             if not group:
                 return reader.read(path, dims)
             if reader.read is _read_zarr:
@@ -197,7 +200,9 @@ def _read_npy(source: str, dims: Dims) -> xr.DataArray:
     path = Path(source)
     try:
         array = np.lib.format.open_memmap(path, mode="r")
-    except ValueError as error:
+    except OSError:
+        raise
+    except Exception as error:  # NumPy parses the header as Python
         raise ValueError(f"{path.name} cannot be opened as .npy: {error}") from None
     return to_spatial_image(array, dims or _usual_dims(path.name, array))
 
@@ -218,6 +223,8 @@ def _read_planes(pattern: str, dims: Dims) -> xr.DataArray:
         raise FileNotFoundError(f"no file matches {pattern!r}")
     if len(files) == 1:
         return read_input(files[0], dims)
+    for file in files:
+        check_regular(file)
     try:
         with warnings.catch_warnings():  # it passes a deprecated argument to scikit-image
             warnings.simplefilter("ignore", FutureWarning)

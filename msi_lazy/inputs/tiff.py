@@ -11,7 +11,9 @@ import tifffile
 
 from msi_lazy.axes import axis_kind, axis_meaning
 from msi_lazy.inputs.spatial_image import to_spatial_image
+from msi_lazy.storage.broken_documents import reading
 from msi_lazy.storage.place import Place
+from msi_lazy.storage.regular_files import check_regular
 from msi_lazy.units import ngff_unit
 
 if TYPE_CHECKING:
@@ -39,10 +41,13 @@ class TiffPixels:
     ------
     ValueError
         The file is no TIFF, holds no image, or is compressed with a codec that is not installed.
+    OSError
+        The file cannot be read, or is no regular file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        check_regular(path)
         try:
             self.file = tifffile.TiffFile(path)
             finalize(self, self.file.close)
@@ -50,11 +55,14 @@ class TiffPixels:
                 raise ValueError("it holds no image")
             self.series = self.file.series[0]
             self.series.keyframe.decode(None, 0)  # decodes nothing, but refuses an unknown codec early
-        except (ValueError, NotImplementedError) as error:
+        except OSError:
+            raise
+        except Exception as error:  # whatever tifffile raises for tags, or XML, that contradict themselves
             raise ValueError(f"{path.name} cannot be read as TIFF: {error}") from None
         store = self.series.aszarr(level=0)
         finalize(self, store.close)
-        self._array = Place.parse(store).open_array()
+        with reading(f"the first series of {path.name}"):
+            self._array = Place.parse(store).open_array()
         self.shape: tuple[int, ...] = self._array.shape
         self.dtype: np.dtype[Any] = self._array.dtype
         self.chunks: tuple[int, ...] = self._array.chunks
