@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import zarr
 from zarr.storage import LocalStore, MemoryStore
@@ -89,9 +89,17 @@ class LedgerDocument:
         run, nested = attributes.get("run"), attributes.get("nested")
         if not isinstance(run, str) or re.fullmatch("[0-9a-f]{32}", run) is None or not isinstance(nested, list):
             return cls()
-        if any(not isinstance(path, str) or {"", ".", ".."} & set(path.split("/")) for path in nested):
+        if not all(isinstance(path, str) and _is_plain_path(path) for path in nested):
             return cls()
-        return cls(str(attributes.get("state")), run, tuple(nested), attributes.get("fingerprint"))
+        state, fingerprint = attributes.get("state"), attributes.get("fingerprint")
+        if state not in get_args(State) or not isinstance(fingerprint, dict):
+            return cls()
+        return cls(str(state), run, tuple(nested), fingerprint)
+
+
+def _is_plain_path(path: str) -> bool:
+    """Tell whether a path goes down only, from a group."""
+    return not set(path) & set("\\\0") and not {"", ".", ".."} & set(path.split("/"))
 
 
 @dataclass(frozen=True)

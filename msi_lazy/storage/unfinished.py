@@ -20,11 +20,13 @@ def stored_ledger(place: Place) -> LedgerDocument | None:
     """Read the ledger of an incomplete image; ``None`` if there is none."""
     try:
         found = place.child(LEDGER_ARRAY).open_array()
-    except (FileNotFoundError, KeyError):
+        return LedgerDocument.from_attributes(found.attrs.asdict())
+    except FileNotFoundError:
         return None
-    except (ValueError, TypeError):  # half written, in a store that does not write keys atomically
+    except OSError:
+        raise
+    except Exception:  # half written, in a store that does not write keys atomically; or whatever JSON there is
         return LedgerDocument()
-    return LedgerDocument.from_attributes(found.attrs.asdict())
 
 
 @contextmanager
