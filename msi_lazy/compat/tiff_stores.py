@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from functools import wraps
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["tiff_page"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["check_segments", "tiff_page"]
+
+
+def check_segments(page: Any, check: Callable[[str, bytes], None]) -> None:
+    """Have ``check`` look at the name of the codec and the bytes of each strip or tile before they are decoded.
+
+    Assumes that zarr stores of tifffile decode each by ``decode`` of the key page, a cached property, with these bytes
+    first.
+    """
+    kind, decode = _CODECS.get(int(page.compression)), page.decode
+    if kind is None:
+        return
+
+    @wraps(decode)
+    def checked(stored: Any, *arguments: Any, **settings: Any) -> Any:
+        if stored is not None:
+            check(kind, bytes(stored))
+        return decode(stored, *arguments, **settings)
+
+    page.decode = checked
+
+
+_CODECS = MappingProxyType({8: "zlib", 32946: "zlib", 34925: "lzma", 34926: "zstd", 50000: "zstd"})
+"""Codecs of strips and tiles whose decoded size is not bounded by tifffile, by the number of the tag."""
 
 
 def tiff_page(store: Any) -> tuple[str, int] | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import finalize
 from xml.etree import ElementTree
 
+import numpy as np
 import tifffile
 
 from msi_lazy.axes import axis_kind, axis_meaning
+from msi_lazy.compat.tiff_stores import check_segments
 from msi_lazy.inputs.spatial_image import to_spatial_image
+from msi_lazy.storage.bounded_codecs import bounds_of, check_segment
 from msi_lazy.storage.broken_documents import reading
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.regular_files import check_regular
@@ -19,8 +23,9 @@ from msi_lazy.units import ngff_unit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     import xarray as xr
+
+    from msi_lazy.storage.promised_sizes import Bounds
 
 __all__ = ["TiffPixels", "open_tiff"]
 
@@ -51,6 +56,8 @@ class TiffPixels:
         try:
             self.file = tifffile.TiffFile(path)
             finalize(self, self.file.close)
+            if self.file.ome_metadata:
+                _check_companions(path, self.file.ome_metadata)
             if not self.file.series:
                 raise ValueError("it holds no image")
             self.series = self.file.series[0]
@@ -59,6 +66,9 @@ class TiffPixels:
             raise
         except Exception as error:  # whatever tifffile raises for tags, or XML, that contradict themselves
             raise ValueError(f"{path.name} cannot be read as TIFF: {error}") from None
+        page = self.series.keyframe
+        bounds = bounds_of(tuple(page.chunks), np.dtype(page.dtype), True)
+        check_segments(page, partial(_check_segment, bounds))
         store = self.series.aszarr(level=0)
         finalize(self, store.close)
         with reading(f"the first series of {path.name}"):
@@ -76,6 +86,25 @@ class TiffPixels:
 
     def __reduce__(self) -> tuple[Callable[..., TiffPixels], tuple[Path]]:
         return TiffPixels, (self.path,)
+
+
+def _check_companions(path: Path, xml: str) -> None:
+    """Refuse an OME-TIFF of which planes lie in another file that is missing: they would be read as zeros."""
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return  # tifffile continues without it, too
+    pixels = root.find(".//{*}Image/{*}Pixels")
+    named = [] if pixels is None else pixels.findall("{*}TiffData/{*}UUID[@FileName]")
+    names = {one.get("FileName", ""): one.text for one in named}
+    own = {name for name, number in names.items() if number == root.get("UUID")}  # which may have been renamed
+    missing = sorted(name for name in set(names) - own if not (path.parent / name).exists())
+    if missing and len(names) > 1:
+        raise ValueError(f"planes of it are in {len(missing)} more files that are missing, such as {missing[0]!r}")
+
+
+def _check_segment(bounds: Bounds, kind: str, stored: bytes) -> None:
+    check_segment(kind, stored, bounds)
 
 
 def open_tiff(path: str | Path, dims: tuple[str, ...] | None = None) -> xr.DataArray:

@@ -22,10 +22,12 @@ from msi_lazy.storage.promised_sizes import Bounds, check_promise, too_large
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["bounded_codecs", "bounds_of", "codec_kind"]
+__all__ = ["bounded_codecs", "bounds_of", "check_segment", "codec_kind"]
 
 _LZMA_MEMORY = 2**28
 """Most bytes that LZMA may take for its dictionary; its highest preset takes 64 MiB."""
+_MOST_PACKED = {"zlib": 1032, "lzma": 7200}
+"""Bytes that each stored byte may decode to."""
 _STRINGS = 2**26
 """Bytes that strings may have, however few."""
 
@@ -140,6 +142,17 @@ def _bounded_numcodec(codec: Any, bounds: Bounds) -> Any:
 
 def _check(kind: str, stored: np.ndarray[Any, Any], bounds: Bounds) -> None:
     check_promise(kind, lambda at, count: stored[at : at + count].tobytes(), len(stored), bounds)
+
+
+def check_segment(kind: str, stored: bytes, bounds: Bounds) -> None:
+    """Refuse stored bytes that another library is to decode, where they would decode to more than their ``bounds``.
+
+    Bytes of zlib and LZMA promise nothing: where they are so many that they could, they are decoded here first.
+    """
+    if kind in _STREAMS and len(stored) * _MOST_PACKED[kind] > bounds.most_in_stream:
+        _decode_stream(kind, memoryview(stored), {}, bounds)
+    else:
+        check_promise(kind, lambda at, count: stored[at : at + count], len(stored), bounds)
 
 
 def _decode_stream(kind: str, stored: memoryview, settings: dict[str, Any], bounds: Bounds) -> bytes:
