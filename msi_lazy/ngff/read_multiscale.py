@@ -9,6 +9,7 @@ import numpy as np
 
 from msi_lazy.axes import axis_kind
 from msi_lazy.ngff.axis_names import settle_kinds
+from msi_lazy.ngff.counts import check_count
 from msi_lazy.ngff.read_transforms import named_transforms, read_transforms
 from msi_lazy.ngff.stored_image import StoredImage, StoredLevel
 
@@ -38,6 +39,7 @@ def read_multiscale(block: Block, version: str) -> StoredImage:
     named = tuple((dim, kind or axis_kind(dim)) for dim, kind in zip(dims, kinds, strict=True))
     outer = outer_transforms(multiscale, named)
     metadata = multiscale.get("metadata")
+    check_count("datasets", multiscale["datasets"])
     listed = [_read_level(dataset, outer, named) for dataset in multiscale["datasets"]]
     channels = _listed_channels(block.get("omero"))
     return StoredImage(

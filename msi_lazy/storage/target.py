@@ -9,6 +9,7 @@ import zarr
 
 from msi_lazy.compat.zarr_stores import store_buffers
 from msi_lazy.errors import StoreExistsError
+from msi_lazy.ngff.counts import check_count
 from msi_lazy.ngff.specifications import holds_image, ome_block
 from msi_lazy.storage.nodes_below import nodes_below, quietly
 from msi_lazy.storage.place import Place, ZarrFormat
@@ -101,6 +102,7 @@ def label_paths(target: Target) -> list[str]:
     except FileNotFoundError:
         return []
     names = image_block(labels).get("labels")
+    check_count("labels", names)
     return [f"labels/{name}" for name in names] if isinstance(names, list) else []
 
 

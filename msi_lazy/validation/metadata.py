@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from msi_lazy.ngff.counts import most_elements
 from msi_lazy.ngff.specifications import own_attributes, specification_in, specifications_at
 from msi_lazy.validation.nodes import UnreadError, open_group_at
 
@@ -85,9 +86,12 @@ class Field:
 
     def elements(self, kind: Kind) -> list[Field] | None:
         """Return the elements of a list; ``None``, with a finding for each that is faulty, if any is."""
+        most = most_elements(self.where.rpartition(".")[2])
+        fault = f"{self.where} has {len(self.value):,} elements, of which {most:,} are checked: more are not read"
+        self.checks.hold("field-type", len(self.value) <= most, fault)
         found = [
             Field(self.checks, f"{self.where}[{position}]", value)._of_kind(kind)
-            for position, value in enumerate(self.value)
+            for position, value in enumerate(self.value[:most])
         ]
         sound = [field for field in found if field is not None]
         return sound if len(sound) == len(found) else None
