@@ -15,6 +15,7 @@ from dask.array.utils import meta_from_array
 from dask.base import is_dask_collection
 from dask.core import flatten
 from dask.highlevelgraph import HighLevelGraph
+from dask.tokenize import TokenizationError
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -58,6 +59,13 @@ def make_array(graph: HighLevelGraph, name: str, chunks: Chunks, meta: Any) -> d
 
 
 def from_array(array: Any, chunks: Any, **options: Any) -> da.Array:
-    """Build an array that reads an array-like block by block, as ``dask.array.from_array``, but never an expression."""
-    array_of_blocks: da.Array = core.from_array(array, chunks, **options)
+    """Build an array that reads an array-like block by block, as ``dask.array.from_array``, but never an expression.
+
+    One that cannot be hashed gets a random name, also where Dask is configured to raise an error.
+    """
+    array_of_blocks: da.Array
+    try:
+        array_of_blocks = core.from_array(array, chunks, **options)
+    except TokenizationError:
+        array_of_blocks = core.from_array(array, chunks, name=False, **options)
     return array_of_blocks

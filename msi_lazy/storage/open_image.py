@@ -184,7 +184,7 @@ def _level_image(
         shard = array.shards if prod(array.shards or ()) * array.dtype.itemsize <= _BLOCK_BYTES else None
         stored_in = shard or array.chunks
         chunks = normalize_chunks("auto", array.shape, _BLOCK_BYTES, array.dtype, previous_chunks=stored_in)
-        data = from_array(array, chunks, inline_array=False)
+        data = from_array(array, chunks, name=False, inline_array=False)  # no hash: what is stored may change
     coords.pop(name, None)  # the image has this name
     image = xr.DataArray(data, dims=dims, coords=coords, name=name, attrs=attrs)
     image.encoding["chunks"] = array.chunks

@@ -18,7 +18,7 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
 from msi_lazy.arguments.store_names import parse_group
 from msi_lazy.compat.zarr_arrays import run_in_python
-from msi_lazy.compat.zarr_stores import delete_directory
+from msi_lazy.compat.zarr_stores import check_optimized, delete_directory
 from msi_lazy.ngff.specification import ZarrFormat
 from msi_lazy.storage.checked_pipeline import checked
 from msi_lazy.storage.links import remove_link
@@ -84,6 +84,8 @@ class Place:
             A path that no file can have, a URL of an unknown protocol, or an impossible path in the store.
         ImportError
             The library for the URL's protocol is not installed.
+        RuntimeError
+            Python runs with ``-O``, and zarr is too old for that.
 
         Examples
         --------
@@ -92,6 +94,7 @@ class Place:
             ...
         TypeError: store must be a path, a URL or a zarr store, not 5
         """
+        check_optimized()
         _check_options(store, storage_options)
         path = parse_group(group, new=new)
         if isinstance(store, (zarr.Group, StorePath)):
