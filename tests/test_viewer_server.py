@@ -16,6 +16,7 @@ import zarr
 from tornado.ioloop import IOLoop
 from zarr.storage import FsspecStore, LocalStore, LoggingStore, ObjectStore, WrapperStore
 
+from msi_lazy.show.viewer import connections
 from msi_lazy.show.viewer import server as viewer_server
 from msi_lazy.show.viewer.contents import Contents
 from msi_lazy.show.viewer.server import ViewerServer
@@ -229,7 +230,7 @@ class TestServer:
         assert [closing.exception() for closing in closings] == [None] * 4
 
     def test_what_is_read_forever_is_given_up(self, folder, monkeypatch, caplog):
-        monkeypatch.setattr(viewer_server, "_LAST_READS", 0.1)
+        monkeypatch.setattr(connections, "_LAST_READS", 0.1)
         with ViewerServer(Contents(Stuck(LocalStore(folder)))) as server:
             connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
             connection.sendall(request_of(server, "a/b"))
@@ -249,8 +250,8 @@ class TestServer:
                 connection.sendall(request_of(server, "a/b"))
                 assert Stuck.reading.acquire(timeout=10)
                 assert ask(server, "within")[::2] == (200, BODY)
-            viewer_server_last, viewer_server._LAST_READS = viewer_server._LAST_READS, 0.1
-        viewer_server._LAST_READS = viewer_server_last
+            viewer_server_last, connections._LAST_READS = connections._LAST_READS, 0.1
+        connections._LAST_READS = viewer_server_last
 
     @pytest.mark.parametrize("sent", [b"", b"GET / HT", None])
     def test_idle_connections_end(self, monkeypatch, sent):
@@ -276,7 +277,7 @@ class TestServer:
         assert ask(server, "a/b", Host=f"localhost:{port}")[::2] == (200, BODY)
 
     def test_the_oldest_connection_without_the_token_makes_room_for_another(self, folder, monkeypatch):
-        monkeypatch.setattr(viewer_server, "_MOST_CONNECTIONS", 3)
+        monkeypatch.setattr(connections, "_MOST_CONNECTIONS", 3)
         with ViewerServer(Contents(LocalStore(folder))) as server, ExitStack() as stack:
 
             def connect():

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import zarr
 from zarr.buffer import default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import FsspecStore, MemoryStore, WrapperStore
+from zarr.storage import FsspecStore, WrapperStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,7 +17,6 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
 __all__ = [
-    "check_optimized",
     "create_key",
     "delete_directory",
     "delete_key",
@@ -33,34 +29,6 @@ __all__ = [
     "wrapped_store",
     "zarr_loop",
 ]
-
-
-def check_optimized() -> None:
-    """Refuse Python's ``-O`` where zarr cannot read its own groups with it, as zarr 3.1 cannot.
-
-    Assumes that it drops what an ``assert`` does besides.
-
-    Raises
-    ------
-    RuntimeError
-        Python runs with ``-O``, and zarr is too old for that.
-    """
-    if sys.flags.optimize and not _reads_groups():
-        raise RuntimeError(
-            f"zarr {zarr.__version__} cannot read Zarr v3 where Python is optimised (-O, -OO, PYTHONOPTIMIZE): run "
-            f"Python without that, or install a newer zarr (pip install --upgrade zarr)"
-        )
-
-
-@cache
-def _reads_groups() -> bool:
-    root = zarr.create_group(MemoryStore(), zarr_format=3)
-    root.create_group("a")
-    try:
-        root["a"]
-    except TypeError:
-        return False
-    return True
 
 
 def key_exists(store: Store, key: str) -> bool:

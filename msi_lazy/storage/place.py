@@ -18,13 +18,14 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
 from msi_lazy.arguments.store_names import parse_group
 from msi_lazy.compat.zarr_arrays import run_in_python
-from msi_lazy.compat.zarr_stores import check_optimized, delete_directory
+from msi_lazy.compat.zarr_stores import delete_directory
 from msi_lazy.ngff.specification import ZarrFormat
 from msi_lazy.storage.checked_pipeline import checked
 from msi_lazy.storage.links import remove_link
 from msi_lazy.storage.location import Location, locate_store
 from msi_lazy.storage.regular_files import RegularStore
 from msi_lazy.storage.store_errors import retried_read
+from msi_lazy.storage.zarr_formats import check_optimized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import zarr
 from numcodecs import Blosc, Zstd
 from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.storage import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import zarr
-
     from msi_lazy.ngff.specification import ZarrFormat
 
-__all__ = ["RUST_CODECS", "ZARR_DOCUMENTS", "StoreFormat", "store_format"]
+__all__ = ["RUST_CODECS", "ZARR_DOCUMENTS", "StoreFormat", "check_optimized", "store_format"]
 
 ZARR_DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
 """Names of the documents of metadata."""
@@ -55,6 +57,34 @@ class StoreFormat:
     """Separator of the indices in keys of chunks, by the metadata of an array."""
     like: Callable[[zarr.Array[Any], tuple[str, ...]], dict[str, Any]]
     """Settings of ``zarr.create_array`` for a further level, from an array of the image and its axes."""
+
+
+def check_optimized() -> None:
+    """Refuse Python's ``-O`` where zarr cannot read its own groups with it, as zarr 3.1 cannot.
+
+    Assumes that it drops what an ``assert`` does besides.
+
+    Raises
+    ------
+    RuntimeError
+        Python runs with ``-O``, and zarr is too old for that.
+    """
+    if sys.flags.optimize and not _reads_groups():
+        raise RuntimeError(
+            f"zarr {zarr.__version__} cannot read Zarr v3 where Python is optimised (-O, -OO, PYTHONOPTIMIZE): run "
+            f"Python without that, or install a newer zarr (pip install --upgrade zarr)"
+        )
+
+
+@cache
+def _reads_groups() -> bool:
+    root = zarr.create_group(MemoryStore(), zarr_format=3)
+    root.create_group("a")
+    try:
+        root["a"]
+    except TypeError:
+        return False
+    return True
 
 
 def store_format(zarr_format: ZarrFormat) -> StoreFormat:

@@ -13,13 +13,12 @@ from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
-from weakref import WeakSet
 
-from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.web import Application, HTTPError, RequestHandler
 
 from msi_lazy.compat.zarr_stores import zarr_loop
+from msi_lazy.show.viewer.connections import LimitedServer
 from msi_lazy.show.viewer.contents import Contents
 from msi_lazy.show.viewer.ranges import parse_range
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tornado.http1connection import HTTP1Connection
-    from tornado.iostream import IOStream
 
 __all__ = ["ViewerServer"]
 
@@ -59,10 +57,6 @@ _ASKING = 15
 """Seconds in which a connection must have sent its next request."""
 _TAKING = 60
 """Seconds in which an answer must have been taken."""
-_LAST_READS = 5
-"""Most seconds that a closing server waits for its reads."""
-_MOST_CONNECTIONS = 64
-"""Most open connections; for another one, the oldest that has not shown the token is closed."""
 _MOST_HEADER = 16 * 2**10
 """Most bytes of a request."""
 
@@ -93,7 +87,8 @@ class ViewerServer:
     --------
     >>> from urllib.request import urlopen
     >>> from zarr.storage import MemoryStore
-    >>> from msi_lazy.show.viewer.contents import Contents
+    >>> from msi_lazy.show.viewer.connections import LimitedServer
+    from msi_lazy.show.viewer.contents import Contents
     >>> import zarr
     >>> store = zarr.create_group(MemoryStore()).store
     >>> with ViewerServer(Contents(store)) as server, urlopen(server.store_url() + "zarr.json") as answer:
@@ -118,7 +113,7 @@ class ViewerServer:
         self._thread.start()
         self._server, self._tornado_loop = self._run(self._listen())
 
-    async def _listen(self) -> tuple[_Server, IOLoop]:
+    async def _listen(self) -> tuple[LimitedServer, IOLoop]:
         rules: list[Any] = [(f"/([a-z]+)/{self._token}/(.*)", _Files), (f"/events/{self._token}", _Events)]
         application = Application(
             rules,
@@ -128,7 +123,7 @@ class ViewerServer:
             mounts=self._mounts,
             zarr_loop=zarr_loop(),
         )
-        server = _Server(
+        server = LimitedServer(
             application,
             idle_connection_timeout=_ASKING,
             max_header_size=_MOST_HEADER,
@@ -170,50 +165,6 @@ class ViewerServer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-
-class _Server(HTTPServer):
-    """Tornado's server, with a limit to its connections, and a way to end them."""
-
-    def initialize(self, *args: Any, **settings: Any) -> None:
-        super().initialize(*args, **settings)
-        self.closing = asyncio.Event()
-        self.listeners: WeakSet[asyncio.Task[Any]] = WeakSet()
-        self._streams: dict[IOStream, bool] = {}
-
-    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        """Take a connection: another user of this machine, who has no token, may hold all others, and say nothing."""
-        self._streams = {one: trusted for one, trusted in self._streams.items() if not one.closed()}
-        self._streams[stream] = False
-        if len(self._streams) > _MOST_CONNECTIONS:
-            oldest = next(one for one, trusted in self._streams.items() if not trusted)
-            del self._streams[oldest]
-            oldest.close()
-        if not stream.closed():
-            super().handle_stream(stream, address)
-
-    def trust(self, stream: IOStream) -> None:
-        """Keep a connection that has shown the token."""
-        if stream in self._streams:
-            self._streams[stream] = True
-
-    async def end(self) -> None:
-        """End all connections, also those that wait for a request; wait for reads, 5 seconds at most."""
-        self.stop()
-        self.closing.set()
-        await _finish(set(self.listeners), 1)
-        for stream in list(self._streams):
-            stream.close()
-        await _finish({task for task in asyncio.all_tasks() if task is not asyncio.current_task()}, _LAST_READS)
-
-
-async def _finish(tasks: set[asyncio.Task[Any]], seconds: float) -> None:
-    """Wait for tasks, and cancel those that take longer."""
-    if tasks:
-        _, slow = await asyncio.wait(tasks, timeout=seconds)
-        for task in slow:
-            task.cancel()
-        await asyncio.gather(*slow, return_exceptions=True)
 
 
 class _Handler(RequestHandler):
@@ -313,7 +264,7 @@ class _Events(_WithToken):
     """
 
     async def get(self) -> None:
-        server: _Server = self.settings["server"]
+        server: LimitedServer = self.settings["server"]
         server.listeners.add(cast("asyncio.Task[Any]", asyncio.current_task()))
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("Cache-Control", "no-cache")
