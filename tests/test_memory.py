@@ -16,6 +16,7 @@ from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.plan import memory
+from msi_lazy.run.container_memory import container_memory
 from msi_lazy.run.scheduler import process_memory, worker_threads
 from msi_lazy.write import projection
 from tests.support.counting import CountingStore
@@ -241,3 +242,26 @@ print(process_memory())
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(ran.stdout) == 512 * MIB
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("0::/user/job/step", {"user/job/memory.max": "5000", "user/job/step/memory.max": "max"}, 5000),
+        ("0::/user/job", {"memory.max": "9000", "user/memory.max": "7000", "user/job/memory.max": "8000"}, 7000),
+        ("4:memory:/slurm/job\n0::/", {"memory/slurm/job/memory.limit_in_bytes": "6000"}, 6000),
+        ("4:cpu,memory:/a", {"memory/memory.limit_in_bytes": "6000", "memory/a/memory.limit_in_bytes": "9999"}, 6000),
+        ("0::/user", {"user/memory.max": "max"}, None),
+        ("3:cpu:/a", {"a/memory.max": "5"}, None),
+        (None, {}, None),
+    ],
+)
+def test_limits_of_nested_control_groups_count(tmp_path, monkeypatch, groups, files, expected):
+    stated = {f"sys/fs/cgroup/{name}": content for name, content in files.items()}
+    for name, content in {**stated, **({} if groups is None else {"proc/self/cgroup": f"{groups}\n"})}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{content}\n")
+    monkeypatch.setattr("msi_lazy.run.container_memory._ROOT", tmp_path)
+    assert container_memory() == expected
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 10_000)
+    assert process_memory() == (expected or 10_000)

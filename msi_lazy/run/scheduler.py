@@ -13,6 +13,7 @@ from dask.local import get_sync
 from dask.system import CPU_COUNT
 
 from msi_lazy.compat.dask_graphs import scheduler_owner
+from msi_lazy.run.container_memory import container_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -133,7 +134,7 @@ def process_memory() -> int:
         return int(min(known))
     from distributed.system import MEMORY_LIMIT  # a quarter of a second, once, and for writes alone
 
-    return int(MEMORY_LIMIT)
+    return min(int(MEMORY_LIMIT), container_memory() or int(MEMORY_LIMIT))  # which sees no group inside another
 
 
 def _workers(client: Any) -> list[dict[str, Any]]:
