@@ -48,3 +48,16 @@ def test_too_many_labels_are_refused(tmp_path):
     with pytest.raises(ValueError, match="list 100,000 labels, and at most 2,000 are read"):
         msi.verify(tmp_path / "a.zarr")
     assert "has 100,000 elements" in str(msi.validate(tmp_path / "a.zarr"))
+
+
+@pytest.mark.timeout(60)
+def test_millions_of_chunks_of_a_few_bytes_are_not_read(tmp_path):
+    store = write(tmp_path / "a.zarr", factors=[2])
+    for level, side in ((0, 4096), (1, 2048)):
+        path = store / f"scale{level}/image/zarr.json"
+        document = json.loads(path.read_text())
+        document["shape"] = [side, side]
+        document["chunk_grid"]["configuration"]["chunk_shape"] = [1, 1]
+        path.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=r"'scale0/image' is cut into 16,777,216 chunks of 2 bytes.* sample=0.03"):
+        msi.verify(store)

@@ -23,6 +23,10 @@ __all__ = ["Sampling", "verify_pyramids"]
 
 _SAMPLED_BLOCKS = 16
 """Fewest blocks of a spot check, unless chunks are too large, so that it covers the whole level."""
+_SMALL_BYTES = 2**10
+"""Bytes of a chunk below which it is small: its name in the store has about as many."""
+_MOST_SMALL = 2**20
+"""Most small chunks that are read of a level."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ def verify_pyramids(
     for pyramid in pyramids:
         before: TaskRef | None = None  # findings in the finer level, which is repaired first
         for level in pyramid.levels[1:] or pyramid.levels:
+            _check_chunks(pyramid, level, sampling)
             windows = _choose_windows(pyramid, level, sampling)
             levels = _compared(pyramid, level, repair)
             before = _check_level(graph, f"level{len(ends)}", levels, windows, before if repair else None)
@@ -53,6 +58,17 @@ def verify_pyramids(
             checked.append(CheckedLevel(level.number, level.path, count, level.units.count))
     found: list[BlockFinding] = run(graph.delayed(graph.gather("all", ends, lists=True)), progress)
     return VerifyReport(name, _with_followers(pyramids, _unique(found)), tuple(checked))
+
+
+def _check_chunks(pyramid: StoredPyramid, level: LevelArray, sampling: Sampling) -> None:
+    """Refuse to read millions of chunks of a few bytes, each of which costs as much as a large one."""
+    for read in pyramid.levels[max(level.number - 1, 0) : level.number + 1]:
+        nbytes, count = prod(read.units.part) * read.array.dtype.itemsize, read.units.count
+        if nbytes < _SMALL_BYTES and count * sampling.fraction > _MOST_SMALL:
+            raise ValueError(
+                f"level {read.path!r} is cut into {count:,} chunks of {nbytes} bytes, which would take hours to read; "
+                f"verify a part of them, with sample={_MOST_SMALL / count / 2:.1g}"
+            )
 
 
 def _choose_windows(pyramid: StoredPyramid, level: LevelArray, sampling: Sampling) -> list[Window]:
