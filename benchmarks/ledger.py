@@ -21,7 +21,7 @@ import zarr
 import msi_lazy as msi
 from benchmarks.volume import make_volume
 from msi_lazy.source import identity
-from msi_lazy.storage.ledger import StoredLedger
+from msi_lazy.storage.stored_ledger import StoredLedger
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

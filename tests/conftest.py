@@ -25,6 +25,13 @@ def counting_store():
     return CountingStore(MemoryStore())
 
 
+@pytest.fixture(autouse=True)
+def _unsynced(request, monkeypatch):
+    """Leave what tests write to the operating system, but for those of syncing: it is thousands of small images."""
+    if request.node.get_closest_marker("synced") is None:
+        monkeypatch.setattr("msi_lazy.storage.target.sync_file_system", lambda _directory: None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible():
     """SIGINT interrupts here and in processes started from here, also where a shell started pytest with ``&``."""

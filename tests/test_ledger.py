@@ -8,7 +8,7 @@ import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.storage.ledger import LEDGER, LEDGER_ARRAY, LEDGER_FORMAT, LedgerDocument
+from msi_lazy.storage.ledger import BLOCKS, LEASE, LEDGER, LEDGER_ARRAY, LEDGER_FORMAT, LedgerDocument
 from msi_lazy.write.fingerprint import FINGERPRINT_VERSION
 from tests.support.failing_writes import PICTURE, failed_write, halved, snapshot
 
@@ -128,5 +128,7 @@ def test_a_write_that_starts_over_keeps_no_marks_of_the_one_before(tmp_path):
     store = tmp_path / "a.zarr"
     for mode in ("w-", "w"):
         tree().pyramid.to_zarr(store, mode=mode, compute=False)
-    runs = [path.name for path in (store / LEDGER).iterdir() if path.name != LEDGER_ARRAY.rpartition("/")[2]]
-    assert runs == [document(store)["run"]]
+    beside = tmp_path / f".a.zarr{LEDGER}"
+    run = zarr.open_array(beside / BLOCKS, mode="r").attrs["run"]
+    assert {path.name for path in beside.iterdir()} == {BLOCKS, LEASE, run, f"{run}-image"}
+    assert {path.name for path in (store / LEDGER).iterdir()} == {BLOCKS, LEASE}

@@ -318,7 +318,7 @@ def test_overwriting_keeps_the_old_image_until_it_is_emptied(tmp_path, monkeypat
 
     monkeypatch.setattr(begin, "empty_group", dies)
     with pytest.raises(KeyboardInterrupt):
-        halved(PICTURE + 1)[0].pyramid.to_zarr(tmp_path / "o.zarr", mode="w", source_id="it")
+        halved(PICTURE + 1)[0].pyramid.to_zarr(tmp_path / "o.zarr", mode="w", replace="in place", source_id="it")
     monkeypatch.undo()
     with pytest.raises(msi.UnfinishedImageError):
         msi.open_multiscale(tmp_path / "o.zarr")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -33,7 +33,7 @@ from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.tree.root_attributes import channel_block
 from msi_lazy.write.job import ImageJob, WriteOptions
 from msi_lazy.write.label_checks import check_label_job
-from msi_lazy.write.layout import resolve_layouts
+from msi_lazy.write.layout import resolve_layouts, shards_along
 from msi_lazy.write.write_image import write_image, write_labels_into
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from msi_lazy.ngff.specification import Specification
     from msi_lazy.storage.place import Mode
+    from msi_lazy.storage.replacement import Replace
 
 __all__ = ["to_zarr", "write_labels"]
 
@@ -63,6 +64,7 @@ def to_zarr(
     windows: Mapping[str, tuple[float, float]] | Sequence[tuple[float, float]] | str | None = None,
     labels: Mapping[str, xr.DataTree] | None = None,
     delete_labels: bool = False,
+    replace: Replace = "beside",
     resume: bool = False,
     source_id: str | None = None,
     retries: int = 0,
@@ -112,6 +114,10 @@ def to_zarr(
         which also takes colours; with the default codecs of labels.
     delete_labels
         Whether ``mode="w"`` may delete label images that lie below the target, and that ``labels`` does not replace.
+    replace
+        How ``mode="w"`` replaces an image of local files: ``"beside"`` writes the new one beside it, in a hidden
+        folder, and exchanges the two at the end, so that readers, and a kill, see the old image until the new one is
+        whole; there must be room for both.  ``"in place"`` deletes the old image first, as it is in other stores.
     resume
         Complete an image that an interrupted write of the same pyramid left incomplete, or begin one.
     source_id
@@ -145,8 +151,7 @@ def to_zarr(
     """
     check_switches(compute=compute, progress=progress, resume=resume, delete_labels=delete_labels)
     check_waiting(compute)
-    if source_id is not None and not isinstance(source_id, str):
-        raise TypeError(f"source_id is a string that names the source, not {source_id!r}")
+    _check_source_id(source_id)
     place = Place.parse(store, group, storage_options, new=True)
     specification = find_specification(version)
     options = WriteOptions(
@@ -156,20 +161,21 @@ def to_zarr(
         resume=resume,
         source_id=source_id,
         delete_labels=delete_labels,
+        replace=replace,
         run=RunOptions(compute, progress, parse_retries(retries, compute)),
     )
     zarr_format = specification.zarr_format
     image = _image_job(tree, specification, colors=colors, windows=windows)
     _warn_of_omissions(image)
     layouts = resolve_layouts(image.plan, zarr_format, shards=shards, compressors=compressors, encoding=encoding)
-    jobs = [replace(image, layouts=layouts)]
+    jobs = [dataclasses.replace(image, layouts=layouts)]
     if labels is not None and not isinstance(labels, Mapping):
         raise TypeError(f"labels are a dict of pyramids by name, not {type(labels).__name__}")
     for name, labelled in (labels or {}).items():
         job = _label_job(labelled, name, specification, None, None)
         check_label_job(job, image.plan, name)
-        along = _shards_along(job.plan.dims, image.plan.dims, shards)
-        jobs.append(replace(job, layouts=resolve_layouts(job.plan, zarr_format, shards=along)))
+        along = shards_along(job.plan.dims, image.plan.dims, shards)
+        jobs.append(dataclasses.replace(job, layouts=resolve_layouts(job.plan, zarr_format, shards=along)))
     return write_image(jobs, place, options)
 
 
@@ -188,6 +194,9 @@ def write_labels(
     storage_options: Mapping[str, Any] | None = None,
     memory_limit: int | str | None = None,
     group: str = "",
+    replace: Replace = "beside",
+    resume: bool = False,
+    source_id: str | None = None,
 ) -> Delayed | None:
     """Write a label image below an OME-Zarr image that exists.
 
@@ -207,7 +216,7 @@ def write_labels(
         Colour of each label, ``{label: colour}``: hex digits, or three or four integers from 0 to 255.
     properties
         Other properties of each label, ``{label: {name: value}}``.
-    shards, compressors, compute, progress, storage_options, memory_limit, group
+    shards, compressors, compute, progress, storage_options, memory_limit, group, replace, resume, source_id
         As for :func:`to_zarr`; the OME-Zarr version is the image's.
 
     Returns
@@ -225,26 +234,23 @@ def write_labels(
         Nothing has been created then.
     """
     place = Place.parse(store, group, storage_options)
-    check_switches(compute=compute, progress=progress)
+    check_switches(compute=compute, progress=progress, resume=resume)
     check_waiting(compute)
+    _check_source_id(source_id)
     opened = open_image(place)
     specification = specification_of(opened.attributes)
     job = _label_job(labels, name, specification, colors, properties)
     check_label_job(job, read_plan(stack_levels(opened)), name)
     _warn_of_omissions(job)
     run = RunOptions(compute, progress)
-    options = WriteOptions(specification, mode, memory_limit, run=run)
+    options = WriteOptions(specification, mode, memory_limit, resume, source_id, replace=replace, run=run)
     layouts = resolve_layouts(job.plan, specification.zarr_format, shards=shards, compressors=compressors)
-    return write_labels_into(replace(job, layouts=layouts), place, options)
+    return write_labels_into(dataclasses.replace(job, layouts=layouts), place, options)
 
 
-def _shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -> Any:
-    """Select from the shards of an image those of a label image, which may lack some dimensions."""
-    if isinstance(shards, Sequence) and not isinstance(shards, str) and len(shards) == len(image_dims):
-        shards = dict(zip(image_dims, shards, strict=True))
-    if isinstance(shards, Mapping):
-        return {dim: length for dim, length in shards.items() if dim in dims or dim not in image_dims}
-    return shards
+def _check_source_id(source_id: Any) -> None:
+    if not isinstance(source_id, (str, type(None))):
+        raise TypeError(f"source_id is a string that names the source, not {source_id!r}")
 
 
 def _image_job(tree: xr.DataTree, specification: Specification, *, colors: Any, windows: Any) -> ImageJob:
@@ -262,7 +268,7 @@ def _image_job(tree: xr.DataTree, specification: Specification, *, colors: Any, 
             )
         measured = channels
     attributes = keep_members(image_attributes(plan, specification, omero), job.tree.attrs)
-    return replace(job, attributes=attributes, measured=measured)
+    return dataclasses.replace(job, attributes=attributes, measured=measured)
 
 
 def _label_job(tree: xr.DataTree, name: str, specification: Specification, colors: Any, properties: Any) -> ImageJob:
@@ -275,7 +281,7 @@ def _label_job(tree: xr.DataTree, name: str, specification: Specification, color
     job = _ordered_job(tree)
     stored = ome_block(job.tree.attrs).get("image-label")
     attributes = image_attributes(job.plan, specification, label=describe_labels(colors, properties, stored))
-    return replace(job, attributes=keep_members(attributes, job.tree.attrs), path=f"labels/{name}")
+    return dataclasses.replace(job, attributes=keep_members(attributes, job.tree.attrs), path=f"labels/{name}")
 
 
 def _ordered_job(tree: xr.DataTree) -> ImageJob:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zarr.buffer import default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import FsspecStore, WrapperStore
+from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from zarr.abc.buffer import Buffer
     from zarr.abc.store import Store
@@ -20,6 +21,7 @@ __all__ = [
     "create_key",
     "delete_directory",
     "delete_key",
+    "fetch_bytes",
     "key_exists",
     "key_info",
     "list_names",
@@ -29,6 +31,9 @@ __all__ = [
     "wrapped_store",
     "zarr_loop",
 ]
+
+_AT_ONCE = 64
+"""Most keys that are fetched at once."""
 
 
 def key_exists(store: Store, key: str) -> bool:
@@ -78,6 +83,30 @@ def store_buffers(store: Store, contents: Mapping[str, Buffer], rank: Callable[[
             await asyncio.gather(*(store.set(key, contents[key]) for key in keys))
 
     sync(store_all())
+
+
+def fetch_bytes(store: Store, keys: Sequence[str]) -> list[bytes | None]:
+    """Fetch the contents of ``keys``, several at once; ``None`` of those that are not there."""
+    if isinstance(store, LocalStore):
+        return [_file_content(Path(store.root, key)) for key in keys]
+    prototype, limit = default_buffer_prototype(), asyncio.Semaphore(_AT_ONCE)
+
+    async def fetch(key: str) -> bytes | None:
+        async with limit:
+            found = await store.get(key, prototype)
+        return None if found is None else found.to_bytes()
+
+    async def fetch_all() -> list[bytes | None]:
+        return list(await asyncio.gather(*map(fetch, keys)))
+
+    return sync(fetch_all())
+
+
+def _file_content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def delete_key(store: Store, key: str) -> None:

@@ -10,7 +10,7 @@ from dask.task_spec import GraphNode, Task, TaskRef
 
 from msi_lazy.graph.block_tasks import StageRecipe, merge_block, pick_level, read_back_block, read_block, restore_carry
 from msi_lazy.graph.fused_task import BlockPosition, External, Listed, Slot, Template, make_template, run_fused
-from msi_lazy.graph.marks import BlockGrid, mark_block
+from msi_lazy.graph.marks import BlockGrid, check_writer, mark_block
 from msi_lazy.graph.merge import touched_blocks
 from msi_lazy.graph.stream import LevelStore, StreamedStage, skip_block, stream_run
 from msi_lazy.plan.block_names import describe_block
@@ -138,15 +138,20 @@ def _template(emitted: EmittedStage, below: EmittedStage | None, inputs: int) ->
             calls = [(merge_block, (Listed(externals), BlockPosition.INDEX), options)]
         else:
             calls = [(read_back_block, (externals[0], Listed(externals[1:]), BlockPosition.INDEX), options)]
-    # 2. Store each level
+    # 2. Store each level, if the write is still its target's
+    listeners = External(inputs + len(emitted.stores))
+    if emitted.grid is not None:
+        calls.append((check_writer, (listeners,), ()))
+    kept: list[Slot] = []
     for position, store in enumerate(emitted.stores):
         calls.append((pick_level, (Slot(0),), (("position", position),)))
         stored = (Slot(len(calls) - 1), External(inputs + position), BlockPosition.INDEX)
         calls.append((store.store, stored, tuple(store.options.items())))
+        kept.append(Slot(len(calls) - 1))
     # 3. Mark the block
     if emitted.grid is not None:
-        listeners = External(inputs + len(emitted.stores))
-        calls.append((mark_block, (listeners, BlockPosition.INDEX), (("grid", emitted.grid),)))
+        marked = (listeners, BlockPosition.INDEX, Listed(tuple(kept)))
+        calls.append((mark_block, marked, (("grid", emitted.grid),)))
     # 4. Return the carry, if the next stage needs it
     if stage.carry is None or not emitted.returns_carry:
         return make_template(calls, ())

@@ -12,7 +12,7 @@ from msi_lazy.graph.block_tasks import restore_carry
 from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
 from msi_lazy.graph.gather import wait
 from msi_lazy.graph.level_graph import find_stage, is_stage_task
-from msi_lazy.graph.marks import BlockGrid, Listener, mark_block
+from msi_lazy.graph.marks import BlockGrid, BlockListeners, check_writer, mark_block
 from msi_lazy.graph.materialize import materialize
 from msi_lazy.graph.merge import GatherLayer, MergeLayer
 from msi_lazy.graph.owners import topological_order
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from msi_lazy.graph.level_graph import LevelGraph
     from msi_lazy.graph.marks import BlockMarks
     from msi_lazy.graph.stream import LevelStore
+    from msi_lazy.storage.stored_units import StoredUnits
 
 __all__ = ["fuse_levels"]
 
@@ -54,7 +55,7 @@ def fuse_levels(
         name = f"pyramid-store{number}-{token}"
         given = [TaskRef(store.target)]
         options = dict(store.options)
-        function: Callable[..., None] = store.store
+        function: Callable[..., StoredUnits | None] = store.store
         if marks is not None:
             function, given = _store_marked, [*given, TaskRef(marks.listeners)]
             options |= {"store": store.store, "grid": marks.grids[number]}
@@ -107,15 +108,15 @@ def _waiting(task: GraphNode, before: TaskRef) -> GraphNode:
 def _store_marked(
     block: Any,
     target: Any,
-    listeners: Sequence[Listener],
+    listeners: BlockListeners,
     index: tuple[int, ...],
     *,
-    store: Callable[..., None],
+    store: Callable[..., StoredUnits | None],
     grid: BlockGrid,
     **options: Any,
 ) -> None:
-    store(block, target, index, **options)
-    mark_block(listeners, index, grid=grid)
+    check_writer(listeners)
+    mark_block(listeners, index, [store(block, target, index, **options)], grid=grid)
 
 
 def _restoring_tasks(

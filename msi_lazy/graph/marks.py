@@ -17,11 +17,24 @@ import numpy as np
 if TYPE_CHECKING:
     from dask.typing import Key
 
-__all__ = ["BlockGrid", "BlockMarks", "Listener", "mark_block", "number_blocks"]
+    from msi_lazy.storage.stored_units import StoredUnits
+
+__all__ = [
+    "BlockGrid",
+    "BlockListeners",
+    "BlockMarks",
+    "Guard",
+    "Listener",
+    "check_writer",
+    "mark_block",
+    "number_blocks",
+]
 
 Index = tuple[int, ...]
-Listener = Callable[[int], object]
-"""Called with the number of a block once all its chunks are stored; must pickle, as tasks hold it."""
+Guard = Callable[[], object]
+"""Called before a block is stored, and raises if it must not be; must pickle, as tasks hold it."""
+Listener = Callable[[int, "Sequence[StoredUnits]"], object]
+"""Called with the number of a block, and the chunks or shards stored, once all are; must pickle, as tasks hold it."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +71,21 @@ class BlockGrid:
 
 
 @dataclass(frozen=True)
+class BlockListeners:
+    """Who is asked before a block is stored, and told after it."""
+
+    guards: tuple[Guard, ...] = ()
+    """Asked whether the block may be stored."""
+    listeners: tuple[Listener, ...] = ()
+    """Told in this order: the ledger comes first."""
+
+
+@dataclass(frozen=True)
 class BlockMarks:
     """Blocks of one image, how they are marked once they are stored, and those that were stored before."""
 
     listeners: Key
-    """Task that holds the listeners, a sequence: a ledger's, and that of a progress display."""
+    """Task that holds the :class:`BlockListeners`."""
     grids: tuple[BlockGrid, ...]
     """Blocks, as :func:`msi_lazy.graph.direct.block_geometry` lists them."""
     done: frozenset[int] = frozenset()
@@ -71,11 +94,20 @@ class BlockMarks:
     """Whether what is read back from the store is what was written."""
 
 
-def mark_block(listeners: Sequence[Listener], index: Index, *, grid: BlockGrid) -> None:
-    """Mark a block, last of all, once it is stored."""
+def check_writer(listeners: BlockListeners) -> None:
+    """Raise if a block must not be stored, as the write is no longer its target's."""
+    for guard in listeners.guards:
+        guard()
+
+
+def mark_block(
+    listeners: BlockListeners, index: Index, stored: Sequence[StoredUnits | None], *, grid: BlockGrid
+) -> None:
+    """Mark a block, last of all, once it is ``stored``: what of each level, ``None`` of those that are kept."""
     try:
-        for listener in listeners:
-            listener(grid.number(index))
+        units = [level for level in stored if level is not None]
+        for listener in listeners.listeners:
+            listener(grid.number(index), units)
     except Exception as error:
         error.add_note(f"while marking block {index} as stored")
         raise

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msi_lazy.graph.block_tasks import reduce_block
-from msi_lazy.graph.marks import mark_block
+from msi_lazy.graph.marks import check_writer, mark_block
 from msi_lazy.methods.samples import as_samples
 from msi_lazy.plan.block_names import naming_block
 from msi_lazy.plan.runs import new_reads, run_axis, run_positions, run_stage
 from msi_lazy.plan.windows import relative_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from dask.typing import Key
 
     from msi_lazy.graph.block_tasks import StageRecipe
-    from msi_lazy.graph.marks import BlockGrid, Listener
+    from msi_lazy.graph.marks import BlockGrid, BlockListeners
     from msi_lazy.source.sources import WindowSource
+    from msi_lazy.storage.stored_units import StoredUnits
 
 __all__ = ["LevelStore", "StreamedStage", "skip_block", "stream_run"]
 
@@ -33,7 +34,7 @@ Index = tuple[int, ...]
 class LevelStore:
     """Storage of the blocks of one level: ``store(block, target, index, **options)``."""
 
-    store: Callable[..., None]
+    store: Callable[..., StoredUnits | None]
     """Function that stores one block."""
     target: Key
     """Task that holds the target."""
@@ -62,17 +63,20 @@ def skip_block(block: Array, target: Any, index: Index, **_options: Any) -> None
 
 
 def stream_run(
-    streamed: StreamedStage, index: Index, source: WindowSource, listeners: Sequence[Listener] | None, *targets: Any
+    streamed: StreamedStage, index: Index, source: WindowSource, listeners: BlockListeners | None, *targets: Any
 ) -> Array | None:
     """Read, compute, store and mark the blocks of run ``index``; return their carries, joined."""
     axis = run_axis(streamed.recipe.stage) or 0
     carry: Array | None = None
+    stored: list[StoredUnits | None] = []
     runs = run_stage(streamed.recipe.stage, streamed.run)
     for block, window in _windows(streamed, index, source, axis):
         levels = reduce_block(window, block, recipe=streamed.recipe)
         del window
+        if listeners is not None:
+            check_writer(listeners)
         for level, store, target in zip(levels, streamed.stores, targets, strict=False):
-            store.store(level, target, block, **store.options)
+            stored.append(store.store(level, target, block, **store.options))
         if streamed.returns_carry and streamed.recipe.stage.carry is not None:
             whole = runs.owned(streamed.recipe.stage.carry, index)
             if carry is None:
@@ -80,7 +84,7 @@ def stream_run(
             carry[relative_slices(streamed.recipe.stage.owned(streamed.recipe.stage.carry, block), whole)] = levels[-1]
         del levels
     if listeners is not None and streamed.grid is not None:
-        mark_block(listeners, index, grid=streamed.grid)
+        mark_block(listeners, index, stored, grid=streamed.grid)
     return carry
 
 

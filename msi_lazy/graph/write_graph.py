@@ -24,6 +24,7 @@ from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.block_size import aligned_blocks
 from msi_lazy.plan.windows import Interval, slices
 from msi_lazy.storage.arrays import runs_in_rust
+from msi_lazy.storage.stored_units import stored_units
 from msi_lazy.storage.write_units import write_window
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
     from dask.typing import Key
 
-    from msi_lazy.graph.marks import Listener
+    from msi_lazy.graph.marks import BlockListeners
+    from msi_lazy.storage.stored_units import StoredUnits
 
 __all__ = ["LevelArrays", "align_blocks", "store_block", "write_graph"]
 
@@ -71,8 +73,8 @@ def store_block(
     *,
     starts: tuple[tuple[int, ...], ...],
     probe: bool = False,
-) -> None:
-    """Write one block.
+) -> StoredUnits:
+    """Write one block, and return which chunks or shards it stored.
 
     Parameters
     ----------
@@ -91,6 +93,7 @@ def store_block(
         if probe and _none_is_empty(block, target):
             target = run_in_python(target, write_empty_chunks=True)
         write_window(target, window, block)
+        return stored_units(target, window)
 
 
 def _none_is_empty(block: np.ndarray[Any, Any], target: zarr.Array[Any]) -> bool:
@@ -120,7 +123,7 @@ def _rechunked(array: da.Array, chunks: tuple[tuple[int, ...], ...], *, edited: 
 def write_graph(
     images: Sequence[LevelArrays],
     completions: Sequence[Callable[[], None]],
-    listeners: Sequence[Listener] = (),
+    listeners: BlockListeners | None = None,
     done: frozenset[int] = frozenset(),
 ) -> Delayed:
     """Build the graph that stores all levels of ``images``, and then runs ``completions`` in order.
@@ -134,7 +137,7 @@ def write_graph(
     completions
         Functions that end the write.
     listeners
-        Called with the number of each block that is stored, in this order: the ledger comes first.
+        Asked before each block is stored, and told after it.
     done
         Numbers of the blocks that are stored already.
     """
@@ -142,13 +145,13 @@ def write_graph(
     graph: dict[Key, GraphNode] = {}
     sinks: list[Key] = []
     listeners_key = f"pyramid-listeners-{name}"
-    if listeners:
-        graph[listeners_key] = DataNode(listeners_key, tuple(listeners))
+    if listeners is not None:
+        graph[listeners_key] = DataNode(listeners_key, listeners)
     first = 0
     for image in images:
         grids = number_blocks([grid.counts for grid in block_geometry(image.levels)], first)
         first = grids[-1].first + prod(grids[-1].counts)
-        marks = BlockMarks(listeners_key, grids, done, image.lossless) if listeners else None
+        marks = BlockMarks(listeners_key, grids, done, image.lossless) if listeners is not None else None
         tasks, ends = _store_levels(image, marks)
         graph |= tasks
         sinks.extend(ends)

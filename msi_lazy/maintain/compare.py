@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass, replace
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msi_lazy.maintain.findings import BlockFinding, Kind
-from msi_lazy.plan.grid import Grid, Index
+from msi_lazy.maintain.stored_check import check_stored
+from msi_lazy.plan.grid import Grid
 from msi_lazy.plan.windows import intersect, relative_slices, slices
 from msi_lazy.storage.checked_read import find_unreadable
 from msi_lazy.storage.links import describe_link_out
 from msi_lazy.storage.store_errors import is_store_error
-from msi_lazy.storage.write_units import chunk_key, is_stored, replace_window, unit_directories
+from msi_lazy.storage.write_units import is_stored, replace_window, unit_directories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import zarr
 
+    from msi_lazy.maintain.findings import BlockFinding, Kind
     from msi_lazy.maintain.stored_pyramid import DownsamplingStep, LevelArray
     from msi_lazy.plan.windows import Window
 
@@ -78,12 +78,12 @@ def check_block(comparison: Comparison, before: Sequence[BlockFinding] | None, w
         samples = finer.read(held)
     if isinstance(samples, Exception):
         kind = _kind(actual) if isinstance(actual, Exception) else "unchecked"
-        hanging = _fault(level, units[0], kind, _describe(actual if isinstance(actual, Exception) else samples))
+        hanging = level.fault(units[0], kind, _describe(actual if isinstance(actual, Exception) else samples))
         reason = f"the finer level, {finer.path}, cannot be read here"
         return [*findings, _unrepaired(hanging, reason) if comparison.repair else hanging]
     expected = step.compute(samples, held, window)
     if isinstance(actual, Exception):
-        faults = [(_fault(level, units[0], _kind(actual), _describe(actual)), np.ones(expected.shape, bool))]
+        faults = [(level.fault(units[0], _kind(actual), _describe(actual)), np.ones(expected.shape, bool))]
     else:
         faults = list(_differing_units(level, expected, actual, window))
     for finding, mask in faults:
@@ -98,12 +98,19 @@ def check_block(comparison: Comparison, before: Sequence[BlockFinding] | None, w
             reason = _reason(finer, doubtful)
             finding = _unrepaired(finding, reason) if doubtful else _repair(level, finding, computed)
         findings.append(finding)
+    known = {finding.unit for finding in findings if finding.path == level.path}
+    for finding in check_stored(level, before, window):  # right samples in bytes that nobody stored
+        if finding.unit not in known:
+            computed = expected[relative_slices(finding.window, window)]
+            findings.append(_repair(level, finding, computed) if comparison.repair else finding)
     return findings
 
 
-def decode_block(level: LevelArray, _before: None, window: Window) -> list[BlockFinding]:
+def decode_block(level: LevelArray, before: object, window: Window) -> list[BlockFinding]:
     """Find units that cannot be decoded in a block of a single level; arguments as for :func:`check_block`."""
-    return list(_unreadable(level, window)) if isinstance(level.read(window), Exception) else []
+    faulty = list(_unreadable(level, window)) if isinstance(level.read(window), Exception) else []
+    known = {finding.unit for finding in faulty}
+    return [*faulty, *(finding for finding in check_stored(level, before, window) if finding.unit not in known)]
 
 
 def differing(expected: Array, actual: Array, stored: zarr.Array[Any]) -> Array:
@@ -134,13 +141,6 @@ def differing(expected: Array, actual: Array, stored: zarr.Array[Any]) -> Array:
     return mask
 
 
-def _fault(level: LevelArray, unit: Index, kind: Kind, note: str = "") -> BlockFinding:
-    """Describe a fault of all samples of a write unit."""
-    window = level.units.window(unit)
-    key, samples = chunk_key(level.array, unit), prod(side.length for side in window)
-    return BlockFinding(level.number, level.path, unit, key, window, kind, samples, note=note)
-
-
 def _differing_units(
     level: LevelArray, expected: Array, actual: Array, window: Window
 ) -> Iterator[tuple[BlockFinding, Array]]:
@@ -155,14 +155,14 @@ def _differing_units(
             continue
         first = np.unravel_index(int(part.argmax()), part.shape)
         place = tuple(interval.start + int(i) for interval, i in zip(where, first, strict=True))
-        finding = _fault(level, unit, "differs" if is_stored(level.array, unit) else "missing")
+        finding = level.fault(unit, "differs" if is_stored(level.array, unit) else "missing")
         yield replace(finding, samples=int(np.count_nonzero(part)), first=place), part
 
 
 def _unreadable(level: LevelArray, window: Window) -> Iterator[BlockFinding]:
     """Write units of a level in ``window`` that cannot be read."""
     for unit, error in find_unreadable(level.array, window, level.units):
-        yield _fault(level, unit, _kind(error), _describe(error))
+        yield level.fault(unit, _kind(error), _describe(error))
 
 
 def _kind(error: Exception) -> Kind:
@@ -183,7 +183,7 @@ def _lacking(comparison: Comparison, finding: BlockFinding, mask: Array) -> Iter
         reached = intersect(step.changed(finer.units.window(unit)), finding.window)
         differs = reached is not None and mask[relative_slices(reached, finding.window)].any()
         if differs and not is_stored(finer.array, unit):
-            yield _fault(finer, unit, "missing", _RESTORE)
+            yield finer.fault(unit, "missing", _RESTORE)
 
 
 def _faulty_finer(comparison: Comparison, finding: BlockFinding, before: Sequence[BlockFinding]) -> list[str]:

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockFinding", "CheckedLevel", "Kind", "VerifyReport"]
 
-Kind = Literal["differs", "missing", "unreadable", "unread", "unchecked"]
+Kind = Literal["differs", "missing", "altered", "unreadable", "unread", "unchecked"]
 _MEANINGS: dict[Kind, str] = {
     "differs": "not what the finer level gives",
     "missing": "not in the store",
+    "altered": "not the bytes that were stored",
     "unreadable": "cannot be decoded",
     "unread": "could not be read, as the store failed: it may be sound",
     "unchecked": "cannot be checked: the finer level cannot be read here",
@@ -41,8 +42,9 @@ class BlockFinding:
     window: Window
     """Samples of the block: start and stop along each dimension."""
     kind: Kind
-    """``"differs"`` from what the finer level gives; ``"missing"`` from the store; ``"unreadable"``, that is, damaged;
-    ``"unread"``, as the store failed; or ``"unchecked"``, as the finer level cannot be read there."""
+    """``"differs"`` from what the finer level gives; ``"missing"`` from the store; ``"altered"`` since it was stored;
+    ``"unreadable"``, that is, damaged; ``"unread"``, as the store failed; or ``"unchecked"``, as the finer level cannot
+    be read there."""
     samples: int = 0
     """Number of its faulty samples; all, where none can be read."""
     first: tuple[int, ...] | None = None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from msi_lazy.graph.block_tasks import reduce_window
+from msi_lazy.maintain.findings import BlockFinding
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.provenance import read_factors, read_method, read_nodata
 from msi_lazy.ngff.settle_geometry import settle_geometry
@@ -16,14 +17,16 @@ from msi_lazy.plan.steps import Step, plan_blocks
 from msi_lazy.run.scheduler import crosses_processes
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.checked_read import try_read
+from msi_lazy.storage.manifest import read_manifest
 from msi_lazy.storage.target import Target, find_target
-from msi_lazy.storage.write_units import unit_grid
+from msi_lazy.storage.write_units import chunk_key, unit_grid
 
 if TYPE_CHECKING:
     import zarr
 
+    from msi_lazy.maintain.findings import Kind
     from msi_lazy.methods import Method
-    from msi_lazy.plan.grid import Grid
+    from msi_lazy.plan.grid import Grid, Index
     from msi_lazy.plan.windows import Window
     from msi_lazy.storage.place import Place
 
@@ -36,6 +39,7 @@ __all__ = [
     "find_image",
     "open_labels",
     "open_pyramid",
+    "unreduced",
 ]
 
 BLOCK_BYTES = 64 * 2**20
@@ -68,11 +72,19 @@ class LevelArray:
     """Path of its array below the image that is verified or updated."""
     array: zarr.Array[Any]
     """Array of its samples."""
+    manifest: Array | None = None
+    """Bytes and digest of each write unit as it was stored; ``None`` if that is not known."""
 
     @property
     def units(self) -> Grid:
         """Grid of its write units."""
         return unit_grid(self.array)
+
+    def fault(self, unit: Index, kind: Kind, note: str = "") -> BlockFinding:
+        """Describe a fault of all samples of a write unit."""
+        window, key = self.units.window(unit), chunk_key(self.array, unit)
+        samples = prod(side.length for side in window)
+        return BlockFinding(self.number, self.path, unit, key, window, kind, samples, note=note)
 
     def read(self, window: Window) -> Array | Exception:
         """Read a window; return the error if that fails."""
@@ -87,6 +99,8 @@ class StoredPyramid:
     """Levels from the image to the coarsest."""
     steps: tuple[DownsamplingStep, ...]
     """Computation of each level but the first."""
+    place: Target
+    """Group that is verified or updated, which the paths of levels are below."""
 
 
 def find_image(place: Place, writable: bool) -> Target:
@@ -135,9 +149,10 @@ def open_pyramid(target: Target, path: str, method: Any, writable: bool) -> Stor
     for where, array in zip(paths, arrays, strict=True):
         if array.dtype.newbyteorder("=") != arrays[0].dtype.newbyteorder("="):
             raise ValueError(f"level {where!r} has dtype {array.dtype}, and the first level {arrays[0].dtype}")
-    levels = tuple(map(LevelArray, range(len(arrays)), paths, arrays))
+    manifests = [read_manifest(target.child(where)) for where in paths]
+    levels = tuple(map(LevelArray, range(len(arrays)), paths, arrays, manifests))
     if len(levels) == 1:
-        return StoredPyramid(levels, ())
+        return StoredPyramid(levels, (), target)
     row = read_method(stored, method, arrays[0].dtype)
     nodata = read_nodata(stored, row, arrays[0].dtype)
     steps = []
@@ -145,7 +160,7 @@ def open_pyramid(target: Target, path: str, method: Any, writable: bool) -> Stor
         radii = tuple(row.radius(factor) if factor > 1 else 0 for factor in factors)
         finer = arrays[level.number - 1].shape
         steps.append(DownsamplingStep(level.number, factors, radii, finer, level.units, row, nodata))
-    return StoredPyramid(levels, tuple(steps))
+    return StoredPyramid(levels, tuple(steps), target)
 
 
 def open_labels(target: Target, path: str, writable: bool) -> StoredPyramid:
@@ -163,6 +178,12 @@ def open_labels(target: Target, path: str, writable: bool) -> StoredPyramid:
             f"label image {path!r}: {error}; or verify it by itself, with group={target.below(path)!r}, and the image "
             f"with labels=False"
         ) from error
+
+
+def unreduced(level: LevelArray) -> Step:
+    """Step from a level to itself, for blocks of a level that is not recomputed."""
+    ndim = level.array.ndim
+    return Step(level.number, (1,) * ndim, (0,) * ndim, level.array.shape, level.units)
 
 
 def cut_blocks(step: Step, itemsize: int, block_bytes: float = inf) -> Grid:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from msi_lazy.graph.gather import SmallGraph, TaskRef
-from msi_lazy.maintain.stored_pyramid import DownsamplingStep, StoredPyramid, cut_blocks
+from msi_lazy.maintain.stored_check import stored_in
+from msi_lazy.maintain.stored_pyramid import DownsamplingStep, LevelArray, StoredPyramid, cut_blocks, unreduced
 from msi_lazy.plan.grid import Grid, Index
 from msi_lazy.plan.windows import intersect
 from msi_lazy.storage.checked_read import read_window
 from msi_lazy.storage.links import refuse_links_out
+from msi_lazy.storage.manifest import refresh_manifest
+from msi_lazy.storage.stored_units import StoredUnits, digest_content, unit_number
+from msi_lazy.storage.target import sync_target
 from msi_lazy.storage.update_notes import UpdateNote
 from msi_lazy.storage.write_units import replace_window, unit_directories
 
@@ -56,20 +61,44 @@ def update_levels(target: Target, pyramid: StoredPyramid, region: Window) -> Del
             waits = [before[other] for other in needed if other in before] or [begun]
             finer, stored = arrays[step.level - 1 : step.level + 1]
             label = f"block{step.level}"
-            written[index] = graph.add(label, _recompute_block, finer, stored, window, held, waits, index=index)
+            path = pyramid.levels[step.level].path
+            written[index] = graph.add(label, _recompute_block, finer, stored, path, window, held, waits, index=index)
         ends.extend(written.values())
         before, finer_blocks = written, blocks
-    end = graph.gather("blocks", ends)
-    return graph.delayed(graph.add("end", _finish, note, end) if ends else end)
+    first = pyramid.levels[0]
+    if first.manifest is not None:  # its units in the region are right as they are now
+        held = graph.hold("stored", replace(first, manifest=None))
+        blocks = cut_blocks(unreduced(first), itemsize)
+        for index in blocks.touching(region):
+            window = intersect(blocks.window(index), region)
+            ends.append(graph.add("level0", _as_stored, held, window, index=index))
+    entries = graph.gather("units", ends, lists=True)
+    return graph.delayed(graph.add("end", _finish, note, target, entries) if ends else entries)
 
 
-def _finish(note: UpdateNote, _done: None) -> None:
+def _finish(note: UpdateNote, target: Target, stored: list[StoredUnits]) -> None:
+    """Enter what is stored now into the manifests, and remove the note once all is on disk."""
+    refresh_manifest(target, stored)
+    sync_target(target)
     note.remove()
 
 
 def _recompute_block(
-    finer: zarr.Array[Any], stored: zarr.Array[Any], window: Window, step: DownsamplingStep, _done: list[Any]
-) -> None:
-    """Recompute whole write units of a level, once the finer blocks that they need are stored."""
+    finer: zarr.Array[Any],
+    stored: zarr.Array[Any],
+    path: str,
+    window: Window,
+    step: DownsamplingStep,
+    _done: list[Any],
+) -> list[StoredUnits]:
+    """Recompute whole write units of the level at ``path``, once the finer blocks that they need are stored."""
     needed = step.needed(window)
-    replace_window(stored, window, step.compute(read_window(finer, needed), needed, window))
+    written = replace_window(stored, window, step.compute(read_window(finer, needed), needed, window))
+    counts = step.units.counts
+    entries = ((unit_number(unit, counts), *digest_content(content)) for unit, content in written.items())
+    return [StoredUnits(path, tuple(entries))]
+
+
+def _as_stored(level: LevelArray, window: Window) -> list[StoredUnits]:
+    """List the write units of level 0 in a window as they are stored now."""
+    return [stored_in(level, [window])]

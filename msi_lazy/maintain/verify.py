@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 from msi_lazy.graph.gather import SmallGraph, TaskRef
 from msi_lazy.maintain.compare import Comparison, check_block, decode_block
 from msi_lazy.maintain.findings import BlockFinding, CheckedLevel, VerifyReport
-from msi_lazy.maintain.stored_pyramid import LevelArray, StoredPyramid, cut_blocks
+from msi_lazy.maintain.stored_check import check_stored, stored_in
+from msi_lazy.maintain.stored_pyramid import LevelArray, StoredPyramid, cut_blocks, unreduced
 from msi_lazy.plan.grid import Grid
-from msi_lazy.plan.steps import Step, choose_blocks
+from msi_lazy.plan.steps import choose_blocks
 from msi_lazy.run.compute import run
+from msi_lazy.storage.manifest import refresh_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from msi_lazy.plan.windows import Window
+    from msi_lazy.storage.stored_units import StoredUnits
 
 __all__ = ["Sampling", "verify_pyramids"]
 
@@ -45,19 +48,38 @@ def verify_pyramids(
     """Check every level of some images in one computation; see :func:`msi_lazy.verify`."""
     graph = SmallGraph("verify")
     ends: list[TaskRef] = []
+    lost: list[TaskRef] = []  # tasks that compare level 0 with its manifest; other findings say more
     checked = []
     for pyramid in pyramids:
         before: TaskRef | None = None  # findings in the finer level, which is repaired first
+        if len(pyramid.levels) > 1 and pyramid.levels[0].manifest is not None:
+            first = pyramid.levels[0]
+            windows = _choose_windows(pyramid, first, sampling)
+            before = _check_level(graph, f"stored{len(lost)}", first, windows, None, check_stored)
+            lost.append(before)
         for level in pyramid.levels[1:] or pyramid.levels:
             _check_chunks(pyramid, level, sampling)
             windows = _choose_windows(pyramid, level, sampling)
             levels = _compared(pyramid, level, repair)
-            before = _check_level(graph, f"level{len(ends)}", levels, windows, before if repair else None)
+            check = check_block if isinstance(levels, Comparison) else decode_block
+            before = _check_level(graph, f"level{len(ends)}", levels, windows, before if repair else None, check)
             ends.append(before)
             count = sum(Grid(tuple(side.length for side in w), level.units.part).count for w in windows)
             checked.append(CheckedLevel(level.number, level.path, count, level.units.count))
-    found: list[BlockFinding] = run(graph.delayed(graph.gather("all", ends, lists=True)), progress)
-    return VerifyReport(name, _with_followers(pyramids, _unique(found)), tuple(checked))
+    found: list[BlockFinding] = run(graph.delayed(graph.gather("all", [*ends, *lost], lists=True)), progress)
+    findings = _unique(found)
+    for pyramid in pyramids:
+        refresh_manifest(pyramid.place, _repaired_units(pyramid, findings))
+    return VerifyReport(name, _with_followers(pyramids, findings), tuple(checked))
+
+
+def _repaired_units(pyramid: StoredPyramid, findings: Sequence[BlockFinding]) -> list[StoredUnits]:
+    """List what lies in the store now of the units that were repaired."""
+    repaired = [
+        (level, [finding.window for finding in findings if finding.path == level.path and finding.repaired])
+        for level in pyramid.levels
+    ]
+    return [stored_in(level, windows) for level, windows in repaired if windows]
 
 
 def _check_chunks(pyramid: StoredPyramid, level: LevelArray, sampling: Sampling) -> None:
@@ -73,8 +95,8 @@ def _check_chunks(pyramid: StoredPyramid, level: LevelArray, sampling: Sampling)
 
 def _choose_windows(pyramid: StoredPyramid, level: LevelArray, sampling: Sampling) -> list[Window]:
     """Choose the blocks of a level to check: all of them, or a fraction."""
-    shape, itemsize, ndim = level.array.shape, level.array.dtype.itemsize, level.array.ndim
-    step = pyramid.steps[level.number - 1] if level.number else Step(0, (1,) * ndim, (0,) * ndim, shape, level.units)
+    itemsize = level.array.dtype.itemsize
+    step = pyramid.steps[level.number - 1] if level.number else unreduced(level)
     nbytes = itemsize * prod(step.finer)
     blocks = cut_blocks(
         step, itemsize, nbytes * sampling.fraction / _SAMPLED_BLOCKS if sampling.fraction < 1 else nbytes
@@ -91,10 +113,14 @@ def _compared(pyramid: StoredPyramid, level: LevelArray, repair: bool) -> Compar
 
 
 def _check_level(
-    graph: SmallGraph, label: str, levels: Comparison | LevelArray, windows: Sequence[Window], before: TaskRef | None
+    graph: SmallGraph,
+    label: str,
+    levels: Comparison | LevelArray,
+    windows: Sequence[Window],
+    before: TaskRef | None,
+    check: Callable[..., list[BlockFinding]],
 ) -> TaskRef:
     """Add the tasks that check a level, one per block, after the task ``before``; the last returns all findings."""
-    check = check_block if isinstance(levels, Comparison) else decode_block
     held = graph.hold(label, levels)
     blocks = [
         graph.add(f"{label}-block", check, held, before, window, index=number) for number, window in enumerate(windows)

@@ -109,7 +109,7 @@ class Tally:
     def _parts(self, number: int) -> dict[str, int]:
         return self._grids[bisect_right(self._grids, number, key=lambda grid: grid.first) - 1].parts(number)
 
-    def add(self, number: int) -> None:
+    def add(self, number: int, _stored: object = ()) -> None:
         """Count block ``number``, once however often it is stored."""
         parts = self._parts(number)
         with self._lock:

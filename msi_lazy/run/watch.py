@@ -73,7 +73,7 @@ def watch_write(images: Sequence[LevelArrays], options: RunOptions, done: frozen
     return Watch(summary, (partial(_log_block, run=run),), tally, run)
 
 
-def _log_block(number: int, *, run: str) -> None:
+def _log_block(number: int, _stored: object, *, run: str) -> None:
     """Report a block from a worker of a cluster to the clients that watch."""
     from distributed import get_worker
 

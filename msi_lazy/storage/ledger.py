@@ -12,15 +12,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import zarr
-from zarr.storage import LocalStore, MemoryStore
 
 from msi_lazy.compat.zarr_stores import (
-    delete_directory,
     delete_key,
     key_exists,
     list_names,
-    store_buffers,
-    store_bytes,
 )
 from msi_lazy.storage.links import behind_link, remove_link
 from msi_lazy.storage.nodes_below import nodes_below
@@ -34,11 +30,13 @@ if TYPE_CHECKING:
     from msi_lazy.storage.target import Target
 
 __all__ = [
+    "BLOCKS",
+    "LEASE",
     "LEDGER",
     "LEDGER_ARRAY",
     "LEDGER_FORMAT",
+    "LEVELS_LEDGER",
     "LedgerDocument",
-    "StoredLedger",
     "child_names",
     "empty_group",
     "is_partial",
@@ -48,12 +46,15 @@ __all__ = [
 
 LEDGER = ".msi_lazy-unfinished"
 """Path of the ledger below the image's group; no node itself, so that consolidated metadata do not list it."""
-LEDGER_ARRAY = f"{LEDGER}/blocks"
+LEVELS_LEDGER = f"{LEDGER}-levels"
+"""The same for levels that are added to an image, which stays whole."""
+BLOCKS, LEASE = "blocks", "lease"
+"""Names in the folder of the ledger: of its document, and of the lease of who writes."""
+LEDGER_ARRAY = f"{LEDGER}/{BLOCKS}"
 """Path of the array whose attributes are the ledger's document; the marks lie next to it."""
 _PARTIAL = ".partial"
 """Suffix of local files that zarr-python is writing."""
 _PARTIAL_NAME = re.compile(rf".+\.[0-9a-f]{{32}}\{_PARTIAL}")
-_MARK = b"\1"
 State = Literal["clearing", "storing"]
 """State of a write: emptying the group, or storing the image."""
 
@@ -100,99 +101,6 @@ class LedgerDocument:
 def _is_plain_path(path: str) -> bool:
     """Tell whether a path goes down only, from a group."""
     return not set(path) & set("\\\0") and not {"", ".", ".."} & set(path.split("/"))
-
-
-@dataclass(frozen=True)
-class StoredLedger:
-    """Ledger of one write."""
-
-    target: Target
-    """Group of the image."""
-    run: str
-    """Identity of this write, resumed or not, among those at the same place."""
-    resumed: bool = False
-    """Whether an earlier run may have stored blocks."""
-
-    @property
-    def marks(self) -> str:
-        """Path of the marks in the store."""
-        return self.target.below(f"{LEDGER}/{self.run}")
-
-    @property
-    def witness(self) -> str:
-        """Key below a group that exists where this write stored it, and in no other place."""
-        return f"{LEDGER}/{self.run}/zarr.json"
-
-    def store_witness(self, path: str = "") -> None:
-        """Store the witness below ``path`` in the group too."""
-        self._store("/".join(filter(None, (self.target.below(path), LEDGER, self.run))), _array_document(1, {}))
-
-    def remove_witness(self, path: str = "") -> None:
-        """Remove the witness below ``path``, and nothing of a ledger that another write may have there."""
-        ledger = "/".join(filter(None, (path, LEDGER)))
-        self.target.delete(f"{ledger}/{self.run}")
-        if not child_names(self.target, ledger):
-            self.target.delete(ledger)
-
-    def begin(self, fingerprint: Mapping[str, Any], blocks: int, state: State, nested: Sequence[str] = ()) -> None:
-        """Store a ledger in which none of ``blocks`` is marked; arguments as in :class:`LedgerDocument`."""
-        attributes = LedgerDocument(state, self.run, tuple(nested), dict(fingerprint)).to_attributes()
-        if state == "storing":
-            for name in child_names(self.target, LEDGER):
-                if f"{LEDGER}/{name}" != LEDGER_ARRAY:
-                    delete_directory(self.target.store, self.target.below(f"{LEDGER}/{name}"))
-        self._store(self.target.below(LEDGER_ARRAY), _array_document(blocks, attributes))
-        self.create_marks(blocks)
-
-    def create_marks(self, blocks: int) -> None:
-        """Store the metadata of the array of the marks: some stores take no chunks without."""
-        if isinstance(self.target.store, LocalStore):
-            (self.target.store.root / self.marks / "c").mkdir(parents=True, exist_ok=True)
-        self._store(self.marks, _array_document(blocks, {}))
-
-    def _store(self, path: str, document: Any) -> None:
-        store_buffers(self.target.store, {f"{path}/zarr.json": document}, len)
-
-    def mark(self, number: int) -> None:
-        """Mark a block as stored."""
-        store, key = self.target.store, f"{self.marks}/c/{number}"
-        if isinstance(store, LocalStore):  # zarr would wait for its own thread among busy ones
-            (store.root / key).write_bytes(_MARK)
-        else:
-            store_bytes(store, key, _MARK)
-
-    def marked(self) -> frozenset[int]:
-        """Numbers of the blocks that an earlier run marked."""
-        if not self.resumed:
-            return frozenset()
-        names = child_names(self.target, f"{LEDGER}/{self.run}/c")
-        return frozenset(int(name) for name in names if name.isdigit())  # no partial file of a killed run
-
-    def remove(self) -> None:
-        """Remove the ledger: its marks first, so that a remaining part of it means that all blocks are stored again.
-
-        Partial local files of a killed run are removed only now: another process might still have been writing.
-        """
-        if self.resumed and self.target.directory is not None:
-            remove_partial_files(self.target.directory)
-        self.target.delete(f"{LEDGER}/{self.run}")
-        delete_key(self.target.store, f"{self.target.below(LEDGER_ARRAY)}/zarr.json")
-        self.target.delete(LEDGER)
-
-
-def _array_document(blocks: int, attributes: dict[str, Any]) -> Any:
-    """Metadata of an array with a byte for each block."""
-    documents: dict[str, Any] = {}
-    zarr.create_array(
-        MemoryStore(documents),
-        shape=(blocks,),
-        chunks=(1,),
-        dtype="uint8",
-        compressors=None,
-        fill_value=0,
-        attributes=attributes,
-    )
-    return documents["zarr.json"]
 
 
 def child_names(place: Place, path: str = "") -> list[str]:

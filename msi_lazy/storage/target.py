@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import zarr
+from zarr.storage import LocalStore
 
+from msi_lazy.compat.file_sync import sync_file_system
 from msi_lazy.compat.zarr_stores import store_buffers
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.ngff.counts import check_count
@@ -34,6 +36,7 @@ __all__ = [
     "open_target",
     "quietly",
     "store_contents",
+    "sync_target",
     "write_attributes",
 ]
 
@@ -141,6 +144,12 @@ def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
         group = target.open_group("r+", target.zarr_format, consolidated=True)
         group.attrs.update(dict(attributes))
     consolidate(target)
+
+
+def sync_target(target: Target) -> None:
+    """Return once all that was written to a target of local files is on disk; other stores keep what they got."""
+    if isinstance(target.store, LocalStore):
+        sync_file_system(target.store.root)
 
 
 def consolidate(target: Target) -> None:

@@ -6,20 +6,37 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msi_lazy.errors import UnfinishedImageError
-from msi_lazy.storage.ledger import LEDGER_ARRAY, LedgerDocument
+from msi_lazy.storage.ledger import BLOCKS, LEDGER, LedgerDocument
+from msi_lazy.storage.replacement import find_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from msi_lazy.storage.place import Place
 
-__all__ = ["naming_unfinished", "stored_ledger"]
+__all__ = ["ledger_beside", "ledger_within", "naming_unfinished", "read_ledger", "stored_ledger"]
 
 
 def stored_ledger(place: Place) -> LedgerDocument | None:
+    """Read the ledger of a write that has not finished, of an image or of one that replaces it; ``None`` without."""
+    return ledger_beside(place) or ledger_within(place)
+
+
+def ledger_within(place: Place) -> LedgerDocument | None:
     """Read the ledger of an incomplete image; ``None`` if there is none."""
+    return read_ledger(place.child(LEDGER))
+
+
+def ledger_beside(place: Place) -> LedgerDocument | None:
+    """Read the ledger of a write that was to replace what is at a place; ``None`` if there is none."""
+    beside = find_beside(place)
+    return None if beside is None else read_ledger(beside[0])
+
+
+def read_ledger(home: Place) -> LedgerDocument | None:
+    """Read the ledger in a folder; ``None`` if there is none."""
     try:
-        found = place.child(LEDGER_ARRAY).open_array()
+        found = home.child(BLOCKS).open_array()
         return LedgerDocument.from_attributes(found.attrs.asdict())
     except FileNotFoundError:
         return None

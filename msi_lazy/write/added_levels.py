@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import zarr
 from zarr.storage import MemoryStore
@@ -14,15 +15,20 @@ from msi_lazy.ngff.append_levels import appended_attributes
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.run.scheduler import check_processes
 from msi_lazy.storage.arrays import open_array
+from msi_lazy.storage.ledger import LEVELS_LEDGER
 from msi_lazy.storage.open_image import XARRAYS_OWN
+from msi_lazy.storage.recorded_store import recorded
+from msi_lazy.storage.stored_ledger import StoredLedger
 from msi_lazy.storage.target import Target, find_target, label_paths, write_attributes
+from msi_lazy.storage.unfinished import read_ledger
 from msi_lazy.storage.zarr_formats import store_format
 from msi_lazy.tree.read_plan import level_images
+from msi_lazy.write.begin import acquired
 from msi_lazy.write.hierarchy import write_coordinates
 from msi_lazy.write.layout import resolve_layouts
 from msi_lazy.write.storable import make_storable
 from msi_lazy.write.target_checks import check_links, check_others_kept
-from msi_lazy.write.tasks import prepare_levels, store_levels
+from msi_lazy.write.tasks import count_blocks, prepare_levels, store_levels, writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +42,8 @@ if TYPE_CHECKING:
     from msi_lazy.write.layout import LevelLayout
 
 __all__ = ["write_levels"]
+
+_ADVICE = "the image is as it was; call add_levels again, which starts over"
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,8 @@ def write_levels(
 ) -> Delayed | None:
     """Store the new levels of an image, and then list them; see :func:`msi_lazy.add_levels`.
 
-    The steps are those of :func:`msi_lazy.write.write_image.write_image`, without a ledger.
+    The steps are those of :func:`msi_lazy.write.write_image.write_image`; an interrupted write is not resumed, but
+    started over.
 
     Parameters
     ----------
@@ -84,15 +93,38 @@ def write_levels(
     existing = open_array(target.store, target.below(listed[-1]), mode="r")
     job = replace(job, layouts=_resolve_layouts(job, existing, added, stored.dims, shards, compressors))
     (levels,) = prepare_levels([job], options)
+    dead = _of_dead_run(target, listed)
     for path in added:
-        _check_free(target, path, listed, options.mode)
-        check_others_kept(target.child(path), options)
+        if not any(f"{path}/".startswith(f"{left}/") for left in dead):
+            _check_free(target, path, listed, options.mode)
+            check_others_kept(target.child(path), options)
     _create(Target(MemoryStore(), zarr_format=target.zarr_format), job, existing.dtype)  # in memory first: it may fail
-    # 4. Create: nothing is begun, as the image does not change until the levels are listed.
-    created = _create(target, job, existing.dtype)
-    levels = replace(levels, targets=[existing, *created], first=len(listed) - job.kept)
-    # 5. to 7.
-    return store_levels([levels], [_ListLevels(target, job.plan, tuple(added))], options)
+    # 3. Begin: a ledger names the new levels; what a dead run left of its own goes.
+    own = tuple(dict.fromkeys(_own(target, path, dead) for path in added))
+    with acquired(target.child(LEVELS_LEDGER), f"the levels of {place}", options) as lease:
+        ledger = StoredLedger(target, uuid4().hex, lease, folder=LEVELS_LEDGER)
+        for left in dead:
+            target.delete(left)
+        ledger.begin({}, count_blocks([levels]), "storing", own)
+    with writing(ledger, options):
+        # 4. Create: the image does not change until the levels are listed.
+        created = list(map(recorded, _create(target, job, existing.dtype)))
+        levels = replace(levels, targets=[existing, *created], first=len(listed) - job.kept)
+        # 5. to 7.
+        return store_levels([levels], [_ListLevels(target, job.plan, tuple(added))], options, ledger, _ADVICE)
+
+
+def _of_dead_run(target: Target, listed: Sequence[str]) -> list[str]:
+    """Paths of what a run left behind that did not finish: none that the image lists."""
+    found = read_ledger(target.child(LEVELS_LEDGER))
+    left = [] if found is None else found.nested
+    return [path for path in left if not any(f"{other}/".startswith(f"{path}/") for other in listed)]
+
+
+def _own(target: Target, path: str, dead: Sequence[str]) -> str:
+    """Path of what a new level brings: its group, or its array alone where the group is there already."""
+    parent = path.rpartition("/")[0]
+    return parent if parent and (parent in dead or target.child(parent).open_node() is None) else path
 
 
 def _resolve_layouts(

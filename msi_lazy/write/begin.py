@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from msi_lazy.errors import ResumeError
+from msi_lazy.storage.lease import Lease
 from msi_lazy.storage.ledger import (
+    LEDGER,
     LEDGER_FORMAT,
-    StoredLedger,
     empty_group,
     nested_groups,
     remove_partial_files,
 )
-from msi_lazy.storage.target import open_target
-from msi_lazy.storage.unfinished import stored_ledger
+from msi_lazy.storage.replacement import Replacement
+from msi_lazy.storage.stored_ledger import StoredLedger, Witness
+from msi_lazy.storage.target import consolidate_above, open_target
+from msi_lazy.storage.unfinished import ledger_beside, ledger_within
 from msi_lazy.write.fingerprint import describe_differences
 from msi_lazy.write.overlap import refuse_overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from msi_lazy.source.origins import Source
     from msi_lazy.storage.ledger import LedgerDocument
     from msi_lazy.storage.place import Place
-    from msi_lazy.storage.target import Target
     from msi_lazy.write.job import WriteOptions
 
-__all__ = ["begin_write", "clear_target"]
+__all__ = ["acquired", "begin_write"]
 
 
 def begin_write(
@@ -36,11 +39,12 @@ def begin_write(
     fingerprint: Mapping[str, Any],
     blocks: int,
     doubtful: Sequence[Source] = (),
-) -> StoredLedger:
+) -> StoredLedger | None:
     """Open the image's group for a write, and begin its ledger, or find the one to resume.
 
-    The ledger is stored before an old image is deleted, and says so: a write that is killed meanwhile resumes with
-    the deletion.
+    An image of local files that is replaced stays as it is: the write is beside it, in a hidden folder.  Elsewhere, and
+    where that is asked for, it is deleted first; the ledger, stored before, says so, and a write that is killed
+    meanwhile resumes with the deletion.
 
     Parameters
     ----------
@@ -55,6 +59,11 @@ def begin_write(
     doubtful
         Sources that may overlap the target: see :func:`msi_lazy.write.overlap.refuse_overlap`.
 
+    Returns
+    -------
+    StoredLedger or None
+        ``None`` if the write to resume was whole, and only its remains were left.
+
     Raises
     ------
     ResumeError
@@ -62,32 +71,100 @@ def begin_write(
     ValueError
         The target holds a source.
     """
-    found = stored_ledger(place)
+    version = options.specification.zarr_format
+    aside, within = ledger_beside(place), ledger_within(place)
+    found = aside or within
+    resumes = options.resume and found is not None and found.state == "storing"
     if options.resume and found is not None:
         _check_same(found, fingerprint, str(place))
     exists = found is not None or place.open_node() is not None
     if options.resume and not exists and place.directory is not None:
         remove_partial_files(place.directory)
-    target = open_target(place, options.specification.zarr_format, exists=exists)
-    if options.resume and found is not None and found.state == "storing":
-        ledger = StoredLedger(target, found.run, resumed=True)
-        refuse_overlap(target, doubtful)
-        ledger.create_marks(blocks)
-        return ledger
-    ledger = StoredLedger(target, uuid4().hex)
+    is_beside = aside is not None if resumes else exists and options.replace == "beside"
+    replacement = Replacement.of(place, version) if is_beside else None
+    if replacement is not None:
+        return _begin_beside(replacement, options, fingerprint, blocks, doubtful, aside if resumes else None)
+    target = open_target(place, version, exists=exists)
     if exists:
         refuse_overlap(target, doubtful)
-        nested = found.nested if found is not None and found.state == "clearing" else nested_groups(target)
-        ledger.begin(fingerprint, blocks, "clearing", nested)
-        empty_group(target, nested)
-    ledger.begin(fingerprint, blocks, "storing")
+    with acquired(target.child(LEDGER), f"the image at {place}", options) as lease:
+        if found is not None and resumes:
+            return _resumed(StoredLedger(target, found.run, lease, resumed=True), blocks)
+        ledger = StoredLedger(target, uuid4().hex, lease)
+        if exists:
+            nested = found.nested if found is not None and found.state == "clearing" else nested_groups(target)
+            ledger.begin(fingerprint, blocks, "clearing", nested)
+            empty_group(target, nested)
+        ledger.begin(fingerprint, blocks, "storing")
+        return ledger
+
+
+def _resumed(ledger: StoredLedger, blocks: int) -> StoredLedger:
+    ledger.create_marks(blocks)
     return ledger
 
 
-def clear_target(target: Target, doubtful: Sequence[Source]) -> None:
-    """Empty a group for a write without a ledger, once no ``doubtful`` source overlaps it."""
-    refuse_overlap(target, doubtful)
-    empty_group(target)
+def _begin_beside(
+    replacement: Replacement,
+    options: WriteOptions,
+    fingerprint: Mapping[str, Any],
+    blocks: int,
+    doubtful: Sequence[Source],
+    resumed: LedgerDocument | None,
+) -> StoredLedger | None:
+    """Begin a write beside the image that it replaces, or find the one to resume."""
+    final = replacement.final
+    what = f"the image at {final}"
+    if final.open_node() is not None:
+        refuse_overlap(final, doubtful)
+    if ledger_within(final) is not None:  # an incomplete image: who writes it must have ended, and stores nothing more
+        with acquired(final.child(LEDGER), what, options) as lease:
+            lease.release()
+    with acquired(replacement.home, what, options) as lease:
+        if _settle(replacement, lease) and options.resume:
+            return None
+    with acquired(replacement.home, what, options) as lease:
+        if resumed is not None:
+            target = open_target(replacement.new_image(resumed.run), final.zarr_format, exists=True)
+            return _resumed(StoredLedger(target, resumed.run, lease, True, replacement), blocks)
+        run = uuid4().hex
+        target = open_target(replacement.new_image(run), final.zarr_format, exists=False)
+        ledger = StoredLedger(target, run, lease, replacement=replacement)
+        ledger.begin(fingerprint, blocks, "storing")
+        Witness(target, run).store()
+        incomplete = ledger_within(final)
+        if incomplete is not None:  # nothing of it is kept meanwhile
+            empty_group(final, nested_groups(final))
+            if incomplete.run:
+                final.delete(f"{LEDGER}/{incomplete.run}")
+        return ledger
+
+
+@contextmanager
+def acquired(home: Place, what: str, options: WriteOptions) -> Iterator[Lease]:
+    """Take the right to write, which is given back if what happens within fails."""
+    lease = Lease.acquire(home, home.path, held=options.run.compute, what=what)
+    try:
+        yield lease
+    except BaseException:
+        lease.release()
+        raise
+
+
+def _settle(replacement: Replacement, lease: Lease) -> bool:
+    """Clean up after a write that was killed when its image had taken its place; tell whether one was."""
+    found = ledger_beside(replacement.final)
+    if found is None or not found.run:
+        lease.release()
+        return False
+    ledger = StoredLedger(replacement.final, found.run, lease, replacement=replacement)
+    if not replacement.is_swapped(ledger.witness.key):
+        lease.release()
+        return False
+    ledger.remove()
+    ledger.witness.remove()
+    consolidate_above(replacement.final)
+    return True
 
 
 def _check_same(found: LedgerDocument, fingerprint: Mapping[str, Any], where: str) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from msi_lazy.storage.target import Target
     from msi_lazy.write.job import ImageJob
 
-__all__ = ["completions_of", "measure_windows"]
+__all__ = ["completions_of", "label_completions", "measure_windows"]
 
 _MEASURED_CHUNKS = 64
 """Most chunks of the coarsest level that are read for each channel."""
@@ -33,7 +33,9 @@ _MEASURED_SAMPLES = 2**22
 """Most samples in these, unless a single chunk has more."""
 
 
-def completions_of(jobs: Sequence[ImageJob], target: Target, specification: Specification) -> list[Callable[[], None]]:
+def completions_of(
+    jobs: Sequence[ImageJob], target: Target, specification: Specification, image: Target
+) -> list[Callable[[], None]]:
     """List the calls that finish a write, in order: label images, their list, and then the image.
 
     Parameters
@@ -44,15 +46,24 @@ def completions_of(jobs: Sequence[ImageJob], target: Target, specification: Spec
         Group of the write.
     specification
         OME-Zarr version of the image.
+    image
+        Group that the image has in the end.
     """
     images, labels = [job for job in jobs if not job.path], [job for job in jobs if job.path]
     completions: list[Callable[[], None]] = [_complete(job, target) for job in labels]
     if labels:
         completions.append(_ListLabels(target, tuple(job.path.rpartition("/")[2] for job in labels), specification))
     completions += [_complete(job, target) for job in images]
-    if images and target.group:
-        completions.append(_ListImage(replace(target, path=target.base), target.group, specification))
+    if images and image.group:
+        completions.append(_ListImage(replace(image, path=image.base), image.group, specification))
     return completions
+
+
+def label_completions(
+    job: ImageJob, target: Target, image: Target, name: str, specification: Specification
+) -> list[Callable[[], None]]:
+    """List the calls that finish the write of a label image to ``target``, listed as ``name`` below ``image``."""
+    return [_complete(job, target), _ListLabels(image, (name,), specification)]
 
 
 def _complete(job: ImageJob, target: Target) -> _Completion:

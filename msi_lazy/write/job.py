@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from msi_lazy.ngff.specification import Specification
     from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.storage.place import Mode
+    from msi_lazy.storage.replacement import Replace
     from msi_lazy.write.layout import LevelLayout
 
 __all__ = ["ImageJob", "WriteOptions"]
@@ -65,4 +66,5 @@ class WriteOptions:
     resume: bool = False
     source_id: str | None = None
     delete_labels: bool = False
+    replace: Replace = "beside"
     run: RunOptions = field(default_factory=RunOptions)

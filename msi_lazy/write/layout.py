@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
     from msi_lazy.storage.place import ZarrFormat
 
-__all__ = ["LevelLayout", "resolve_layouts"]
+__all__ = ["LevelLayout", "resolve_layouts", "shards_along"]
 
 Shape = tuple[int, ...]
 _SHAPES = ("chunks", "shards")
@@ -89,6 +89,15 @@ def resolve_layouts(
         compressors = facts.label_codecs if is_for_labels(plan.method, plan.dtype) else facts.image_codecs
     levels = plan.levels[kept:]
     return tuple(_resolve(level, plan, zarr_format, shards, compressors, checked) for level in levels)
+
+
+def shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -> Any:
+    """Select from the shards of an image those of a label image, which may lack some dimensions."""
+    if isinstance(shards, Sequence) and not isinstance(shards, str) and len(shards) == len(image_dims):
+        shards = dict(zip(image_dims, shards, strict=True))
+    if isinstance(shards, Mapping):
+        return {dim: length for dim, length in shards.items() if dim in dims or dim not in image_dims}
+    return shards
 
 
 def _resolve(

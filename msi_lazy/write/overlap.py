@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from msi_lazy.compat.zarr_stores import key_exists
-from msi_lazy.storage.ledger import StoredLedger
 from msi_lazy.storage.location import referenced_locations
 from msi_lazy.storage.nodes_below import nodes_below
+from msi_lazy.storage.stored_ledger import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,17 +51,17 @@ def refuse_overlap(target: Target, sources: Sequence[Source]) -> None:
     """
     if not sources:
         return
-    probe = StoredLedger(target, uuid4().hex)  # of its own: that of an interrupted write in the target stays as it is
+    probe = Witness(target, uuid4().hex)  # of its own: that of an interrupted write in the target stays as it is
     nodes = ["", *nodes_below(target)]
     try:
         for path in nodes:
-            probe.store_witness(path)
+            probe.store(path)
         for source in sources:
-            if _refers_to(source, target) or _sees(source, probe.witness):
+            if _refers_to(source, target) or _sees(source, probe.key):
                 raise ValueError(overlap_message(target, source))
     finally:
         for path in nodes:
-            probe.remove_witness(path)
+            probe.remove(path)
 
 
 def _refers_to(source: Source, target: Place) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import zarr
 from zarr.storage import ZipStore
@@ -14,8 +14,9 @@ from msi_lazy.ngff.specifications import holds_image, specification_in
 from msi_lazy.storage.ledger import LEDGER, LEDGER_ARRAY, child_names, is_partial
 from msi_lazy.storage.links import is_link, links_below, refuse_links_out
 from msi_lazy.storage.nodes_below import foreign_names
+from msi_lazy.storage.replacement import Replace, why_not_beside
 from msi_lazy.storage.target import images_below
-from msi_lazy.storage.unfinished import stored_ledger
+from msi_lazy.storage.unfinished import ledger_within, stored_ledger
 from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
 from msi_lazy.write.overlap import overlap_message
 
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
     from msi_lazy.storage.place import Mode, Place
     from msi_lazy.write.job import WriteOptions
 
-__all__ = ["check_images_kept", "check_links", "check_others_kept", "check_parents", "check_target"]
+__all__ = [
+    "check_images_kept",
+    "check_links",
+    "check_others_kept",
+    "check_parents",
+    "check_replaceable",
+    "check_target",
+]
 
 _MOST_NAMED = 10
 """Most images, or files, that a message names."""
@@ -105,7 +113,7 @@ def check_images_kept(place: Place, options: WriteOptions, replaced: Sequence[st
     StoreExistsError
         There are others; names them.
     """
-    if options.mode != "w" or stored_ledger(place) is not None:
+    if options.mode != "w" or ledger_within(place) is not None:
         return  # what an incomplete image holds is its own, of the same write
     images, labels = images_below(place)
     if images:
@@ -139,7 +147,7 @@ def check_others_kept(place: Place, options: WriteOptions, stored: Iterable[str]
     StoreExistsError
         There are files that Zarr has no name for, or nodes besides an image's own; names them.
     """
-    ledger = stored_ledger(place)
+    ledger = ledger_within(place)
     if options.mode != "w" or (ledger is not None and ledger.state == "clearing") or place.open_node() is None:
         return  # half of what was there, and nothing else, may have been deleted
     lost = list(islice(foreign_names(place), _MOST_NAMED + 1)) or _other_nodes(place, stored)
@@ -185,6 +193,29 @@ def check_links(place: Place, *, resume: bool = False, written: Iterable[str] = 
     for path in [place.path] * resume + [place.below(path) for path in written]:
         paths += [path, *links_below(place.store, path)]
     refuse_links_out(place.store, paths)
+
+
+def check_replaceable(place: Place, options: WriteOptions) -> None:
+    """Refuse to replace what cannot be exchanged with a directory beside it.
+
+    Raises
+    ------
+    ValueError
+        Says why, and what to do.
+    """
+    if options.replace not in get_args(Replace):
+        raise ValueError(
+            f"replace must be 'beside' (write the new image beside the old one, and exchange them at the end) or "
+            f"'in place' (delete the old one first), not {options.replace!r}"
+        )
+    if options.mode != "w" or options.replace == "in place" or not _is_taken(place):
+        return
+    why = why_not_beside(place)
+    if why:
+        raise ValueError(
+            f"{place} cannot be replaced by an image written beside it: {why}; pass replace='in place' to delete the "
+            f"old image before the new one is written, or choose another path"
+        )
 
 
 def _is_taken(place: Place) -> bool:
@@ -238,7 +269,7 @@ def check_parents(place: Place, specification: Specification) -> None:
                 f"{above} is Zarr v{found.metadata.zarr_format}, and OME-Zarr {specification.version} needs another "
                 f"version of Zarr; write version={other.version!r}, or choose another place"
             )
-        if holds_image(found.attrs.asdict()) or stored_ledger(above) is not None:
+        if holds_image(found.attrs.asdict()) or ledger_within(above) is not None:
             raise ValueError(
                 f"{above} is an image itself, and cannot contain others; write labels with write_labels, or choose "
                 f"another place"

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
+from dask.delayed import delayed
+
 from msi_lazy.compat.xarray_backends import is_in_memory
+from msi_lazy.graph.direct import block_geometry
+from msi_lazy.graph.marks import BlockListeners
 from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
 from msi_lazy.run.compute import compute
 from msi_lazy.run.scheduler import check_processes, crosses_processes
@@ -13,23 +19,37 @@ from msi_lazy.run.watch import watch_write
 from msi_lazy.source.origins import origins
 from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.arrays import open_array
+from msi_lazy.storage.marker import Marker
+from msi_lazy.storage.recorded_store import recorded
+from msi_lazy.write.conclude import conclusion
 from msi_lazy.write.hierarchy import compose_hierarchy, create_hierarchy
 from msi_lazy.write.projection import project_write
 from msi_lazy.write.target_checks import check_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import dask.array as da
     from dask.delayed import Delayed
 
     from msi_lazy.source.origins import Source
-    from msi_lazy.storage.ledger import StoredLedger
     from msi_lazy.storage.place import Place
+    from msi_lazy.storage.stored_ledger import StoredLedger
     from msi_lazy.storage.target import Target
     from msi_lazy.write.job import ImageJob, WriteOptions
 
-__all__ = ["check_jobs", "create_levels", "prepare_levels", "prepare_write", "store_levels"]
+__all__ = [
+    "check_jobs",
+    "count_blocks",
+    "create_levels",
+    "nothing_left",
+    "prepare_levels",
+    "prepare_write",
+    "store_levels",
+    "writing",
+]
+
+_ADVICE = "what is stored so far is kept: to_zarr(..., resume=True) resumes the write"
 
 
 def check_jobs(jobs: Sequence[ImageJob], place: Place, options: WriteOptions) -> list[Source]:
@@ -86,24 +106,46 @@ def create_levels(job: ImageJob, levels: LevelArrays, target: Target) -> LevelAr
     below = target.child(job.path)
     create_hierarchy(below, job)
     targets = [open_array(below.store, below.below(at.path), "r+", at.write_empty_chunks) for at in job.layouts]
-    return replace(levels, targets=targets)
+    return replace(levels, targets=list(map(recorded, targets)))
+
+
+def count_blocks(levels: Sequence[LevelArrays]) -> int:
+    """Count the blocks that are marked when ``levels`` are stored."""
+    return sum(prod(grid.counts) for image in levels for grid in block_geometry(image.levels))
+
+
+@contextmanager
+def writing(ledger: StoredLedger, options: WriteOptions) -> Iterator[None]:
+    """Hold the right to write, within, if this process computes the write."""
+    with ledger.lease.held() if options.run.compute else nullcontext():
+        yield
+
+
+def nothing_left(options: WriteOptions) -> Delayed | None:
+    """Return what a write does that is whole already."""
+    return None if options.run.compute else delayed(None)
 
 
 def store_levels(
     levels: Sequence[LevelArrays],
     completions: Sequence[Callable[[], None]],
     options: WriteOptions,
-    ledger: StoredLedger | None = None,
+    ledger: StoredLedger,
+    advice: str = _ADVICE,
 ) -> Delayed | None:
     """Build the graph that stores ``levels`` and then runs ``completions``, and compute it unless ``compute=False``.
 
-    With a ledger, blocks that it has marked are skipped, and it is removed last of all.
+    Blocks that the ledger has marked are skipped, and it is removed last of all.
     """
-    if ledger is None:
-        done, advice = frozenset[int](), "mode='w' starts over"
-    else:
-        done, advice = ledger.marked(), "what is stored so far is kept: to_zarr(..., resume=True) resumes the write"
-        completions = [*completions, ledger.remove]
+    done = ledger.marked()
+    marker = Marker(ledger)
+    paths = [ledger.path_below(array.path) for image in levels for array in image.targets[image.kept :]]
     watch = watch_write(levels, options.run, done)
-    listeners = watch.listeners if ledger is None else (ledger.mark, *watch.listeners)
-    return compute(write_graph(levels, completions, listeners, done), options.run, watch, advice)
+    listeners = BlockListeners((ledger.lease.check,), (marker, *watch.listeners))
+    graph = write_graph(levels, conclusion(marker, count_blocks(levels), paths, completions), listeners, done)
+    try:
+        return compute(graph, options.run, watch, advice)
+    except BaseException:
+        with suppress(Exception):  # the first error says more
+            marker.flush()
+        raise

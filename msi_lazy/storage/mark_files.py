@@ -1,0 +1,68 @@
+"""Marks of stored blocks: each a key of its own that names the chunks or shards stored, with their size and digest.
+
+A mark means that the block is on disk: see :class:`msi_lazy.storage.marker.Marker`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zarr.storage import LocalStore
+
+from msi_lazy.compat.zarr_stores import fetch_bytes, list_names, store_bytes
+from msi_lazy.storage.stored_units import StoredUnits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from msi_lazy.storage.place import Place
+
+__all__ = ["mark_numbers", "read_marks", "store_mark"]
+
+_OF_0_1_0 = b"\1"
+"""Mark of release 0.1.0, which did not say what was stored."""
+
+
+def store_mark(marks: Place, number: int, stored: Sequence[StoredUnits]) -> None:
+    """Store the mark of block ``number``; paths of ``stored`` are those below the image's group."""
+    content = json.dumps([[level.path, *level.units] for level in stored], separators=(",", ":")).encode()
+    key = f"{marks.path}/c/{number}"
+    if isinstance(marks.store, LocalStore):  # zarr would wait for its own thread among busy ones
+        Path(marks.store.root, key).write_bytes(content)
+    else:
+        store_bytes(marks.store, key, content)
+
+
+def mark_numbers(marks: Place) -> frozenset[int]:
+    """Numbers of the blocks that have a mark, whole or not."""
+    names = list_names(marks.store, f"{marks.path}/c")
+    return frozenset(int(name) for name in names if name.isdecimal() and name.isascii())  # no partial file
+
+
+def read_marks(marks: Place) -> Iterator[tuple[int, list[StoredUnits] | None]]:
+    """Read all marks: the number of each block, and what was stored of it, ``None`` if that is not known.
+
+    Torn marks, as a power cut leaves them, are none.
+    """
+    numbers = sorted(mark_numbers(marks))
+    contents = fetch_bytes(marks.store, [f"{marks.path}/c/{number}" for number in numbers])
+    for number, content in zip(numbers, contents, strict=True):
+        if content == _OF_0_1_0:
+            yield number, None
+            continue
+        stored = _parse(content)
+        if stored is not None:
+            yield number, stored
+
+
+def _parse(content: bytes | None) -> list[StoredUnits] | None:
+    try:
+        found: Any = json.loads(content or b"")
+        return [
+            StoredUnits(str(path), tuple((int(n), int(size), int(digest)) for n, size, digest in units))
+            for path, *units in found
+        ]
+    except (ValueError, TypeError, RecursionError):
+        return None

@@ -1,0 +1,175 @@
+"""The ledger of one write, in its store."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from zarr.storage import LocalStore, MemoryStore
+
+from msi_lazy.compat.zarr_stores import delete_key, store_buffers
+from msi_lazy.storage.ledger import (
+    BLOCKS,
+    LEASE,
+    LEDGER,
+    LedgerDocument,
+    child_names,
+    remove_partial_files,
+)
+from msi_lazy.storage.mark_files import read_marks
+from msi_lazy.storage.stored_units import sizes_differ
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from msi_lazy.storage.lease import Lease
+    from msi_lazy.storage.ledger import State
+    from msi_lazy.storage.place import Place
+    from msi_lazy.storage.replacement import Replacement
+    from msi_lazy.storage.target import Target
+
+__all__ = ["StoredLedger", "Witness"]
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A key that exists in no other place: by it a group is recognised, under whatever name it is seen."""
+
+    target: Target
+    """Group that it lies in, or below."""
+    name: str
+    """Part of the key that no other has."""
+
+    @property
+    def key(self) -> str:
+        """Key below a group that has it."""
+        return f"{LEDGER}/{self.name}/zarr.json"
+
+    def store(self, path: str = "") -> None:
+        """Store it below ``path`` in the group."""
+        where = self.target.child("/".join(filter(None, (path, LEDGER, self.name))))
+        _store(where, mark_array_document(1, {}))
+
+    def remove(self, path: str = "") -> None:
+        """Remove it below ``path``, and nothing of a ledger that another write may have there."""
+        ledger = "/".join(filter(None, (path, LEDGER)))
+        self.target.delete(f"{ledger}/{self.name}")
+        if not child_names(self.target, ledger):
+            self.target.delete(ledger)
+
+
+@dataclass(frozen=True)
+class StoredLedger:
+    """Ledger of one write."""
+
+    target: Target
+    """Group that the image is written to."""
+    run: str
+    """Identity of this write, resumed or not, among those at the same place."""
+    lease: Lease
+    """Right of this write to store at its target."""
+    resumed: bool = False
+    """Whether an earlier run may have stored blocks."""
+    replacement: Replacement | None = None
+    """The image that this one takes the place of at the end; ``None`` if it is written in its own place."""
+    folder: str = LEDGER
+    """Name of the ledger's folder in the image's group, if it is there."""
+
+    @property
+    def image(self) -> Target:
+        """Group that the image has in the end."""
+        return self.target if self.replacement is None else self.replacement.final
+
+    @property
+    def home(self) -> Place:
+        """Folder of the ledger: in the image's group, or beside the one that is replaced."""
+        return self.target.child(self.folder) if self.replacement is None else self.replacement.home
+
+    @property
+    def marks(self) -> Place:
+        """Array of the marks."""
+        return self.home.child(self.run)
+
+    @property
+    def witness(self) -> Witness:
+        """Key by which the new image is recognised when it has taken the place of the old one."""
+        return Witness(self.image, self.run)
+
+    def begin(self, fingerprint: Mapping[str, Any], blocks: int, state: State, nested: Sequence[str] = ()) -> None:
+        """Store a ledger in which none of ``blocks`` is marked; arguments as in :class:`LedgerDocument`."""
+        attributes = LedgerDocument(state, self.run, tuple(nested), dict(fingerprint)).to_attributes()
+        if state == "storing":
+            kept = {BLOCKS, LEASE, *([] if self.replacement is None else [f"{self.run}-image"])}
+            for name in child_names(self.home):
+                if name not in kept:
+                    self.home.delete(name)
+        _store(self.home.child(BLOCKS), mark_array_document(blocks, attributes))
+        self.create_marks(blocks)
+
+    def create_marks(self, blocks: int) -> None:
+        """Store the metadata of the array of the marks: some stores take no chunks without."""
+        if isinstance(self.marks.store, LocalStore):
+            Path(self.marks.store.root, self.marks.path, "c").mkdir(parents=True, exist_ok=True)
+        _store(self.marks, mark_array_document(blocks, {}))
+
+    def path_below(self, path: str) -> str:
+        """Path below the image's group of what is at ``path`` in its store."""
+        return path[len(self.target.path) :].strip("/")
+
+    def marked(self) -> frozenset[int]:
+        """Numbers of the blocks that an earlier run stored, and whose files have the sizes that they had then."""
+        if not self.resumed:
+            return frozenset()
+        arrays: dict[str, zarr.Array[Any]] = {}
+        found = set()
+        for number, stored in read_marks(self.marks):
+            for level in stored or ():
+                if level.path not in arrays:
+                    arrays[level.path] = self.target.child(level.path).open_array()
+            if stored is None or not any(sizes_differ(arrays[level.path], level) for level in stored):
+                found.add(number)
+        return frozenset(found)
+
+    def remove(self) -> None:
+        """Remove the ledger: its marks first, so that a remaining part of it means that all blocks are stored again.
+
+        Partial local files of a killed run are removed only now: another process might still have been writing.
+        """
+        if self.resumed and self.target.directory is not None:
+            remove_partial_files(self.target.directory)
+        self.home.delete(self.run)
+        delete_key(self.home.store, f"{self.home.below(BLOCKS)}/zarr.json")
+        self.lease.remove()
+        _remove_folder(self.home)
+
+
+def _remove_folder(home: Place) -> None:
+    """Remove the folder of a ledger, and all that is in it."""
+    if isinstance(home.store, LocalStore):
+        directory = Path(home.store.root, home.path)
+        if directory.is_dir() and not directory.is_symlink():
+            shutil.rmtree(directory)
+        return
+    home.delete("")
+
+
+def _store(place: Place, document: Any) -> None:
+    store_buffers(place.store, {f"{place.path}/zarr.json": document}, len)
+
+
+def mark_array_document(blocks: int, attributes: dict[str, Any]) -> Any:
+    """Metadata of an array with a byte for each block."""
+    documents: dict[str, Any] = {}
+    zarr.create_array(
+        MemoryStore(documents),
+        shape=(blocks,),
+        chunks=(1,),
+        dtype="uint8",
+        compressors=None,
+        fill_value=0,
+        attributes=attributes,
+    )
+    return documents["zarr.json"]

@@ -1,0 +1,106 @@
+"""What a write stored of a level: size and digest of each write unit, a shard or a chunk, as it lies in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xxhash
+from zarr.storage import LocalStore
+
+from msi_lazy.storage.recorded_store import RecordedStore
+from msi_lazy.storage.write_units import chunk_key, unit_grid
+
+if TYPE_CHECKING:
+    import zarr
+
+    from msi_lazy.plan.grid import Index
+    from msi_lazy.plan.windows import Window
+
+__all__ = [
+    "EMPTY",
+    "StoredUnits",
+    "digest_content",
+    "digest_file",
+    "sizes_differ",
+    "stored_units",
+    "unit_index",
+    "unit_key",
+    "unit_number",
+]
+
+EMPTY = (0, 0)
+"""Size and digest of a unit that is not stored, as it holds nothing but the fill value."""
+
+
+@dataclass(frozen=True)
+class StoredUnits:
+    """Write units of one array that a task stored."""
+
+    path: str
+    """Path of the array in the store."""
+    units: tuple[tuple[int, int, int], ...]
+    """Number in C order, bytes in the store and their digest (xxh3 of 64 bits) of each; see :data:`EMPTY`."""
+
+
+def stored_units(array: zarr.Array[Any], window: Window) -> StoredUnits:
+    """Look up the write units in ``window``, just stored: of local files in these, else in what was recorded.
+
+    Without either, none is listed.
+    """
+    grid, store = unit_grid(array), array.store
+    units = list(grid.touching(window))
+    found: list[tuple[int, int]] = []
+    if isinstance(store, RecordedStore):
+        found = [store.take(unit_key(array, unit)) for unit in units]
+    elif isinstance(store, LocalStore):
+        found = [digest_file(Path(store.root, unit_key(array, unit))) for unit in units]
+    entries = ((unit_number(unit, grid.counts), *entry) for unit, entry in zip(units, found, strict=False))
+    return StoredUnits(array.path, tuple(entries))
+
+
+def unit_key(array: zarr.Array[Any], unit: Index) -> str:
+    """Key of a write unit in the store."""
+    return f"{array.path}/{chunk_key(array, unit)}".strip("/")
+
+
+def digest_file(path: Path) -> tuple[int, int]:
+    """Size and digest of the file of a write unit; see :data:`EMPTY`."""
+    try:
+        return digest_content(path.read_bytes()) if path.is_file() else EMPTY
+    except FileNotFoundError:
+        return EMPTY
+
+
+def digest_content(content: bytes | None) -> tuple[int, int]:
+    """Size and digest of the encoded content of a write unit, if it has any; see :data:`EMPTY`."""
+    return EMPTY if content is None else (len(content), xxhash.xxh3_64_intdigest(content))
+
+
+def sizes_differ(array: zarr.Array[Any], stored: StoredUnits) -> bool:
+    """Tell whether files of ``array`` have other sizes than ``stored`` says; other stores keep what they were given."""
+    if not isinstance(array.store, LocalStore):
+        return False
+    counts, root = unit_grid(array).counts, array.store.root
+    return any(
+        _size(Path(root, unit_key(array, unit_index(number, counts)))) != size for number, size, _ in stored.units
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def unit_number(unit: Index, counts: tuple[int, ...]) -> int:
+    """Return the number of a write unit among ``counts`` of them, in C order."""
+    return int(np.ravel_multi_index(unit, counts))
+
+
+def unit_index(number: int, counts: tuple[int, ...]) -> tuple[int, ...]:
+    """Index of write unit ``number`` among ``counts`` of them."""
+    return tuple(map(int, np.unravel_index(number, counts)))

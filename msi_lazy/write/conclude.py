@@ -1,0 +1,106 @@
+"""End of a write: everything is on disk before the image is whole, and the image is whole before it is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+from msi_lazy.storage.manifest import store_manifest
+from msi_lazy.storage.mark_files import mark_numbers
+from msi_lazy.storage.target import consolidate_above, sync_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from msi_lazy.storage.marker import Marker
+    from msi_lazy.storage.stored_ledger import StoredLedger
+
+__all__ = ["conclusion"]
+
+_LONGEST_WAIT = 60.0
+"""Seconds to wait for marks of other processes, which come soon after the blocks."""
+_PAUSE = 0.05
+
+
+def conclusion(
+    marker: Marker, blocks: int, levels: Sequence[str], completions: Sequence[Callable[[], None]]
+) -> list[Callable[[], None]]:
+    """List the calls that end a write, around its ``completions``, which write the attributes.
+
+    Parameters
+    ----------
+    marker
+        Marker of the write's blocks.
+    blocks
+        Number of the blocks.
+    levels
+        Paths of the levels that are written, below the group of the write.
+    completions
+        Calls that write attributes and lists.
+    """
+    ledger = marker.ledger
+    stored = (_AwaitMarks(marker, blocks), _StoreManifest(ledger, tuple(levels)), _Sync(ledger))
+    return [*stored, *completions, _Finish(ledger)]
+
+
+@dataclass(frozen=True)
+class _AwaitMarks:
+    """Task that waits until every block is on disk, whatever process stored it."""
+
+    marker: Marker
+    blocks: int
+
+    def __call__(self) -> None:
+        """Wait for the marks."""
+        self.marker.flush()
+        until = monotonic() + _LONGEST_WAIT
+        while (found := len(mark_numbers(self.marker.ledger.marks))) < self.blocks:
+            if monotonic() > until:
+                raise RuntimeError(
+                    f"{self.blocks - found} of {self.blocks} blocks were not marked as stored: the processes that "
+                    f"stored them have ended before that was on disk; resume=True stores them again"
+                )
+            sleep(_PAUSE)
+
+
+@dataclass(frozen=True)
+class _StoreManifest:
+    """Task that stores the manifests of the levels."""
+
+    ledger: StoredLedger
+    levels: tuple[str, ...]
+
+    def __call__(self) -> None:
+        """Store them."""
+        store_manifest(self.ledger.target, self.levels, self.ledger.marks)
+
+
+@dataclass(frozen=True)
+class _Sync:
+    """Task that returns once all is on disk."""
+
+    ledger: StoredLedger
+
+    def __call__(self) -> None:
+        """Sync the file system of the target, if it has one."""
+        sync_target(self.ledger.image)
+
+
+@dataclass(frozen=True)
+class _Finish:
+    """Last task: the image takes its place, and the ledger goes."""
+
+    ledger: StoredLedger
+
+    def __call__(self) -> None:
+        """Finish."""
+        ledger = self.ledger
+        sync_target(ledger.image)
+        if ledger.replacement is not None:
+            ledger.replacement.swap(ledger.run)
+        ledger.remove()
+        if ledger.replacement is not None:
+            ledger.witness.remove()
+            consolidate_above(ledger.image)
+        sync_target(ledger.image)
