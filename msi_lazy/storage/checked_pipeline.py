@@ -162,8 +162,8 @@ class CheckedPipeline(ZarrsCodecPipeline):
     def __setstate__(self, state: Any) -> None:
         self.__dict__.update(self.from_array_metadata_and_store(state["metadata"], state["store"]).__dict__)
 
-    async def read(self, batch_info: Iterable[Any], out: Any, drop_axes: tuple[int, ...] = ()) -> None:
-        """Decode chunks into ``out``."""
+    async def read(self, batch_info: Iterable[Any], out: Any, drop_axes: tuple[int, ...] = ()) -> Any:
+        """Decode chunks into ``out``; return what zarr's own pipeline says of each (zarr 3.2)."""
         batch = list(batch_info)
         try:
             if self._runs_in_rust() and self.form is not None and self.form.known:
@@ -172,11 +172,12 @@ class CheckedPipeline(ZarrsCodecPipeline):
             elif self.python_impl is not None:  # which it always is
                 if isinstance(self.store, LocalStore):
                     await asyncio.to_thread(_check_files, batch, self.form)
-                await self.python_impl.read(batch, out, drop_axes)
+                return await self.python_impl.read(batch, out, drop_axes)
         except ChunkError:
             raise
         except ValueError as error:
             raise ValueError(f"{_named(batch)} cannot be decoded: {error}") from error
+        return None
 
     async def write(self, batch_info: Iterable[Any], value: Any, drop_axes: tuple[int, ...] = ()) -> None:
         """Encode samples, and store the chunks; those that are written in part are decoded first."""
