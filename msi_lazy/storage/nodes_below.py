@@ -16,7 +16,7 @@ from msi_lazy.storage.links import is_link
 from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from msi_lazy.storage.place import Place
 
@@ -73,21 +73,22 @@ def _walk(place: Place, path: str) -> Iterator[tuple[str, Node]]:
             yield from _walk(place, below)
 
 
-def foreign_names(place: Place, path: str = "") -> Iterator[str]:
+def foreign_names(place: Place, path: str = "", names: Sequence[str] | None = None) -> Iterator[str]:
     """Paths at a node of all that Zarr has no name for, such as notes of a user or a table, or a folder of files.
 
-    Of an array, what is in the directories of its chunks counts as chunks.
+    Of an array, what is in the directories of its chunks counts as chunks.  ``names`` are those at the path, if known.
     """
     chunks = _holds_chunks(place, path)
-    for name in list_names(place.store, place.below(path)):
+    for name in list_names(place.store, place.below(path)) if names is None else names:
         below = f"{path}/{name}".strip("/")
         if name in ZARR_DOCUMENTS or _OWN.fullmatch(name) or (chunks and _CHUNKS.fullmatch(name)):
             continue
         if is_link(place.store, place.below(below)):
             continue  # of which nothing but the link is removed
-        if _documents(place, below):
-            yield from foreign_names(place, below)
-        elif _is_there(place, below):
+        inside = list_names(place.store, place.below(below))
+        if set(inside) & set(ZARR_DOCUMENTS):
+            yield from foreign_names(place, below, inside)
+        elif _is_there(place, below, inside):
             yield below
 
 
@@ -104,9 +105,9 @@ def _holds_chunks(place: Place, path: str) -> bool:
         return True
 
 
-def _is_there(place: Place, path: str) -> bool:
+def _is_there(place: Place, path: str, inside: Sequence[str]) -> bool:
     """Tell whether there is a file at a path or below it, and not just a directory, or the mark of one."""
     directory = place.child(path).directory
     if directory is not None:
         return not directory.is_dir() or any(not found.is_dir() for found in directory.rglob("*"))
-    return key_exists(place.store, place.below(path)) or bool(list_names(place.store, place.below(path)))
+    return bool(inside) or key_exists(place.store, place.below(path))
