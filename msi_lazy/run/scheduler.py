@@ -70,8 +70,8 @@ def check_waiting(compute: bool = True) -> None:
     if client is not None and client.asynchronous:
         raise RuntimeError(
             "the active Client is asynchronous, and nothing can wait for it here: pass compute=False, and then "
-            "'await client.compute(delayed)' with what is returned; or compute without the client, "
-            "with dask.config.set(scheduler='threads'), in another thread: 'await asyncio.to_thread(...)'"
+            "'await client.compute(delayed)' with what is returned; or compute in another "
+            "thread, 'await asyncio.to_thread(...)'; or without the client, with dask.config.set(scheduler='threads')"
         )
 
 
