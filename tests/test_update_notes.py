@@ -45,6 +45,7 @@ def interrupt(monkeypatch, store, region, after=0, **options):
         if len(done) >= after:
             raise Interrupted
         done.append(original(*arguments))
+        return done[-1]
 
     original = updating.replace_window
     monkeypatch.setattr(updating, "replace_window", replace_window)
@@ -145,6 +146,7 @@ def test_where_the_note_cannot_be_stored_nothing_else_is():
 
 
 def test_a_repair_of_all_levels_clears_the_notes(image, monkeypatch):
+    write(image, mode="w")  # of which level 0 is as it was written
     interrupt(monkeypatch, image, REGION)
     assert msi.verify(image, repair=True, sample=0.5).notes
     report = msi.verify(image, repair=True)
