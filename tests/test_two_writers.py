@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 
 import msi_lazy as msi
+from msi_lazy.storage.lease import Lease
+from msi_lazy.storage.ledger import LEDGER
+from msi_lazy.storage.place import Place
+from msi_lazy.write import conclude
 from tests.support import killing
 from tests.support.killing import CASES, contents, make_source, start
 
@@ -159,4 +163,75 @@ def test_tasks_left_over_of_labels_and_levels_store_nothing_either(tmp_path, ope
     with pytest.raises(msi.LeaseLostError):
         left_over.compute()
     assert contents(tmp_path) == before
+    assert msi.verify(path).ok
+
+
+def test_a_write_that_has_only_begun_has_its_target(tmp_path):
+    """Its lease is there before its ledger."""
+    place = Place.parse(tmp_path / "a.zarr")
+    place.open_group("a", 3)
+    lease = Lease.acquire(place, LEDGER, held=True, what="the image")
+    with lease.held():
+        for options in ({"mode": "w"}, {"resume": True}):
+            with pytest.raises(msi.TargetInUseError):
+                tree(OLD).pyramid.to_zarr(tmp_path / "a.zarr", **options)
+        lease.check()
+    tree(OLD).pyramid.to_zarr(tmp_path / "a.zarr", mode="w")
+    assert msi.verify(tmp_path / "a.zarr").ok
+
+
+@pytest.mark.parametrize("replace", ["beside", "in place"])
+def test_a_write_that_is_taken_over_when_all_is_stored_completes_nothing(tmp_path, monkeypatch, replace):
+    path = tmp_path / "a.zarr"
+    tree(OLD).pyramid.to_zarr(path)
+    left_over = tree(NEW).pyramid.to_zarr(path, mode="w", replace=replace, compute=False)
+    store_manifest = conclude.store_manifest
+
+    def store_when_another_has_taken_over(*args):
+        store_manifest(*args)
+        (document,) = tmp_path.rglob("lease")
+        Lease.acquire(Place.parse(document.parents[1]), document.parent.name, held=False, what="the image")
+
+    monkeypatch.setattr(conclude, "store_manifest", store_when_another_has_taken_over)
+    with pytest.raises(msi.LeaseLostError), dask.config.set(scheduler="synchronous"):
+        left_over.compute()
+    if replace == "beside":
+        np.testing.assert_array_equal(msi.open_multiscale(path)["scale0"].image, OLD)
+    else:
+        with pytest.raises(msi.UnfinishedImageError):
+            msi.open_multiscale(path)
+
+
+def test_a_write_that_begins_when_another_ends_keeps_its_lease(tmp_path, monkeypatch):
+    taken, remove = [], Lease.remove
+
+    def remove_and_let_another_begin(lease):
+        remove(lease)
+        place = Place.parse(tmp_path / "a.zarr")
+        taken.append(Lease.acquire(place, LEDGER, held=False, what="the image"))
+
+    monkeypatch.setattr(Lease, "remove", remove_and_let_another_begin)
+    tree(OLD).pyramid.to_zarr(tmp_path / "a.zarr")
+    taken[0].check()
+
+
+@pytest.mark.parametrize("replace", ["beside", "in place"])
+def test_what_a_killed_write_was_writing_does_not_stay(tmp_path, replace):
+    path = tmp_path / "a.zarr"
+    tree(OLD).pyramid.to_zarr(path)
+    options = {"mode": "w", "replace": replace}
+    tree(NEW).pyramid.to_zarr(path, compute=False, **options)
+    for folder in (path, *tmp_path.glob(".a.zarr.msi_lazy-unfinished/*-image")):
+        (folder / "scale0" / f"zarr.{'0' * 32}.partial").write_bytes(b"half")
+    for folder in tmp_path.rglob("*.msi_lazy-unfinished"):  # a lease that was being taken
+        (folder / f"lease.{'1' * 32}.partial").write_bytes(b"half")
+    tree(NEW).pyramid.to_zarr(path, resume=True, **options)
+    assert not list(tmp_path.rglob("*.partial"))
+    assert [found.name for found in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_an_incomplete_image_with_labels_is_started_over(tmp_path):
+    path, cells = tmp_path / "a.zarr", tree((OLD // 9000).astype("u4"), "mode")
+    tree(OLD).pyramid.to_zarr(path, labels={"cells": cells}, compute=False)
+    tree(NEW).pyramid.to_zarr(path, labels={"cells": cells}, mode="w")
     assert msi.verify(path).ok
