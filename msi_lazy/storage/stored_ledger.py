@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,7 @@ class StoredLedger:
             kept = {BLOCKS, LEASE, *([] if self.replacement is None else [f"{self.run}-image"])}
             for name in child_names(self.home):
                 if name not in kept:
-                    self.home.delete(name)
+                    _remove_child(self.home, name)
         _store(self.home.child(BLOCKS), mark_array_document(blocks, attributes))
         self.create_marks(blocks)
 
@@ -133,27 +134,37 @@ class StoredLedger:
                 found.add(number)
         return frozenset(found)
 
+    def remove_partial_files(self) -> None:
+        """Remove partial local files of a killed run, once all blocks are stored and the image is in no other place."""
+        if self.resumed and self.target.directory is not None:
+            remove_partial_files(self.target.directory)
+
     def remove(self) -> None:
         """Remove the ledger: its marks first, so that a remaining part of it means that all blocks are stored again.
 
-        Partial local files of a killed run are removed only now: another process might still have been writing.
+        The lease goes last, and nothing else of the folder after it, as another write may have it then.
         """
-        if self.resumed and self.target.directory is not None:
-            remove_partial_files(self.target.directory)
         self.home.delete(self.run)
         delete_key(self.home.store, f"{self.home.below(BLOCKS)}/zarr.json")
+        for name in child_names(self.home):
+            if name != LEASE:
+                _remove_child(self.home, name)
         self.lease.remove()
-        _remove_folder(self.home)
+        if isinstance(self.home.store, LocalStore):
+            with suppress(OSError):  # not empty: another write has begun
+                Path(self.home.store.root, self.home.path).rmdir()
 
 
-def _remove_folder(home: Place) -> None:
-    """Remove the folder of a ledger, and all that is in it."""
-    if isinstance(home.store, LocalStore):
-        directory = Path(home.store.root, home.path)
-        if directory.is_dir() and not directory.is_symlink():
-            shutil.rmtree(directory)
+def _remove_child(home: Place, name: str) -> None:
+    """Remove what is in the folder of a ledger: also files that are no keys of Zarr's, and of a link the link."""
+    if not isinstance(home.store, LocalStore):
+        home.delete(name)
         return
-    home.delete("")
+    path = Path(home.store.root, home.path, name)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _store(place: Place, document: Any) -> None:

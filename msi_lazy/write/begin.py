@@ -9,8 +9,10 @@ from uuid import uuid4
 from msi_lazy.errors import ResumeError
 from msi_lazy.storage.lease import Lease
 from msi_lazy.storage.ledger import (
+    LEASE,
     LEDGER,
     LEDGER_FORMAT,
+    child_names,
     empty_group,
     nested_groups,
     remove_partial_files,
@@ -117,7 +119,7 @@ def _begin_beside(
     what = f"the image at {final}"
     if final.open_node() is not None:
         refuse_overlap(final, doubtful)
-    if ledger_within(final) is not None:  # an incomplete image: who writes it must have ended, and stores nothing more
+    if LEASE in child_names(final, LEDGER) or ledger_within(final) is not None:  # incomplete: its write must have ended
         with acquired(final.child(LEDGER), what, options) as lease:
             lease.release()
     with acquired(replacement.home, what, options) as lease:

@@ -83,8 +83,9 @@ class _Sync:
     ledger: StoredLedger
 
     def __call__(self) -> None:
-        """Sync the file system of the target, if it has one."""
+        """Sync the file system of the target, if it has one; the image that follows must be still this write's."""
         sync_target(self.ledger.image)
+        self.ledger.lease.check(again=True)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ class _Finish:
     def __call__(self) -> None:
         """Finish."""
         ledger = self.ledger
+        ledger.remove_partial_files()
         sync_target(ledger.image)
+        ledger.lease.check(again=True)
         if ledger.replacement is not None:
             ledger.replacement.swap(ledger.run)
         ledger.remove()

@@ -21,7 +21,7 @@ from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
 from msi_lazy.write.overlap import overlap_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from msi_lazy.ngff.specification import Specification
     from msi_lazy.source.origins import Source
@@ -150,13 +150,23 @@ def check_others_kept(place: Place, options: WriteOptions, stored: Iterable[str]
     ledger = ledger_within(place)
     if options.mode != "w" or (ledger is not None and ledger.state == "clearing") or place.open_node() is None:
         return  # half of what was there, and nothing else, may have been deleted
-    lost = list(islice(foreign_names(place), _MOST_NAMED + 1)) or _other_nodes(place, stored)
+    lost = list(islice(_foreign_names(place, incomplete=ledger is not None), _MOST_NAMED + 1))
+    lost = lost or _other_nodes(place, stored)
     if lost:
         more = ", and more" if len(lost) > _MOST_NAMED else ""
         raise StoreExistsError(
             f"{place} holds {', '.join(map(repr, lost[:_MOST_NAMED]))}{more}, which mode='w' would delete, and which "
             f"is no part of an image: move it elsewhere, or choose another path"
         )
+
+
+def _foreign_names(place: Place, *, incomplete: bool) -> Iterator[str]:
+    """Paths of what Zarr has no name for; the labels of an incomplete image are a group only once they are listed."""
+    for name in foreign_names(place):
+        if name == "labels" and incomplete:
+            yield from foreign_names(place, name)
+        else:
+            yield name
 
 
 def _other_nodes(place: Place, stored: Iterable[str]) -> list[str]:
