@@ -1,6 +1,7 @@
 """Two writes of one target at the same time: one has it, and what the other stores does not get into its image."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -235,3 +236,15 @@ def test_an_incomplete_image_with_labels_is_started_over(tmp_path):
     tree(OLD).pyramid.to_zarr(path, labels={"cells": cells}, compute=False)
     tree(NEW).pyramid.to_zarr(path, labels={"cells": cells}, mode="w")
     assert msi.verify(path).ok
+
+
+@pytest.mark.parametrize("replace", ["beside", "in place"])
+def test_an_image_of_which_little_was_created_is_started_over(tmp_path, replace):
+    path = tmp_path / "a.zarr"
+    tree(OLD).pyramid.to_zarr(path, compute=False)
+    (path / "scale1/image/zarr.json").rename(path / f"scale1/image/zarr.{'0' * 32}.partial")
+    shutil.rmtree(path / "scale0/y")
+    (path / "scale0/y").mkdir()
+    tree(NEW).pyramid.to_zarr(path, mode="w", replace=replace)
+    assert msi.verify(path).ok
+    assert not list(path.rglob("*.partial"))

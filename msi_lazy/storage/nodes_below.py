@@ -109,5 +109,6 @@ def _is_there(place: Place, path: str, inside: Sequence[str]) -> bool:
     """Tell whether there is a file at a path or below it, and not just a directory, or the mark of one."""
     directory = place.child(path).directory
     if directory is not None:
-        return not directory.is_dir() or any(not found.is_dir() for found in directory.rglob("*"))
+        files = (found for found in directory.rglob("*") if not found.is_dir())
+        return not directory.is_dir() or any(_OWN.fullmatch(found.name) is None for found in files)
     return bool(inside) or key_exists(place.store, place.below(path))

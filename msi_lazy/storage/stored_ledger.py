@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.storage import LocalStore, MemoryStore
 
-from msi_lazy.compat.zarr_stores import delete_key, store_buffers
+from msi_lazy.compat.zarr_stores import store_buffers
 from msi_lazy.storage.ledger import (
     BLOCKS,
     LEASE,
@@ -142,13 +142,13 @@ class StoredLedger:
     def remove(self) -> None:
         """Remove the ledger: its marks first, so that a remaining part of it means that all blocks are stored again.
 
-        The lease goes last, and nothing else of the folder after it, as another write may have it then.
+        Its document goes when nothing else is left but the lease, which is last, as another write may have it then.
         """
         self.home.delete(self.run)
-        delete_key(self.home.store, f"{self.home.below(BLOCKS)}/zarr.json")
         for name in child_names(self.home):
-            if name != LEASE:
+            if name not in (BLOCKS, LEASE):
                 _remove_child(self.home, name)
+        _remove_child(self.home, BLOCKS)
         self.lease.remove()
         if isinstance(self.home.store, LocalStore):
             with suppress(OSError):  # not empty: another write has begun
