@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import zarr
 from zarr.codecs import GzipCodec
-from zarr.storage import MemoryStore
+from zarr.storage import LocalStore, MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.ngff.append_levels import next_paths
@@ -212,3 +212,21 @@ def test_attributes_that_change_meanwhile_are_kept(tmp_path):
     delayed.compute()
     ome = zarr.open_group(tmp_path / "a.zarr").attrs["ome"]
     assert (ome["note"], len(ome["multiscales"][0]["datasets"])) == ("edited", 2)
+
+
+def test_levels_are_consolidated_once_they_are_listed(tmp_path, monkeypatch):
+    """A kill right after the attributes leaves nothing to be done."""
+    ours(tmp_path / "a.zarr", [2])
+    update, seen = zarr.Group.update_attributes, []
+
+    def update_and_look(group, attributes):
+        update(group, attributes)
+        if isinstance(group.store, LocalStore):
+            with_copy = zarr.open_group(tmp_path / "a.zarr", mode="r", use_consolidated=True)
+            seen.append((len(with_copy.attrs["ome"]["multiscales"][0]["datasets"]), "scale2" in with_copy))
+        return group
+
+    monkeypatch.setattr(zarr.Group, "update_attributes", update_and_look)
+    msi.add_levels(tmp_path / "a.zarr", [2])
+    assert seen[-1] == (3, True)
+    assert (3, False) not in seen

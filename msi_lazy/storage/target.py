@@ -139,11 +139,16 @@ def _rank(key: str) -> tuple[bool, int]:
 
 
 def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
-    """Write the image's attributes, which complete the image."""
+    """Write the image's attributes, which complete the image.
+
+    What they list is consolidated before, so that readers of either see all of it by one write of the group's document.
+    """
+    consolidate(target)
     with locked_group(target):
         group = target.open_group("r+", target.zarr_format, consolidated=True)
         group.attrs.update(dict(attributes))
-    consolidate(target)
+    if target.zarr_format == 2:  # whose attributes have a document of their own, and a copy
+        consolidate(target)
 
 
 def sync_target(target: Target) -> None:
