@@ -147,8 +147,6 @@ def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
     with locked_group(target):
         group = target.open_group("r+", target.zarr_format, consolidated=True)
         group.attrs.update(dict(attributes))
-    if target.zarr_format == 2:  # whose attributes have a document of their own, and a copy
-        consolidate(target)
 
 
 def sync_target(target: Target) -> None:
