@@ -48,7 +48,10 @@ def test_blocks_are_marked_after_what_they_stored_is_on_disk(tmp_path, monkeypat
     monkeypatch.setattr(target, "sync_file_system", lambda _path: events.append("sync"))
     monkeypatch.setattr(marker, "store_mark", lambda _marks, number, _stored: events.append(number))
     told = marker.Marker.__call__
-    listen = lambda self, number, units: (events.append(-number), told(self, number, units))
+
+    def listen(self, number, units):
+        return (events.append(-number), told(self, number, units))
+
     monkeypatch.setattr(marker.Marker, "__call__", listen)
     monkeypatch.setattr("msi_lazy.write.conclude._AwaitMarks.__call__", lambda self: self.marker.flush())
     tree().pyramid.to_zarr(tmp_path / "o.zarr")
@@ -174,8 +177,9 @@ def test_bytes_behind_the_end_of_a_chunk_are_found_and_removed(tmp_path):
     assert set(kinds) >= {"scale0/image", "scale1/image"}
     msi.verify(tmp_path / "o.zarr", repair=True)
     (tmp_path / "o.zarr/scale0/image/c/1/1").write_bytes(sound[Path("scale0/image/c/1/1")])
-    msi.verify(tmp_path / "o.zarr", repair=True)
-    assert contents(tmp_path / "o.zarr") == sound
+    assert msi.verify(tmp_path / "o.zarr", repair=True).ok
+    assert msi.verify(tmp_path / "o.zarr").ok
+    assert (tmp_path / "o.zarr/scale1/image/c/0/1").read_bytes()[-4:] != b"rest"
 
 
 def test_other_stores_have_manifests_too_and_lost_keys_are_found():

@@ -6,6 +6,7 @@ A mark means that the block is on disk: see :class:`msi_lazy.storage.marker.Mark
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mark_numbers", "read_marks", "store_mark"]
 
+_NUMBER = re.compile("0|[1-9][0-9]{0,17}")
 _OF_0_1_0 = b"\1"
 """Mark of release 0.1.0, which did not say what was stored."""
 
@@ -38,7 +40,7 @@ def store_mark(marks: Place, number: int, stored: Sequence[StoredUnits]) -> None
 def mark_numbers(marks: Place) -> frozenset[int]:
     """Numbers of the blocks that have a mark, whole or not."""
     names = list_names(marks.store, f"{marks.path}/c")
-    return frozenset(int(name) for name in names if name.isdecimal() and name.isascii())  # no partial file
+    return frozenset(int(name) for name in names if _NUMBER.fullmatch(name))  # no partial file
 
 
 def read_marks(marks: Place) -> Iterator[tuple[int, list[StoredUnits] | None]]:
@@ -60,9 +62,13 @@ def read_marks(marks: Place) -> Iterator[tuple[int, list[StoredUnits] | None]]:
 def _parse(content: bytes | None) -> list[StoredUnits] | None:
     try:
         found: Any = json.loads(content or b"")
-        return [
-            StoredUnits(str(path), tuple((int(n), int(size), int(digest)) for n, size, digest in units))
-            for path, *units in found
-        ]
+        return [_units(*level) for level in found] if isinstance(found, list) else None
     except (ValueError, TypeError, RecursionError):
         return None
+
+
+def _units(path: Any, *units: Any) -> StoredUnits:
+    """Check and build what a mark says of one level."""
+    if not isinstance(path, str) or not all(type(term) is int and term >= 0 for unit in units for term in unit):
+        raise TypeError("no units of a level")
+    return StoredUnits(path, tuple((number, size, digest) for number, size, digest in units))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from msi_lazy.storage.ledger import State
     from msi_lazy.storage.place import Place
     from msi_lazy.storage.replacement import Replacement
+    from msi_lazy.storage.stored_units import StoredUnits
     from msi_lazy.storage.target import Target
 
 __all__ = ["StoredLedger", "Witness"]
@@ -124,15 +125,21 @@ class StoredLedger:
         """Numbers of the blocks that an earlier run stored, and whose files have the sizes that they had then."""
         if not self.resumed:
             return frozenset()
-        arrays: dict[str, zarr.Array[Any]] = {}
+        arrays: dict[str, zarr.Array[Any] | None] = {}
         found = set()
         for number, stored in read_marks(self.marks):
-            for level in stored or ():
-                if level.path not in arrays:
-                    arrays[level.path] = self.target.child(level.path).open_array()
-            if stored is None or not any(sizes_differ(arrays[level.path], level) for level in stored):
+            for path in {level.path for level in stored or ()} - arrays.keys():
+                arrays[path] = self._level(path)
+            if stored is None or all(_is_there(arrays[level.path], level) for level in stored):
                 found.add(number)
         return frozenset(found)
+
+    def _level(self, path: str) -> zarr.Array[Any] | None:
+        """Open the level at a path that a mark names, if there is one."""
+        try:
+            return self.target.child(path).open_array()
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
 
     def remove_partial_files(self) -> None:
         """Remove partial local files of a killed run, once all blocks are stored and the image is in no other place."""
@@ -153,6 +160,11 @@ class StoredLedger:
         if isinstance(self.home.store, LocalStore):
             with suppress(OSError):  # not empty: another write has begun
                 Path(self.home.store.root, self.home.path).rmdir()
+
+
+def _is_there(array: zarr.Array[Any] | None, stored: StoredUnits) -> bool:
+    """Tell whether a level has what a mark says that it has."""
+    return array is not None and not sizes_differ(array, stored)
 
 
 def _remove_child(home: Place, name: str) -> None:

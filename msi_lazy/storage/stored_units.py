@@ -83,8 +83,9 @@ def sizes_differ(array: zarr.Array[Any], stored: StoredUnits) -> bool:
     """Tell whether files of ``array`` have other sizes than ``stored`` says; other stores keep what they were given."""
     if not isinstance(array.store, LocalStore):
         return False
-    counts, root = unit_grid(array).counts, array.store.root
-    return any(
+    grid, root = unit_grid(array), array.store.root
+    counts = grid.counts
+    return any(number >= grid.count for number, _, _ in stored.units) or any(
         _size(Path(root, unit_key(array, unit_index(number, counts)))) != size for number, size, _ in stored.units
     )
 
