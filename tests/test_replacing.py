@@ -12,7 +12,7 @@ from msi_lazy.storage import replacement
 from msi_lazy.storage.replacement import Replacement
 from msi_lazy.storage.stored_ledger import StoredLedger, Witness
 from msi_lazy.write import begin, conclude
-from tests.support.failing_writes import PICTURE, Source, halved
+from tests.support.failing_writes import PICTURE, Source, picture_tree
 from tests.support.killing import contents
 
 OTHER = PICTURE[::-1].copy()
@@ -36,10 +36,6 @@ def after(function):
     return call
 
 
-def tree(array=PICTURE):
-    return halved(array)[0]
-
-
 def label_tree(array):
     image = msi.to_spatial_image((array % 9).astype("u4"), dims="yx")
     return msi.to_multiscale(image, [2, 2, 2], method="mode", chunks=8)
@@ -53,7 +49,7 @@ def level_0(store, **options):
 @pytest.fixture
 def image(tmp_path):
     """An image that is to be replaced."""
-    tree().pyramid.to_zarr(tmp_path / "o.zarr")
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr")
     return tmp_path / "o.zarr"
 
 
@@ -61,7 +57,7 @@ def image(tmp_path):
 def whole(tmp_path_factory):
     """Files of the other image, written where nothing was."""
     path = tmp_path_factory.mktemp("whole") / "o.zarr"
-    tree(OTHER).pyramid.to_zarr(path, source_id="other")
+    picture_tree(OTHER).pyramid.to_zarr(path, source_id="other")
     return contents(path)
 
 
@@ -99,20 +95,20 @@ def test_a_kill_leaves_the_old_or_the_new(step, way, image, whole, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(*STEPS[step])
         with pytest.raises(StopError):
-            tree(OTHER).pyramid.to_zarr(image, mode="w", source_id="other")
+            picture_tree(OTHER).pyramid.to_zarr(image, mode="w", source_id="other")
     left = np.array_equal(level_0(image), PICTURE)
     assert left == (step in ("begun", "before the marks", "before the end"))
     assert left == (contents(image) == old)
     assert np.array_equal(level_0(image), PICTURE if left else OTHER)
     resumed = {"resume": True} if way == "resume" and step != "removed" else {}
-    tree(OTHER).pyramid.to_zarr(image, mode="w", source_id="other", **resumed)
+    picture_tree(OTHER).pyramid.to_zarr(image, mode="w", source_id="other", **resumed)
     assert contents(image) == whole
     assert list(image.parent.iterdir()) == [image]
 
 
 def test_where_the_system_cannot_exchange_two_directories_they_are_renamed_one_by_one(image, whole, monkeypatch):
     monkeypatch.setattr(replacement, "exchange_paths", lambda *_paths: False)
-    tree(OTHER).pyramid.to_zarr(image, mode="w", source_id="other")
+    picture_tree(OTHER).pyramid.to_zarr(image, mode="w", source_id="other")
     assert contents(image) == whole
     assert list(image.parent.iterdir()) == [image]
 
@@ -122,11 +118,11 @@ def test_a_kill_between_two_renames_leaves_an_image_to_resume(way, image, whole,
     with monkeypatch.context() as patch:
         patch.setattr(replacement, "exchange_paths", lambda *_paths: image.rename(image.with_name("gone")) and stop())
         with pytest.raises(StopError):
-            tree(OTHER).pyramid.to_zarr(image, mode="w", source_id="other")
+            picture_tree(OTHER).pyramid.to_zarr(image, mode="w", source_id="other")
     with pytest.raises(msi.UnfinishedImageError, match="resume it with"):
         msi.open_multiscale(image)
     mode = {"resume": True} if way == "resume" else {"mode": "w"}
-    tree(OTHER).pyramid.to_zarr(image, source_id="other", **mode)
+    picture_tree(OTHER).pyramid.to_zarr(image, source_id="other", **mode)
     assert contents(image) == whole
 
 
@@ -139,16 +135,16 @@ def test_what_cannot_be_exchanged_is_refused_and_replaced_in_place_if_asked(faul
         else:
             patch.setattr("pathlib.Path.is_mount", lambda path: path == image)
         with pytest.raises(ValueError, match=r"cannot be replaced by an image written beside it.*replace='in place'"):
-            tree(OTHER).pyramid.to_zarr(image, mode="w")
+            picture_tree(OTHER).pyramid.to_zarr(image, mode="w")
         assert contents(image) == old
-        tree(OTHER).pyramid.to_zarr(image, mode="w", replace="in place", source_id="other")
+        picture_tree(OTHER).pyramid.to_zarr(image, mode="w", replace="in place", source_id="other")
     assert contents(image) == whole
 
 
 def test_in_place_there_is_no_room_for_both(image, monkeypatch):
     monkeypatch.setattr(begin, "empty_group", after(begin.empty_group))
     with pytest.raises(StopError):
-        tree(OTHER).pyramid.to_zarr(image, mode="w", replace="in place")
+        picture_tree(OTHER).pyramid.to_zarr(image, mode="w", replace="in place")
     assert not list(image.glob("scale*"))
     with pytest.raises(msi.UnfinishedImageError):
         msi.open_multiscale(image)
@@ -156,14 +152,14 @@ def test_in_place_there_is_no_room_for_both(image, monkeypatch):
 
 def test_another_word_is_refused(image):
     with pytest.raises(ValueError, match=r"replace must be 'beside' .* or 'in place' .*, not 'above'"):
-        tree(OTHER).pyramid.to_zarr(image, mode="w", replace="above")
+        picture_tree(OTHER).pyramid.to_zarr(image, mode="w", replace="above")
 
 
 def test_the_directory_keeps_its_permissions_and_a_link_to_it_stays_one(image, tmp_path):
     image.chmod(0o2750)
     link = tmp_path / "link"
     link.symlink_to(image)
-    tree(OTHER).pyramid.to_zarr(link, mode="w")
+    picture_tree(OTHER).pyramid.to_zarr(link, mode="w")
     assert link.is_symlink()
     assert image.stat().st_mode & 0o7777 == 0o2750
     assert np.array_equal(level_0(image), OTHER)
@@ -171,9 +167,9 @@ def test_the_directory_keeps_its_permissions_and_a_link_to_it_stays_one(image, t
 
 def test_an_image_of_several_is_replaced_and_listed(tmp_path):
     for group in ("a", "b"):
-        tree().pyramid.to_zarr(tmp_path / "s.zarr", group=group)
+        picture_tree().pyramid.to_zarr(tmp_path / "s.zarr", group=group)
     before = contents(tmp_path / "s.zarr/b")
-    tree(OTHER).pyramid.to_zarr(tmp_path / "s.zarr", group="a", mode="w")
+    picture_tree(OTHER).pyramid.to_zarr(tmp_path / "s.zarr", group="a", mode="w")
     assert contents(tmp_path / "s.zarr/b") == before
     assert zarr.open_group(tmp_path / "s.zarr/OME").attrs["ome"]["series"] == ["a", "b"]
     assert np.array_equal(level_0(tmp_path / "s.zarr", group="a"), OTHER)
@@ -211,7 +207,7 @@ def test_labels_that_a_kill_left_half_written_are_resumed(image, monkeypatch):
 def test_added_levels_of_a_run_that_died_go_and_nothing_else(image, tmp_path, monkeypatch):
     msi.add_levels(image, [2])
     sound = contents(image)
-    tree().pyramid.to_zarr(tmp_path / "again.zarr")
+    picture_tree().pyramid.to_zarr(tmp_path / "again.zarr")
     with monkeypatch.context() as patch:
         patch.setattr(conclude._AwaitMarks, "__call__", stop)
         with pytest.raises(StopError):
@@ -223,8 +219,8 @@ def test_added_levels_of_a_run_that_died_go_and_nothing_else(image, tmp_path, mo
 
 def test_other_stores_are_emptied_first(whole):
     store = MemoryStore()
-    tree().pyramid.to_zarr(store)
-    tree(OTHER).pyramid.to_zarr(store, mode="w", source_id="other")
+    picture_tree().pyramid.to_zarr(store)
+    picture_tree(OTHER).pyramid.to_zarr(store, mode="w", source_id="other")
     assert {key: value.to_bytes() for key, value in store._store_dict.items()} == {
         str(path): content for path, content in whole.items()
     }

@@ -12,12 +12,8 @@ import msi_lazy as msi
 from msi_lazy.storage import marker, target
 from msi_lazy.storage.ledger import LEDGER
 from msi_lazy.storage.manifest import MANIFEST
-from tests.support.failing_writes import PICTURE, halved
+from tests.support.failing_writes import PICTURE, picture_tree
 from tests.support.killing import contents
-
-
-def tree(array=PICTURE):
-    return halved(array)[0]
 
 
 def marks(store):
@@ -29,13 +25,13 @@ def interrupted(path, monkeypatch, **options):
     with monkeypatch.context() as patch:
         patch.setattr("msi_lazy.write.conclude.store_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            tree().pyramid.to_zarr(path, source_id="it", **options)
+            picture_tree().pyramid.to_zarr(path, source_id="it", **options)
 
 
 @pytest.fixture
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "o.zarr"
-    tree().pyramid.to_zarr(path, source_id="it")
+    picture_tree().pyramid.to_zarr(path, source_id="it")
     return contents(path)
 
 
@@ -54,7 +50,7 @@ def test_blocks_are_marked_after_what_they_stored_is_on_disk(tmp_path, monkeypat
 
     monkeypatch.setattr(marker.Marker, "__call__", listen)
     monkeypatch.setattr("msi_lazy.write.conclude._AwaitMarks.__call__", lambda self: self.marker.flush())
-    tree().pyramid.to_zarr(tmp_path / "o.zarr")
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr")
     numbers = {event for event in events if event != "sync" and event > 0}
     assert len(numbers) > 20
     assert all("sync" in events[events.index(-number) : events.index(number)] for number in numbers)
@@ -62,7 +58,7 @@ def test_blocks_are_marked_after_what_they_stored_is_on_disk(tmp_path, monkeypat
 
 @pytest.mark.parametrize("mode", ["w-", "w"])
 def test_everything_is_on_disk_before_the_image_is_whole_and_the_ledger_gone(tmp_path, mode, monkeypatch):
-    tree().pyramid.to_zarr(tmp_path / "o.zarr") if mode == "w" else None
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr") if mode == "w" else None
     events = []
 
     def sync(directory):
@@ -74,7 +70,7 @@ def test_everything_is_on_disk_before_the_image_is_whole_and_the_ledger_gone(tmp
     monkeypatch.setattr(
         "msi_lazy.write.finish.write_attributes", lambda *args: (events.append("attributes"), written(*args))
     )
-    tree().pyramid.to_zarr(tmp_path / "o.zarr", mode=mode)
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr", mode=mode)
     at = events.index("attributes")
     assert events[at - 1] == ("sync", True)
     assert events[at + 1 :] == [("sync", True), ("sync", False)]
@@ -87,9 +83,9 @@ def test_a_disk_that_cannot_take_what_was_written_ends_the_write_and_marks_nothi
     with monkeypatch.context() as patch:
         patch.setattr(target, "sync_file_system", fails)
         with pytest.raises(OSError, match="the disk is broken"):
-            tree().pyramid.to_zarr(tmp_path / "o.zarr", source_id="it")
+            picture_tree().pyramid.to_zarr(tmp_path / "o.zarr", source_id="it")
     assert not marks(tmp_path / "o.zarr")
-    tree().pyramid.to_zarr(tmp_path / "o.zarr", source_id="it", resume=True)
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr", source_id="it", resume=True)
     assert contents(tmp_path / "o.zarr") == whole
 
 
@@ -106,7 +102,7 @@ def test_marked_blocks_whose_files_have_other_sizes_are_stored_again(harm, tmp_p
     interrupted(tmp_path / "o.zarr", monkeypatch)
     for chunk in ("scale0/the image/c/3/7", "scale1/the image/c/0/0", "scale3/the image/c/1/1"):
         harm(tmp_path / "o.zarr" / chunk)
-    tree().pyramid.to_zarr(tmp_path / "o.zarr", source_id="it", resume=True)
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr", source_id="it", resume=True)
     assert contents(tmp_path / "o.zarr") == whole
 
 
@@ -118,7 +114,7 @@ def test_torn_marks_are_none(content, tmp_path, whole, monkeypatch):
     before = marks(tmp_path / "o.zarr")
     for path in list(before.values())[:5]:
         path.write_bytes(content)
-    tree().pyramid.to_zarr(tmp_path / "o.zarr", source_id="it", resume=True)
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr", source_id="it", resume=True)
     assert contents(tmp_path / "o.zarr") == whole
 
 
@@ -127,7 +123,7 @@ def test_marks_of_no_block_are_none(name, tmp_path, whole, monkeypatch):
     interrupted(tmp_path / "o.zarr", monkeypatch)
     seven = marks(tmp_path / "o.zarr")["7"]
     seven.rename(seven.with_name(name))
-    tree().pyramid.to_zarr(tmp_path / "o.zarr", source_id="it", resume=True)
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr", source_id="it", resume=True)
     assert contents(tmp_path / "o.zarr") == whole
 
 
@@ -135,7 +131,7 @@ def test_marks_of_no_block_are_none(name, tmp_path, whole, monkeypatch):
 @pytest.mark.parametrize("shards", [None, 16])
 def test_a_chunk_that_is_lost_from_all_levels_is_found(version, shards, tmp_path):
     options = {} if version == "0.4" else {"shards": shards}
-    tree().pyramid.to_zarr(tmp_path / "o.zarr", version=version, **options)
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr", version=version, **options)
     assert msi.verify(tmp_path / "o.zarr").ok
     chunks = "0/0" if version == "0.4" else "c/0/0"
     for number in range(4):
@@ -150,13 +146,13 @@ def test_a_chunk_that_is_lost_from_all_levels_is_found(version, shards, tmp_path
 def test_chunks_that_are_empty_on_purpose_are_none(tmp_path):
     array = PICTURE.copy()
     array[:70, :70] = 0
-    tree(array).pyramid.to_zarr(tmp_path / "o.zarr")
+    picture_tree(array).pyramid.to_zarr(tmp_path / "o.zarr")
     assert not (tmp_path / "o.zarr/scale0/the image/c/0/0").exists()
     assert msi.verify(tmp_path / "o.zarr").ok
 
 
 def test_a_chunk_that_changed_is_found_in_level_0_too_and_nothing_is_made_from_it(tmp_path):
-    tree().pyramid.to_zarr(tmp_path / "o.zarr")
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr")
     zarr.open_array(tmp_path / "o.zarr/scale0/the image")[:8, :8] += 1
     report = msi.verify(tmp_path / "o.zarr", repair=True)
     assert found(report)[0] == ("scale0/the image", (0, 0), "altered")
@@ -184,7 +180,7 @@ def test_bytes_behind_the_end_of_a_chunk_are_found_and_removed(tmp_path):
 
 def test_other_stores_have_manifests_too_and_lost_keys_are_found():
     store = MemoryStore()
-    tree().pyramid.to_zarr(store)
+    picture_tree().pyramid.to_zarr(store)
     assert msi.verify(store).ok
     for number in range(4):
         del store._store_dict[f"scale{number}/the image/c/0/0"]
@@ -193,7 +189,7 @@ def test_other_stores_have_manifests_too_and_lost_keys_are_found():
 
 @pytest.mark.parametrize("content", [None, b"", b"msi_lazy stored 1\n", b"x" * 1000])
 def test_an_image_without_a_sound_manifest_is_verified_by_its_levels(content, tmp_path):
-    tree().pyramid.to_zarr(tmp_path / "o.zarr")
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr")
     for manifest in tmp_path.rglob(MANIFEST):
         manifest.unlink() if content is None else manifest.write_bytes(content)
     assert msi.verify(tmp_path / "o.zarr").ok
@@ -202,10 +198,10 @@ def test_an_image_without_a_sound_manifest_is_verified_by_its_levels(content, tm
 
 
 def test_labels_and_added_levels_have_manifests(tmp_path):
-    tree().pyramid.to_zarr(tmp_path / "o.zarr")
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr")
     cells = msi.to_multiscale(msi.to_spatial_image((PICTURE % 9).astype("u4"), dims="yx"), [2, 2, 2], "mode", chunks=8)
     msi.write_labels(tmp_path / "o.zarr", "cells", cells)
-    tree().pyramid.to_zarr(tmp_path / "p.zarr")
+    picture_tree().pyramid.to_zarr(tmp_path / "p.zarr")
     msi.add_levels(tmp_path / "p.zarr", [2])
     for level in ("o.zarr/labels/cells/scale0/image", "p.zarr/scale4/the image"):
         (tmp_path / level / "c/0/0").unlink()
@@ -214,7 +210,7 @@ def test_labels_and_added_levels_have_manifests(tmp_path):
 
 
 def test_a_write_that_was_taken_over_stores_nothing_more(tmp_path):
-    image = tree()
+    image = picture_tree()
     path = tmp_path / "o.zarr"
     delayed = image.pyramid.to_zarr(path, source_id="it", compute=False)
     (path / LEDGER / "lease").write_text(json.dumps({"token": "another"}))
@@ -232,7 +228,7 @@ def test_two_writes_at_once_are_refused(tmp_path):
         def __call__(self, block):
             if self.error is None:
                 with pytest.raises(msi.TargetInUseError) as caught:
-                    tree().pyramid.to_zarr(tmp_path / "o.zarr", mode="w")
+                    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr", mode="w")
                 self.error = caught.value
             return block
 

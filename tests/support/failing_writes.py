@@ -78,6 +78,11 @@ def halved(array, method="mean", **options):
     return msi.to_multiscale(image, [2, 2, 2], method=method, chunks=8, **{"block_bytes": 2 * 32**2, **options}), source
 
 
+def picture_tree(array=PICTURE):
+    """A pyramid of three halvings of a picture."""
+    return halved(array)[0]
+
+
 def assert_complete(back, tree):
     """Compare every sample of two pyramids."""
     for level in tree.children:
