@@ -6,7 +6,6 @@ import gzip
 import time
 from itertools import count
 
-import aiohttp
 import pytest
 import zarr
 from click.testing import CliRunner
@@ -54,7 +53,7 @@ def pauses(monkeypatch):
     return taken
 
 
-ERRORS = [EIO, TimeoutError(), ConnectionResetError(), OSError(errno.EBUSY, "SlowDown"), aiohttp.ClientPayloadError()]
+ERRORS = [EIO, TimeoutError(), ConnectionResetError(), OSError(errno.EBUSY, "SlowDown")]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
@@ -216,6 +215,7 @@ def test_what_is_a_failure_of_the_store_and_what_is_a_damaged_chunk():
 
     failures = [
         *ERRORS,
+        require("aiohttp").ClientPayloadError(),
         ClientError({}, "GetObject"),
         EndpointConnectionError(endpoint_url="x"),
         PermissionError("403"),

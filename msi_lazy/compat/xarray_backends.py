@@ -12,6 +12,7 @@ import numpy as np
 import zarr
 from xarray.backends import ZarrStore
 from xarray.core.indexing import LazilyIndexedArray, LazilyVectorizedIndexedArray, OuterIndexer
+from zarr.buffer import default_buffer_prototype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +39,7 @@ class _GroupInCOrder(zarr.Group):
 
     def create(self, name: str, **settings: Any) -> zarr.Array[Any]:
         """Create an array."""
-        if self.metadata.zarr_format == 2:
+        if ".zgroup" in self.metadata.to_buffer_dict(default_buffer_prototype()):  # v3 has no such setting
             settings["order"] = "C"
         return super().create(name, **settings)
 
