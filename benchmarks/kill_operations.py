@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from hashlib import sha256
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -16,7 +15,7 @@ import msi_lazy as msi
 from msi_lazy.cli import main as command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import xarray as xr
@@ -142,7 +141,7 @@ def _nothing(folder: Path) -> None:
     """Leave the folder empty."""
 
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: Mapping[str, Operation] = {
     "to_zarr": Operation(_nothing, _write(NEW), (_write(NEW, resume=True), _write(NEW, mode="w"))),
     'to_zarr(mode="w")': Operation(
         _write(OLD), _write(NEW, mode="w"), (_write(NEW, mode="w", resume=True), _write(NEW, mode="w"))
@@ -178,17 +177,15 @@ OPERATIONS: dict[str, Operation] = {
         (_write_two(resume=True), _write_two(mode="w")),
     ),
 }
-if "replace" not in signature(msi.to_zarr).parameters:
-    del OPERATIONS['to_zarr(mode="w", replace="in place")']
 
 
 def look(folder: Path) -> dict[str, Any]:
-    """Look as a reader does: at each image and label image that is listed, and the samples of each level."""
+    """Look as a reader does: at the samples of each image that is listed, and of the labels of one that opens."""
     root = folder / "a.zarr"
     groups = ["", *_listed(root / "OME", "series")]
     images = {group: _levels(root, group) for group in groups}
     for group in groups:
-        for name in _listed(root / group / "labels", "labels"):
+        for name in _listed(root / group / "labels", "labels") if images[group] != ABSENT else ():
             images[f"{group}/labels/{name}"] = _levels(root, f"{group}/labels/{name}".lstrip("/"))
     return images
 

@@ -248,3 +248,15 @@ def test_an_image_of_which_little_was_created_is_started_over(tmp_path, replace)
     tree(NEW).pyramid.to_zarr(path, mode="w", replace=replace)
     assert msi.verify(path).ok
     assert not list(path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("options", [{"mode": "w"}, {"resume": True}], ids=str)
+def test_a_directory_that_was_just_being_created_is_written_to(tmp_path, options):
+    for path in (tmp_path / "a.zarr", tmp_path / "b.zarr"):
+        path.mkdir()
+        (path / f"zarr.{'0' * 32}.partial").write_bytes(b"")
+    tree(NEW).pyramid.to_zarr(tmp_path / "a.zarr", **options)
+    tree(NEW).pyramid.to_zarr(tmp_path / "b.zarr", group="group", **options)
+    assert msi.verify(tmp_path / "a.zarr").ok
+    assert msi.verify(tmp_path / "b.zarr", group="group").ok
+    assert not list((tmp_path / "a.zarr").rglob("*.partial"))

@@ -80,7 +80,7 @@ def begin_write(
     if options.resume and found is not None:
         _check_same(found, fingerprint, str(place))
     exists = found is not None or place.open_node() is not None
-    if options.resume and not exists and place.directory is not None:
+    if (options.resume or options.mode == "w") and not exists and place.directory is not None:
         remove_partial_files(place.directory)
     is_beside = aside is not None if resumes else exists and options.replace == "beside"
     replacement = Replacement.of(place, version) if is_beside else None

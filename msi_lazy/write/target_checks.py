@@ -82,7 +82,7 @@ def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bo
     incomplete = stored_ledger(place) is not None
     if (incomplete and (resume or mode == "w")) or not _is_taken(place):
         return doubtful
-    if resume and _is_blank(place):  # as a run leaves it that is killed at once
+    if (resume or mode == "w") and _is_blank(place):  # as a run leaves it that is killed at once
         return doubtful
     if mode == "w-":
         if incomplete:
@@ -266,7 +266,7 @@ def check_parents(place: Place, specification: Specification) -> None:
         found = above.open_node()
         if found is None:
             directory = above.directory
-            if directory is not None and directory.exists() and any(directory.iterdir()):
+            if directory is not None and directory.exists() and not all(map(is_partial, directory.iterdir())):
                 raise ValueError(
                     f"{directory} is not a Zarr hierarchy, so nothing is written into it; choose another place"
                 )
