@@ -18,6 +18,7 @@ from zarr.codecs import ShardingCodec
 
 from msi_lazy.compat.zarr_pipelines import codec_of_format_2
 from msi_lazy.storage.promised_sizes import Bounds, check_promise, too_large
+from msi_lazy.storage.zarr_formats import store_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +51,7 @@ def bounds_of(shape: tuple[int, ...], dtype: Any, filtered: bool = False) -> Bou
 
 def bounded_codecs(metadata: Any) -> list[Any]:
     """Codecs of an array, from its metadata, that decode no more than its chunks can have."""
-    if metadata.zarr_format == 3:
+    if not store_format(metadata.zarr_format).has_numcodecs:
         return [_bounded(codec) for codec in metadata.codecs]
     bounds = bounds_of(metadata.chunks, metadata.dtype, filtered=bool(metadata.filters))
     filters = [_bounded_numcodec(codec, bounds) for codec in metadata.filters or ()]

@@ -25,6 +25,7 @@ from msi_lazy.compat.zarr_arrays import in_forked_process, run_by
 from msi_lazy.storage.bounded_codecs import bounded_codecs, bounds_of, codec_kind
 from msi_lazy.storage.promised_sizes import check_promise, too_large
 from msi_lazy.storage.regular_files import check_regular, open_regular
+from msi_lazy.storage.zarr_formats import store_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -78,10 +79,10 @@ class _Form:
     @classmethod
     def of(cls, metadata: Any) -> _Form | None:
         """Return the form of an array's chunks; ``None`` if samples are filtered, or shards lie within shards."""
-        if metadata.zarr_format == 2:
-            codecs = [metadata.compressor.get_config()] if metadata.compressor else []
-            return None if metadata.filters else cls._of_codecs(codecs)
-        return cls._of_codecs(metadata.to_dict()["codecs"])
+        row = store_format(metadata.zarr_format)
+        if row.has_numcodecs and metadata.filters:
+            return None
+        return cls._of_codecs([row.codec_settings(codec) for codec in row.codecs_of(metadata)])
 
     @classmethod
     def _of_codecs(cls, codecs: Sequence[Any]) -> _Form | None:

@@ -47,6 +47,8 @@ class StoreFormat:
     well."""
     label_codecs: tuple[Any, ...]
     """Default codecs of labels: zstd alone, as labels are runs of one value, which a shuffle would tear apart."""
+    has_numcodecs: bool
+    """Whether codecs are those of numcodecs, with filters apart from a compressor, and not zarr's own."""
     codecs_of: Callable[[Any], tuple[Any, ...]]
     """All codecs in the metadata of an array."""
     codec_settings: Callable[[Any], dict[str, Any]]
@@ -101,6 +103,7 @@ _FORMATS: dict[int, StoreFormat] = {
         key_encoding=_KEYS_2,
         image_codecs=(Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE),),
         label_codecs=(Zstd(level=3),),
+        has_numcodecs=True,
         codecs_of=lambda metadata: (
             *(metadata.filters or ()),
             *(() if metadata.compressor is None else (metadata.compressor,)),
@@ -117,6 +120,7 @@ _FORMATS: dict[int, StoreFormat] = {
         key_encoding=MappingProxyType({}),
         image_codecs=(BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),),
         label_codecs=(ZstdCodec(level=3),),
+        has_numcodecs=False,
         codecs_of=lambda metadata: tuple(metadata.codecs),
         codec_settings=lambda codec: dict(codec.to_dict()),
         is_plain=lambda metadata: True,

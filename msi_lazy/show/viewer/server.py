@@ -87,8 +87,7 @@ class ViewerServer:
     --------
     >>> from urllib.request import urlopen
     >>> from zarr.storage import MemoryStore
-    >>> from msi_lazy.show.viewer.connections import LimitedServer
-    from msi_lazy.show.viewer.contents import Contents
+    >>> from msi_lazy.show.viewer.contents import Contents
     >>> import zarr
     >>> store = zarr.create_group(MemoryStore()).store
     >>> with ViewerServer(Contents(store)) as server, urlopen(server.store_url() + "zarr.json") as answer:
