@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from click.testing import CliRunner
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
+from msi_lazy.cli import main
 from msi_lazy.storage import replacement
 from msi_lazy.storage.replacement import Replacement
 from msi_lazy.storage.stored_ledger import StoredLedger, Witness
@@ -215,6 +217,29 @@ def test_added_levels_of_a_run_that_died_go_and_nothing_else(image, tmp_path, mo
     assert len(msi.open_multiscale(tmp_path / "again.zarr").children) == 4
     msi.add_levels(tmp_path / "again.zarr", [2])
     assert contents(tmp_path / "again.zarr") == sound
+
+
+@pytest.mark.parametrize("options", [[], ["--in-place"]])
+def test_the_command_line_replaces_and_says_what_it_would_lose(options, image, tmp_path):
+    np.save(tmp_path / "in.npy", OTHER)
+    command = [
+        "convert",
+        str(tmp_path / "in.npy"),
+        str(image),
+        "--dims",
+        "yx",
+        "--levels",
+        "1",
+        "--overwrite",
+        *options,
+    ]
+    (image / "notes.txt").write_text("mine")
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 1
+    assert "holds 'notes.txt', which --overwrite would delete" in refused.output
+    (image / "notes.txt").unlink()
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert np.array_equal(level_0(image), OTHER)
 
 
 def test_other_stores_are_emptied_first(whole):

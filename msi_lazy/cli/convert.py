@@ -55,6 +55,7 @@ __all__ = ["convert"]
 @click.option("--memory-limit", help="Memory limit of a process for the write, e.g. 4GiB; checked beforehand.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing OUTPUT, if it is a Zarr hierarchy.")
 @click.option("--delete-labels", is_flag=True, help="Let --overwrite delete labels of the existing OUTPUT.")
+@click.option("--in-place", is_flag=True, help="Let --overwrite delete OUTPUT first, where both have no room.")
 @click.option("--resume", is_flag=True, help="Resume an OUTPUT that the same command left incomplete.")
 @click.option("--retries", type=int, default=0, show_default=True, help="Number of retries of a block that fails.")
 @click.option("--plan-only", is_flag=True, help="Print the plan and stop; no pixel is read.")
@@ -93,6 +94,7 @@ def _write(tree: xr.DataTree, input: str, output: str, options: Mapping[str, Any
     shards = options["shards"] if options["shards"] == "auto" else parse_lengths("--shards", options["shards"])
     settings = {key: options[key] for key in ("version", "memory_limit", "resume", "retries", "delete_labels")}
     settings |= {"shards": shards, "source_id": identify_input(input), "progress": sys.stdout.isatty()}
+    settings["replace"] = "in place" if options["in_place"] else "beside"
     target = output if "://" in output else Path(output).absolute()
     if options["overwrite"] and Path(target).resolve() in Path(input).resolve().parents:
         raise ValueError(f"{input} lies inside {output}, and overwriting that would delete it; give another OUTPUT")
@@ -101,7 +103,7 @@ def _write(tree: xr.DataTree, input: str, output: str, options: Mapping[str, Any
             warnings.filterwarnings("ignore", r"the write would hold up to")  # the plan has said so
             msi.to_zarr(tree, target, mode="w" if options["overwrite"] else "w-", **settings)
     except msi.StoreExistsError as error:
-        if "delete_labels" in str(error):
+        if options["overwrite"] or isinstance(error, msi.TargetInUseError):
             raise
         advice = "--resume to resume it, or --overwrite" if "incomplete image;" in str(error) else "--overwrite"
         state = "exists already, and holds no incomplete image" if settings["resume"] else "exists already"
