@@ -14,7 +14,7 @@ from msi_lazy.compat import directory_lock
 from msi_lazy.compat.directory_lock import locked_directory
 from msi_lazy.storage import shared_groups
 from msi_lazy.storage.place import Place
-from msi_lazy.storage.shared_groups import change_attributes
+from msi_lazy.storage.shared_groups import change_attributes, create_group
 from msi_lazy.storage.target import quietly
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -148,3 +148,13 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(directory_lock, "fcntl", Without())
     with locked_directory(tmp_path) as locked:
         assert not locked
+
+
+def test_what_was_being_written_of_a_document_by_a_process_that_was_killed_goes(tmp_path):
+    place = Place.parse(tmp_path)
+    partial, others = tmp_path / f"zarr.{'0' * 32}.partial", tmp_path / "mine.partial"
+    for path in (partial, others):
+        path.touch()
+    create_group(place, 3)
+    assert not partial.exists()
+    assert others.exists()

@@ -29,7 +29,7 @@ def sync_file_system(directory: Path) -> None:
     """
     library = _c_library()
     if not hasattr(library, "syncfs"):
-        os.sync()
+        getattr(os, "sync", lambda: None)()  # not on Windows
         return
     descriptor = os.open(directory, os.O_RDONLY)
     try:

@@ -24,7 +24,6 @@ from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from msi_lazy.storage.place import Place
     from msi_lazy.storage.target import Target
@@ -39,9 +38,7 @@ __all__ = [
     "LedgerDocument",
     "child_names",
     "empty_group",
-    "is_partial",
     "nested_groups",
-    "remove_partial_files",
 ]
 
 LEDGER = ".msi_lazy-unfinished"
@@ -52,9 +49,6 @@ BLOCKS, LEASE = "blocks", "lease"
 """Names in the folder of the ledger: of its document, and of the lease of who writes."""
 LEDGER_ARRAY = f"{LEDGER}/{BLOCKS}"
 """Path of the array whose attributes are the ledger's document; the marks lie next to it."""
-_PARTIAL = ".partial"
-"""Suffix of local files that zarr-python is writing."""
-_PARTIAL_NAME = re.compile(rf".+\.[0-9a-f]{{32}}\{_PARTIAL}")
 State = Literal["clearing", "storing"]
 """State of a write: emptying the group, or storing the image."""
 
@@ -135,15 +129,3 @@ def _delete(target: Target, name: str) -> None:
         target.delete(name)
     if key_exists(target.store, target.below(name)):
         delete_key(target.store, target.below(name))
-
-
-def remove_partial_files(directory: Path) -> None:
-    """Remove files that zarr-python was writing when it was killed."""
-    for path in directory.rglob(f"*{_PARTIAL}"):
-        if is_partial(path):
-            path.unlink(missing_ok=True)
-
-
-def is_partial(path: Path) -> bool:
-    """Tell by the name of a file whether zarr-python was writing it."""
-    return _PARTIAL_NAME.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()

@@ -13,6 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.compat.directory_lock import locked_directory
+from msi_lazy.storage.partial_files import remove_partial_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +40,8 @@ def locked_group(place: Place) -> Iterator[bool]:
         return
     place.directory.mkdir(parents=True, exist_ok=True)
     with locked_directory(place.directory) as locked:
+        if locked:  # whoever was writing the group's document has been killed
+            remove_partial_files(place.directory, below=False)
         yield locked
 
 

@@ -18,9 +18,9 @@ from msi_lazy.storage.ledger import (
     LEDGER,
     LedgerDocument,
     child_names,
-    remove_partial_files,
 )
 from msi_lazy.storage.mark_files import read_marks
+from msi_lazy.storage.partial_files import remove_partial_files
 from msi_lazy.storage.stored_units import sizes_differ
 
 if TYPE_CHECKING:

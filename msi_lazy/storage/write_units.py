@@ -14,8 +14,8 @@ from msi_lazy.compat.zarr_stores import delete_key, key_exists, store_buffers
 from msi_lazy.plan.grid import Grid, Index
 from msi_lazy.plan.windows import Interval, slices
 from msi_lazy.storage.arrays import local_store
-from msi_lazy.storage.ledger import is_partial
 from msi_lazy.storage.links import refuse_links_out, remove_link
+from msi_lazy.storage.partial_files import is_partial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -15,8 +15,8 @@ from msi_lazy.storage.ledger import (
     child_names,
     empty_group,
     nested_groups,
-    remove_partial_files,
 )
+from msi_lazy.storage.partial_files import remove_partial_files
 from msi_lazy.storage.replacement import Replacement
 from msi_lazy.storage.stored_ledger import StoredLedger, Witness
 from msi_lazy.storage.target import consolidate_above, open_target

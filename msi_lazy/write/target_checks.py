@@ -11,9 +11,10 @@ from zarr.storage import ZipStore
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.specifications import holds_image, specification_in
-from msi_lazy.storage.ledger import LEDGER, LEDGER_ARRAY, child_names, is_partial
+from msi_lazy.storage.ledger import LEDGER, LEDGER_ARRAY, child_names
 from msi_lazy.storage.links import is_link, links_below, refuse_links_out
 from msi_lazy.storage.nodes_below import foreign_names
+from msi_lazy.storage.partial_files import is_partial
 from msi_lazy.storage.replacement import Replace, why_not_beside
 from msi_lazy.storage.target import images_below
 from msi_lazy.storage.unfinished import ledger_within, stored_ledger
