@@ -221,4 +221,4 @@ def _repair(level: LevelArray, finding: BlockFinding, samples: Array) -> BlockFi
 
 
 def _describe(error: object) -> str:
-    return f"{type(error).__name__}: {textwrap.shorten(str(error), 120)}"
+    return f"{type(error).__name__}: {textwrap.shorten(str(error), 400)}"
