@@ -152,6 +152,16 @@ def test_in_place_there_is_no_room_for_both(image, monkeypatch):
         msi.open_multiscale(image)
 
 
+def test_what_a_write_left_beside_goes_where_the_next_is_in_place(image, whole, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(*STEPS["before the end"])
+        with pytest.raises(StopError):
+            picture_tree().pyramid.to_zarr(image, mode="w", source_id="it")
+    picture_tree(OTHER).pyramid.to_zarr(image, mode="w", replace="in place", source_id="other")
+    assert contents(image) == whole
+    assert list(image.parent.iterdir()) == [image]
+
+
 def test_another_word_is_refused(image):
     with pytest.raises(ValueError, match=r"replace must be 'beside' .* or 'in place' .*, not 'above'"):
         picture_tree(OTHER).pyramid.to_zarr(image, mode="w", replace="above")

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Marker"]
 
-_SHORTEST_WAIT = 0.2
-"""Seconds between two syncs, at least."""
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.2, 5.0
+"""Seconds between two syncs, at least, and at most: a kill takes what has not been marked."""
 _WAIT_PER_SYNC = 20
-"""Times as long as a sync took, until the next one: syncs take no more than a twentieth of the time."""
+"""Times as long as a sync took, until the next one, so that they take a twentieth of the time where they can."""
 
 
 class Marker:
@@ -79,7 +79,7 @@ class Marker:
             except Exception as error:
                 error.add_note("while marking blocks that are stored")
                 self._error = error
-            wait = max(_SHORTEST_WAIT, _WAIT_PER_SYNC * (monotonic() - began))
+            wait = min(max(_SHORTEST_WAIT, _WAIT_PER_SYNC * (monotonic() - began)), _LONGEST_WAIT)
             with self._lock:
                 if self._stop.is_set() or self._error is not None or not self._waiting:
                     self._thread = None

@@ -89,6 +89,8 @@ def begin_write(
     target = open_target(place, version, exists=exists)
     if exists:
         refuse_overlap(target, doubtful)
+    if aside is not None:
+        _discard(place, options)
     with acquired(target.child(LEDGER), f"the image at {place}", options) as lease:
         if found is not None and resumes:
             return _resumed(StoredLedger(target, found.run, lease, resumed=True), blocks)
@@ -128,6 +130,7 @@ def _begin_beside(
     with acquired(replacement.home, what, options) as lease:
         if resumed is not None:
             target = open_target(replacement.new_image(resumed.run), final.zarr_format, exists=True)
+            Witness(target, resumed.run).store()  # it may have been killed before
             return _resumed(StoredLedger(target, resumed.run, lease, True, replacement), blocks)
         run = uuid4().hex
         target = open_target(replacement.new_image(run), final.zarr_format, exists=False)
@@ -140,6 +143,15 @@ def _begin_beside(
             if incomplete.run:
                 final.delete(f"{LEDGER}/{incomplete.run}")
         return ledger
+
+
+def _discard(place: Place, options: WriteOptions) -> None:
+    """Remove what a write left beside an image that is now replaced in place."""
+    replacement = Replacement.of(place, options.specification.zarr_format)
+    aside = ledger_beside(place)
+    if replacement is not None and aside is not None:
+        with acquired(replacement.home, f"the image at {place}", options) as lease:
+            StoredLedger(replacement.final, aside.run, lease, replacement=replacement).remove()
 
 
 @contextmanager
