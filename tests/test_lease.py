@@ -126,6 +126,17 @@ def test_an_error_gives_the_lease_back(local, error):
     acquire(local).release()
 
 
+def test_where_no_thread_can_be_started_the_lease_is_given_back(local, monkeypatch):
+    def fail(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError, match="can't start"):
+            acquire(local)
+    acquire(local).release()
+
+
 def test_a_lease_without_owner_is_held_while_it_is_computed(place):
     lease = acquire(place, held=False)
     with lease.held(), pytest.raises(TargetInUseError):

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 import zarr
 from click.testing import CliRunner
-from zarr.storage import MemoryStore
+from zarr.storage import MemoryStore, ObjectStore
 
 import msi_lazy as msi
 from msi_lazy.cli import main
@@ -128,12 +128,14 @@ def test_a_kill_between_two_renames_leaves_an_image_to_resume(way, image, whole,
     assert contents(image) == whole
 
 
-@pytest.mark.parametrize("fault", ["parent", "mount"])
+@pytest.mark.parametrize("fault", ["parent", "mount", "working directory"])
 def test_what_cannot_be_exchanged_is_refused_and_replaced_in_place_if_asked(fault, image, whole, monkeypatch):
     old = contents(image)
     with monkeypatch.context() as patch:
         if fault == "parent":
             patch.setattr("os.access", lambda path, _mode: path != image.parent)
+        elif fault == "working directory":
+            patch.chdir(image)
         else:
             patch.setattr("pathlib.Path.is_mount", lambda path: path == image)
         with pytest.raises(ValueError, match=r"cannot be replaced by an image written beside it.*replace='in place'"):
@@ -152,14 +154,24 @@ def test_in_place_there_is_no_room_for_both(image, monkeypatch):
         msi.open_multiscale(image)
 
 
-def test_what_a_write_left_beside_goes_where_the_next_is_in_place(image, whole, monkeypatch):
+@pytest.mark.parametrize("step", ["before the marks", "exchanged", "half removed"])
+def test_what_was_left_beside_goes_with_an_image_that_is_replaced_in_place(step, image, whole, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(*STEPS["before the end"])
+        patch.setattr(*STEPS[step])
         with pytest.raises(StopError):
-            picture_tree().pyramid.to_zarr(image, mode="w", source_id="it")
+            picture_tree().pyramid.to_zarr(image, mode="w", source_id="dead")
     picture_tree(OTHER).pyramid.to_zarr(image, mode="w", replace="in place", source_id="other")
     assert contents(image) == whole
     assert list(image.parent.iterdir()) == [image]
+    with pytest.raises(msi.StoreExistsError, match="no incomplete image to resume"):
+        picture_tree().pyramid.to_zarr(image, resume=True, source_id="dead")
+
+
+def test_local_files_of_an_object_store_are_replaced_in_place(image, whole):
+    store = ObjectStore(pytest.importorskip("obstore.store").LocalStore(str(image)))
+    picture_tree(OTHER).pyramid.to_zarr(store, mode="w", source_id="other")
+    assert contents(image) == whole
+    assert not (image / ".msi_lazy-unfinished").exists()
 
 
 def test_another_word_is_refused(image):

@@ -70,7 +70,11 @@ def begin(source, path, **options):
     return thread, raised
 
 
-@pytest.mark.parametrize("second", [{"mode": "w"}, {"mode": "w", "resume": True}, {"resume": True}], ids=str)
+@pytest.mark.parametrize(
+    "second",
+    [{"mode": "w"}, {"mode": "w", "replace": "in place"}, {"mode": "w", "resume": True}, {"resume": True}],
+    ids=str,
+)
 @pytest.mark.parametrize("first", [{}, {"mode": "w"}], ids=["new", "over another"])
 def test_a_target_that_is_being_written_is_refused(tmp_path, first, second):
     path, source = tmp_path / "a.zarr", Waiting(NEW)

@@ -84,8 +84,15 @@ class Lease:
             _HEARTBEATS.pop(lease.token, None)
             raise
         if heartbeat is not None:
-            heartbeat.start()
+            lease._start(heartbeat)
         return lease
+
+    def _start(self, heartbeat: _Heartbeat) -> None:
+        try:
+            heartbeat.start()
+        except BaseException:  # there may be no more threads
+            self.release()
+            raise
 
     def _take(self, heartbeat: _Heartbeat | None) -> None:
         contents = LeaseContents(self.token, heartbeat.process if heartbeat else None)
@@ -164,7 +171,7 @@ class Lease:
             if not heartbeat.beat():
                 del _HEARTBEATS[self.token]
                 self.check(again=True)
-            heartbeat.start()
+            self._start(heartbeat)
         try:
             yield
         finally:

@@ -69,6 +69,6 @@ def _parse(content: bytes | None) -> list[StoredUnits] | None:
 
 def _units(path: Any, *units: Any) -> StoredUnits:
     """Check and build what a mark says of one level."""
-    if not isinstance(path, str) or not all(type(term) is int and term >= 0 for unit in units for term in unit):
+    if not isinstance(path, str) or not all(type(term) is int and 0 <= term < 2**64 for unit in units for term in unit):
         raise TypeError("no units of a level")
     return StoredUnits(path, tuple((number, size, digest) for number, size, digest in units))

@@ -106,11 +106,21 @@ def why_not_beside(place: Place) -> str:
     """Say why nothing can be written beside a place of local files, to be exchanged with it; empty if it can."""
     found = find_beside(place)
     if found is None:
-        return "" if place.directory is None else f"{place} has no directory above"
+        return f"{place} has no directory above" if isinstance(place.store, LocalStore) else ""
     directory = found[1]
     parent = directory.parent
+    if _works_in(directory):
+        return f"the working directory of this process lies in {directory}, and would be deleted with the old image"
     if not os.access(parent, os.W_OK | os.X_OK):
         return f"the directory above, {parent}, cannot be written to"
     if directory.is_mount() or (directory.exists() and parent.stat().st_dev != directory.lstat().st_dev):
         return f"{directory} is a file system of its own"
     return ""
+
+
+def _works_in(directory: Path) -> bool:
+    """Tell whether a directory is the working directory, or holds it."""
+    try:
+        return Path.cwd().is_relative_to(directory.resolve())
+    except FileNotFoundError:  # it has been deleted
+        return False

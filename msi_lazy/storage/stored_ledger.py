@@ -151,15 +151,16 @@ class StoredLedger:
 
         Its document goes when nothing else is left but the lease, which is last, as another write may have it then.
         """
-        self.home.delete(self.run)
+        if self.run:  # a broken ledger names none
+            self.home.delete(self.run)
         for name in child_names(self.home):
             if name not in (BLOCKS, LEASE):
                 _remove_child(self.home, name)
         _remove_child(self.home, BLOCKS)
         self.lease.remove()
-        if isinstance(self.home.store, LocalStore):
+        if self.home.directory is not None:
             with suppress(OSError):  # not empty: another write has begun
-                Path(self.home.store.root, self.home.path).rmdir()
+                self.home.directory.rmdir()
 
 
 def _is_there(array: zarr.Array[Any] | None, stored: StoredUnits) -> bool:

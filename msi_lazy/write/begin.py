@@ -96,7 +96,7 @@ def begin_write(
             return _resumed(StoredLedger(target, found.run, lease, resumed=True), blocks)
         ledger = StoredLedger(target, uuid4().hex, lease)
         if exists:
-            nested = found.nested if found is not None and found.state == "clearing" else nested_groups(target)
+            nested = within.nested if within is not None and within.state == "clearing" else nested_groups(target)
             ledger.begin(fingerprint, blocks, "clearing", nested)
             empty_group(target, nested)
         ledger.begin(fingerprint, blocks, "storing")

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["conclusion"]
 
-_LONGEST_WAIT = 60.0
-"""Seconds to wait for marks of other processes, which come soon after the blocks."""
+_LONGEST_WAIT = 300.0
+"""Seconds to wait for the next mark of other processes, which come soon after the blocks; a slow disk syncs long."""
 _PAUSE = 0.05
 
 
@@ -54,8 +54,10 @@ class _AwaitMarks:
     def __call__(self) -> None:
         """Wait for the marks."""
         self.marker.flush()
-        until = monotonic() + _LONGEST_WAIT
+        until, before = monotonic() + _LONGEST_WAIT, 0
         while (found := len(mark_numbers(self.marker.ledger.marks))) < self.blocks:
+            if found > before:
+                until, before = monotonic() + _LONGEST_WAIT, found
             if monotonic() > until:
                 raise RuntimeError(
                     f"{self.blocks - found} of {self.blocks} blocks were not marked as stored: the processes that "
