@@ -50,6 +50,15 @@ def test_too_many_labels_are_refused(tmp_path):
     assert "has 100,000 elements" in str(msi.validate(tmp_path / "a.zarr"))
 
 
+def test_labels_of_many_objects_with_colors_are_valid(tmp_path):
+    objects = range(1, 20_500)
+    tree = msi.to_multiscale(msi.to_spatial_image([[1, 2], [3, 4]]), [2], method="mode")
+    tree.pyramid.to_zarr(tmp_path / "a.zarr", labels={"cells": tree})
+    path = tmp_path / "a.zarr/labels/cells/zarr.json"
+    change(path, lambda ome: ome["image-label"].update(properties=[{"label-value": number} for number in objects]))
+    assert not msi.validate(tmp_path / "a.zarr").errors
+
+
 @pytest.mark.timeout(60)
 def test_millions_of_chunks_of_a_few_bytes_are_not_read(tmp_path):
     store = write(tmp_path / "a.zarr", factors=[2])

@@ -5,6 +5,7 @@ import sys
 from functools import partial
 
 import dask
+import dask.array as da
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster, worker_client
@@ -134,6 +135,16 @@ def test_a_coroutine_without_a_client_computes_at_once(tmp_path):
         return write(tmp_path / "a.zarr")
 
     assert asyncio.run(main())
+
+
+def test_an_error_of_a_task_is_alone(client, tmp_path):
+    def fail(block):
+        raise ValueError("no such plane")
+
+    image = da.zeros((64, 64), dtype="u2", chunks=16).map_blocks(fail, dtype="u2", meta=np.zeros((0, 0), "u2"))
+    with pytest.raises(ValueError, match="no such plane") as caught:
+        tree_of(image).pyramid.to_zarr(tmp_path / "a.zarr")
+    assert caught.value.__context__ is None
 
 
 def test_a_cluster_without_workers_is_told_of(tmp_path, monkeypatch):

@@ -72,6 +72,35 @@ def test_stores_that_rust_does_not_know_keep_the_python_pipeline():
     assert pipeline(reopen_array(zarr.create_array(MemoryStore(), shape=(8,), dtype="u1"))) == PYTHON
 
 
+class Inverted(LocalStore):
+    """Files whose chunks others cannot read, as if they were encrypted."""
+
+    async def get(self, key, prototype=None, byte_range=None):
+        return self._inverted(key, await super().get(key, prototype, byte_range))
+
+    async def set(self, key, value):
+        await super().set(key, self._inverted(key, value))
+
+    @staticmethod
+    def _inverted(key, value):
+        if value is None or key.endswith(".json"):
+            return value
+        return type(value).from_bytes((~np.frombuffer(value.to_bytes(), "u1")).tobytes())
+
+
+@pytest.mark.parametrize("codecs", ["auto", GzipCodec()])
+def test_stores_of_files_with_bytes_of_their_own_are_asked_for_them(tmp_path, codecs):
+    samples = np.arange(64 * 64, dtype="u2").reshape(64, 64)
+    tree = msi.to_multiscale(xr.DataArray(samples, dims=("y", "x")), [2])
+    store = Inverted(tmp_path / "a.zarr")
+    msi.to_zarr(tree, store, compressors=codecs)
+    np.testing.assert_array_equal(zarr.open_array(store, path="scale0/image")[...], samples)
+    np.testing.assert_array_equal(msi.open_multiscale(store)["scale0"]["image"], samples)
+    assert msi.verify(store).ok
+    msi.update(store, {"y": slice(0, 8), "x": slice(0, 8)})
+    assert msi.verify(store).ok
+
+
 def test_the_pipeline_is_not_configured_for_others(tmp_path):
     stored = zarr.create_array(tmp_path / "a.zarr", shape=(8,), dtype="u1")
     assert pipeline(reopen_array(stored)) == RUST

@@ -1,4 +1,4 @@
-"""Most elements of lists in metadata: each is a node to open, and a document may list any number of them."""
+"""Most elements of lists in metadata: a document may list any number of them, and most are nodes to open."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_ELEMENTS", "check_count", "most_elements"]
 
-MOST_ELEMENTS: Mapping[str, int] = MappingProxyType({"datasets": 100, "labels": 2000})
-"""Most elements of a list, by its name: an image that is halved 100 times has no samples left."""
+MOST_ELEMENTS: Mapping[str, int] = MappingProxyType(
+    {"datasets": 100, "labels": 2000, "colors": 10**6, "properties": 10**6}
+)
+"""Most elements of a list, by its name: an image that is halved 100 times has no samples left, and labels have a color
+for each of their objects."""
 _MOST_OTHERS = 20_000
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -85,15 +85,15 @@ def out_of_the_pool() -> Iterator[None]:
     """Let the worker whose task this is, if it is one, run other tasks within: those that it waits for, say."""
     from distributed import rejoin, secede
 
-    try:
+    left = False
+    with suppress(AttributeError, KeyError, ValueError):  # no task of a worker, one that has left already, no worker
         secede()
-    except (AttributeError, KeyError, ValueError):  # no task of a worker, one that has left already, no worker
-        yield
-        return
+        left = True
     try:
         yield
     finally:
-        rejoin()
+        if left:
+            rejoin()
 
 
 def crosses_processes() -> bool:

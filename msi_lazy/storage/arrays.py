@@ -12,7 +12,7 @@ from msi_lazy.compat.zarr_arrays import in_forked_process, run_in_python
 from msi_lazy.compat.zarr_stores import wrapped_store
 from msi_lazy.storage.checked_pipeline import checked
 from msi_lazy.storage.location import locate_store
-from msi_lazy.storage.regular_files import RegularStore
+from msi_lazy.storage.regular_files import RegularStore, holds_plain_files
 from msi_lazy.storage.store_errors import retried_read
 from msi_lazy.storage.zarr_formats import RUST_CODECS, store_format
 
@@ -81,8 +81,12 @@ def _in_archive(store: Store) -> bool:
 
 
 def local_store(store: Store) -> LocalStore | None:
-    """Return a store of local files as one of regular files; Dask's ``from_zarr`` opens a path through fsspec."""
-    if isinstance(store, LocalStore):
-        return RegularStore(store.root, read_only=store.read_only) if type(store) is LocalStore else store
+    """Return a store of local files as one of regular files; Dask's ``from_zarr`` opens a path through fsspec.
+
+    A class made from zarr's, which may read and write them in its own way, is none.
+    """
+    if isinstance(store, LocalStore) and holds_plain_files(store):
+        plain = isinstance(store, RegularStore)
+        return store if plain else RegularStore(store.root, read_only=store.read_only)
     directory = locate_store(store).directory if isinstance(store, FsspecStore) else None
     return None if directory is None else RegularStore(directory, read_only=store.read_only)

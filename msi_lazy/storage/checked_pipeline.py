@@ -24,7 +24,7 @@ from zarrs import ZarrsCodecPipeline
 from msi_lazy.compat.zarr_arrays import in_forked_process, run_by
 from msi_lazy.storage.bounded_codecs import bounded_codecs, bounds_of, codec_kind
 from msi_lazy.storage.promised_sizes import check_promise, too_large
-from msi_lazy.storage.regular_files import check_regular, open_regular
+from msi_lazy.storage.regular_files import check_regular, holds_plain_files, open_regular
 from msi_lazy.storage.zarr_formats import store_format
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class CheckedPipeline(ZarrsCodecPipeline):
                 rust = _CheckedRust(self.impl, self.form, batch)
                 await ZarrsCodecPipeline.read(self._with(rust), batch, out, drop_axes)
             elif self.python_impl is not None:  # which it always is
-                if isinstance(self.store, LocalStore):
+                if holds_plain_files(self.store):
                     await asyncio.to_thread(_check_files, batch, self.form)
                 return await self.python_impl.read(batch, out, drop_axes)
         except ChunkError:

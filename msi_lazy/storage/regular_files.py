@@ -10,7 +10,7 @@ from zarr.storage import LocalStore
 
 from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
 
-__all__ = ["RegularStore", "check_regular", "open_regular"]
+__all__ = ["RegularStore", "check_regular", "holds_plain_files", "open_regular"]
 
 _MOST_DOCUMENT = 2**26
 """Most bytes of a document of metadata: parsed, it takes twenty times as many."""
@@ -85,3 +85,14 @@ class RegularStore(LocalStore):
         if size > _MOST_DOCUMENT and key.rpartition("/")[2] in ZARR_DOCUMENTS:
             raise OSError(f"{path} has {size:,} bytes, and metadata of more than {_MOST_DOCUMENT:,} are not read")
         return await super().get(key, prototype, byte_range)
+
+
+def holds_plain_files(store: Any) -> bool:
+    """Tell whether the bytes under a key are those of the file; a class made from zarr's may read them in its own way.
+
+    Examples
+    --------
+    >>> holds_plain_files(LocalStore(".")), holds_plain_files(type("Decrypting", (LocalStore,), {})("."))
+    (True, False)
+    """
+    return type(store) in (LocalStore, RegularStore)

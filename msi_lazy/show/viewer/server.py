@@ -57,8 +57,8 @@ _ASKING = 15
 """Seconds in which a connection must have sent its next request."""
 _TAKING = 60
 """Seconds in which an answer must have been taken."""
-_MOST_HEADER = 16 * 2**10
-"""Most bytes of a request."""
+_MOST_HEADER = 64 * 2**10
+"""Most bytes of a request: browsers send the cookies of all servers on this machine."""
 
 
 class ViewerServer:
@@ -127,7 +127,7 @@ class ViewerServer:
             idle_connection_timeout=_ASKING,
             max_header_size=_MOST_HEADER,
             max_body_size=0,
-            max_buffer_size=8 * _MOST_HEADER,  # of what is received
+            max_buffer_size=2 * _MOST_HEADER,  # of what is received
         )
         application.settings["server"] = server
         server.add_socket(self._socket)
