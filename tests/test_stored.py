@@ -89,6 +89,15 @@ def test_a_disk_that_cannot_take_what_was_written_ends_the_write_and_marks_nothi
     assert contents(tmp_path / "o.zarr") == whole
 
 
+@pytest.mark.parametrize("mode", ["w-", "w"])
+def test_what_need_not_be_durable_is_not_waited_for(mode, tmp_path, whole, monkeypatch):
+    if mode == "w":
+        picture_tree(PICTURE[::-1]).pyramid.to_zarr(tmp_path / "o.zarr")
+    monkeypatch.setattr(target, "sync_file_system", lambda _directory: pytest.fail("synced"))
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr", mode=mode, source_id="it", durable=False)
+    assert contents(tmp_path / "o.zarr") == whole
+
+
 def truncate(path):
     path.write_bytes(b"")
 

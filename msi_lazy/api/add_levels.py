@@ -51,6 +51,7 @@ def add_levels(
     storage_options: Mapping[str, Any] | None = None,
     memory_limit: int | str | None = None,
     group: str = "",
+    durable: bool = True,
 ) -> Delayed | None:
     """Add coarser levels to an OME-Zarr image in place; its own levels are not rewritten.
 
@@ -69,7 +70,7 @@ def add_levels(
         overwrites it.  Groups, and arrays that the image lists, are never overwritten.
     chunks, compressors
         Settings of the new levels; by default those of the image's last one.
-    shards, compute, progress, storage_options, memory_limit, group
+    shards, compute, progress, storage_options, memory_limit, group, durable
         As for :func:`msi_lazy.to_zarr`; the OME-Zarr version is the image's.
 
     Returns
@@ -91,7 +92,7 @@ def add_levels(
     The new levels are named in the pattern of the others, and listed in the image's attributes last of all.
     """
     place = Place.parse(store, group, storage_options)
-    check_switches(compute=compute, progress=progress)
+    check_switches(compute=compute, progress=progress, durable=durable)
     check_waiting(compute)
     opened = open_image(place)
     stored, attributes, base = opened.stored, opened.attributes, opened.images[-1]
@@ -112,7 +113,11 @@ def add_levels(
     levels = LevelGraph.of([lazy_array(image) for image in level_images(tree)])
     job = ImageJob(tree, levels, plan, appended_attributes(attributes, plan, paths), kept=1)
     options = WriteOptions(
-        specification_of(attributes), mode, memory_limit=memory_limit, run=RunOptions(compute, progress)
+        specification_of(attributes),
+        mode,
+        memory_limit=memory_limit,
+        durable=durable,
+        run=RunOptions(compute, progress),
     )
     return write_levels(job, place, options, shards=shards, compressors=compressors)
 

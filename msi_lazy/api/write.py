@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from msi_lazy.arguments.choices import check_switches
+from msi_lazy.arguments.choices import check_source_id, check_switches
 from msi_lazy.arguments.numbers import parse_retries
 from msi_lazy.arguments.store_names import is_storable_name
 from msi_lazy.errors import warn_user
@@ -65,6 +65,7 @@ def to_zarr(
     labels: Mapping[str, xr.DataTree] | None = None,
     delete_labels: bool = False,
     replace: Replace = "beside",
+    durable: bool = True,
     resume: bool = False,
     source_id: str | None = None,
     retries: int = 0,
@@ -118,6 +119,10 @@ def to_zarr(
         How ``mode="w"`` replaces an image of local files: ``"beside"`` writes the new one beside it, in a hidden
         folder, and exchanges the two at the end, so that readers, and a kill, see the old image until the new one is
         whole; there must be room for both.  ``"in place"`` deletes the old image first, as it is in other stores.
+    durable
+        Whether what is written to local files is on disk when it is marked as stored, and when this returns, so that a
+        power cut takes nothing of it.  ``False`` leaves it to the operating system, which is quicker where the disk is
+        slow, or busy with what others write.
     resume
         Complete an image that an interrupted write of the same pyramid left incomplete, or begin one.
     source_id
@@ -149,9 +154,9 @@ def to_zarr(
     are written last of all, so an interrupted run never looks complete.  Until then a ledger in the image's group,
     ``.msi_lazy-unfinished``, marks the blocks that are stored.  Errors in a block have a note that names it.
     """
-    check_switches(compute=compute, progress=progress, resume=resume, delete_labels=delete_labels)
+    check_switches(compute=compute, progress=progress, resume=resume, delete_labels=delete_labels, durable=durable)
     check_waiting(compute)
-    _check_source_id(source_id)
+    check_source_id(source_id)
     place = Place.parse(store, group, storage_options, new=True)
     specification = find_specification(version)
     options = WriteOptions(
@@ -162,6 +167,7 @@ def to_zarr(
         source_id=source_id,
         delete_labels=delete_labels,
         replace=replace,
+        durable=durable,
         run=RunOptions(compute, progress, parse_retries(retries, compute)),
     )
     zarr_format = specification.zarr_format
@@ -195,6 +201,7 @@ def write_labels(
     memory_limit: int | str | None = None,
     group: str = "",
     replace: Replace = "beside",
+    durable: bool = True,
     resume: bool = False,
     source_id: str | None = None,
 ) -> Delayed | None:
@@ -216,7 +223,7 @@ def write_labels(
         Colour of each label, ``{label: colour}``: hex digits, or three or four integers from 0 to 255.
     properties
         Other properties of each label, ``{label: {name: value}}``.
-    shards, compressors, compute, progress, storage_options, memory_limit, group, replace, resume, source_id
+    shards, compressors, compute, progress, storage_options, memory_limit, group, replace, durable, resume, source_id
         As for :func:`to_zarr`; the OME-Zarr version is the image's.
 
     Returns
@@ -234,23 +241,20 @@ def write_labels(
         Nothing has been created then.
     """
     place = Place.parse(store, group, storage_options)
-    check_switches(compute=compute, progress=progress, resume=resume)
+    check_switches(compute=compute, progress=progress, resume=resume, durable=durable)
     check_waiting(compute)
-    _check_source_id(source_id)
+    check_source_id(source_id)
     opened = open_image(place)
     specification = specification_of(opened.attributes)
     job = _label_job(labels, name, specification, colors, properties)
     check_label_job(job, read_plan(stack_levels(opened)), name)
     _warn_of_omissions(job)
     run = RunOptions(compute, progress)
-    options = WriteOptions(specification, mode, memory_limit, resume, source_id, replace=replace, run=run)
+    options = WriteOptions(
+        specification, mode, memory_limit, resume, source_id, replace=replace, durable=durable, run=run
+    )
     layouts = resolve_layouts(job.plan, specification.zarr_format, shards=shards, compressors=compressors)
     return write_labels_into(dataclasses.replace(job, layouts=layouts), place, options)
-
-
-def _check_source_id(source_id: Any) -> None:
-    if not isinstance(source_id, (str, type(None))):
-        raise TypeError(f"source_id is a string that names the source, not {source_id!r}")
 
 
 def _image_job(tree: xr.DataTree, specification: Specification, *, colors: Any, windows: Any) -> ImageJob:

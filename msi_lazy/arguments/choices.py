@@ -9,7 +9,13 @@ import numpy as np
 if TYPE_CHECKING:
     from msi_lazy.plan.windows import Boundary
 
-__all__ = ["check_switches", "parse_boundary"]
+__all__ = ["check_source_id", "check_switches", "parse_boundary"]
+
+
+def check_source_id(source_id: Any) -> None:
+    """Refuse a name of a source that is no string; ``None`` stands for none."""
+    if not isinstance(source_id, (str, type(None))):
+        raise TypeError(f"source_id is a string that names the source, not {source_id!r}")
 
 
 def check_switches(**switches: Any) -> None:

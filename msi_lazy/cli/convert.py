@@ -56,6 +56,7 @@ __all__ = ["convert"]
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing OUTPUT, if it is a Zarr hierarchy.")
 @click.option("--delete-labels", is_flag=True, help="Let --overwrite delete labels of the existing OUTPUT.")
 @click.option("--in-place", is_flag=True, help="Let --overwrite delete OUTPUT first, where both have no room.")
+@click.option("--durable/--no-durable", default=True, show_default=True, help="Wait until OUTPUT is on disk.")
 @click.option("--resume", is_flag=True, help="Resume an OUTPUT that the same command left incomplete.")
 @click.option("--retries", type=int, default=0, show_default=True, help="Number of retries of a block that fails.")
 @click.option("--plan-only", is_flag=True, help="Print the plan and stop; no pixel is read.")
@@ -92,7 +93,9 @@ def convert(input: str, output: str, **options: Any) -> None:
 def _write(tree: xr.DataTree, input: str, output: str, options: Mapping[str, Any]) -> None:
     """Write the pyramid to a path or URL; a path is made absolute, as workers may run in another directory."""
     shards = options["shards"] if options["shards"] == "auto" else parse_lengths("--shards", options["shards"])
-    settings = {key: options[key] for key in ("version", "memory_limit", "resume", "retries", "delete_labels")}
+    settings = {
+        key: options[key] for key in ("version", "memory_limit", "resume", "retries", "delete_labels", "durable")
+    }
     settings |= {"shards": shards, "source_id": identify_input(input), "progress": sys.stdout.isatty()}
     settings["replace"] = "in place" if options["in_place"] else "beside"
     target = output if "://" in output else Path(output).absolute()

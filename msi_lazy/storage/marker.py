@@ -29,8 +29,8 @@ _WAIT_PER_SYNC = 20
 class Marker:
     """Listener that marks the blocks of a write in its ledger; each process of the write has one.
 
-    Of local files a mark waits for the next sync, on a thread that ends when nothing waits any more.  Other stores
-    have stored for good what they were given.
+    Of local files a mark waits for the next sync, if the write is to be durable, on a thread that ends when nothing
+    waits any more.  Other stores have stored for good what they were given.
     """
 
     def __init__(self, ledger: StoredLedger) -> None:
@@ -47,7 +47,7 @@ class Marker:
     def __call__(self, number: int, stored: Sequence[StoredUnits]) -> None:
         """Mark block ``number``, soon."""
         levels = [replace(level, path=self.ledger.path_below(level.path)) for level in stored]
-        if not isinstance(self.ledger.marks.store, LocalStore):
+        if not (self.ledger.durable and isinstance(self.ledger.marks.store, LocalStore)):
             store_mark(self.ledger.marks, number, levels)
             return
         with self._lock:

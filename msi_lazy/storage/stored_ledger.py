@@ -79,6 +79,8 @@ class StoredLedger:
     """The image that this one takes the place of at the end; ``None`` if it is written in its own place."""
     folder: str = LEDGER
     """Name of the ledger's folder in the image's group, if it is there."""
+    durable: bool = True
+    """Whether what is marked, and the image in the end, is on disk; else the operating system takes its time."""
 
     @property
     def image(self) -> Target:

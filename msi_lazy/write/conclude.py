@@ -86,7 +86,7 @@ class _Sync:
 
     def __call__(self) -> None:
         """Sync the file system of the target, if it has one; the image that follows must be still this write's."""
-        sync_target(self.ledger.image)
+        _sync(self.ledger)
         self.ledger.lease.check(again=True)
 
 
@@ -100,7 +100,7 @@ class _Finish:
         """Finish."""
         ledger = self.ledger
         ledger.remove_partial_files()
-        sync_target(ledger.image)
+        _sync(ledger)
         ledger.lease.check(again=True)
         if ledger.replacement is not None:
             ledger.replacement.swap(ledger.run)
@@ -108,4 +108,9 @@ class _Finish:
         if ledger.replacement is not None:
             ledger.witness.remove()
             consolidate_above(ledger.image)
+        _sync(ledger)
+
+
+def _sync(ledger: StoredLedger) -> None:
+    if ledger.durable:
         sync_target(ledger.image)

@@ -67,4 +67,5 @@ class WriteOptions:
     source_id: str | None = None
     delete_labels: bool = False
     replace: Replace = "beside"
+    durable: bool = True
     run: RunOptions = field(default_factory=RunOptions)

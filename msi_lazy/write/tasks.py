@@ -137,6 +137,7 @@ def store_levels(
 
     Blocks that the ledger has marked are skipped, and it is removed last of all.
     """
+    ledger = replace(ledger, durable=options.durable)
     done = ledger.marked()
     marker = Marker(ledger)
     paths = [ledger.path_below(array.path) for image in levels for array in image.targets[image.kept :]]
