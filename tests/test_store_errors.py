@@ -261,3 +261,22 @@ def test_tries_end(monkeypatch):
     with pytest.raises(OSError, match="Input/output"):
         retried_read(read, again=False)
     assert len(tried) == 4
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "bases"),
+    [
+        ("botocore.exceptions", "NoCredentialsError", (Exception,)),
+        ("aiohttp.client_exceptions", "InvalidURL", (ValueError,)),
+    ],
+)
+def test_what_no_store_was_asked_for_is_not_asked_for_again(module, name, bases):
+    error, asked = type(name, bases, {"__module__": module}), []
+
+    def read():
+        asked.append(1)
+        raise error
+
+    with pytest.raises(error):
+        retried_read(read)
+    assert len(asked) == 1

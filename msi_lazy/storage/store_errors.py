@@ -22,6 +22,8 @@ _LIBRARIES = {"aiohttp", "azure", "botocore", "google", "obstore", "requests", "
 _FORM = {errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR}
 """Numbers of errors that tell of something else in the place of a file, or of none."""
 _FORBIDDEN = {errno.EACCES, errno.EPERM}
+_ASKED_WRONGLY = {"NoCredentialsError", "ParamValidationError", "PartialCredentialsError", "ProfileNotFound"}
+"""Errors of botocore that come before a store is asked."""
 _OF_RUST = re.compile(r"\(os error (\d+)\)")
 """End of the message of an error of files, as the Rust codecs raise it, in a ``RuntimeError``."""
 
@@ -57,7 +59,10 @@ def _is_refusal(error: Exception) -> bool:
     """Tell whether a store has answered, and will answer so again: that something is forbidden, say."""
     status = getattr(error, "status", None)  # of aiohttp
     refused = isinstance(status, int) and 400 <= status < 500 and status not in (408, 429)
-    return refused or isinstance(error, PermissionError) or _number(error) in _FORBIDDEN
+    if refused or type(error).__name__ in _ASKED_WRONGLY:
+        return True
+    # a ValueError of such a library is of a URL, or of a certificate
+    return isinstance(error, (PermissionError, ValueError)) or _number(error) in _FORBIDDEN
 
 
 def _number(error: BaseException) -> int | None:
