@@ -147,6 +147,12 @@ STORING = {
     "storage_options": NO_OPTIONS,
     "memory_limit": NO_LIMIT,
     "mode": NO_MODE,
+    "durable": NO_SWITCH,
+}
+RESUMING = {
+    "resume": NO_SWITCH,
+    "source_id": [(odd, TypeError, f"a string that names the source, not {odd!r}") for odd in (5, b"x", True)],
+    "replace": [(odd, ValueError, "replace must be 'beside' .* or 'in place'") for odd in ("q", None, True, [])],
 }
 BUILDING = {
     "scale_factors": NO_FACTORS,
@@ -157,6 +163,7 @@ BUILDING = {
 }
 TO_ZARR = {
     **STORING,
+    **RESUMING,
     "store": [*NO_STORE, ("a.zip", ValueError, "a zip file cannot be written in parallel: write a directory")],
     "version": [(odd, ValueError, "version must be one of '0.4', '0.5', not") for odd in ("0.6", 0.5, None, [])],
     "group": [*NO_GROUP, *((odd, ValueError, "choose another name") for odd in ("__a", "zarr.json", "a/.zattrs"))],
@@ -178,9 +185,7 @@ TO_ZARR = {
         ({"q": (0, 1)}, ValueError, "name the channel 'q'"),
         *(({"a": odd}, ValueError, "'a' needs two numbers") for odd in ((1, 0), (0, np.nan), 5, itertools.repeat(2))),
     ],
-    "resume": NO_SWITCH,
     "delete_labels": NO_SWITCH,
-    "source_id": [(odd, TypeError, f"a string that names the source, not {odd!r}") for odd in (5, b"x", True)],
     "retries": [
         *((odd, TypeError, "tried again, an integer, not") for odd in (None, 1.5, "q", True)),
         (-1, ValueError, "tried again, 0 or more, not -1"),
@@ -252,6 +257,7 @@ TABLE = {
     "pyramid.to_zarr": TO_ZARR,
     "write_labels": {
         **STORING,
+        **RESUMING,
         "store": NO_IMAGE,
         "group": [*NO_GROUP, *ABSENT],
         "name": NO_NAME,
