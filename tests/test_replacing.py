@@ -174,6 +174,18 @@ def test_local_files_of_an_object_store_are_replaced_in_place(image, whole):
     assert not (image / ".msi_lazy-unfinished").exists()
 
 
+def test_labels_that_the_old_image_got_meanwhile_are_not_deleted_unasked(image, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(*STEPS["before the end"])
+        with pytest.raises(StopError):
+            picture_tree(OTHER).pyramid.to_zarr(image, mode="w", source_id="other")
+    msi.write_labels(image, "cells", label_tree(PICTURE))
+    with pytest.raises(msi.StoreExistsError, match=r"labels/cells.*delete_labels=True"):
+        picture_tree(OTHER).pyramid.to_zarr(image, resume=True, source_id="other")
+    picture_tree(OTHER).pyramid.to_zarr(image, resume=True, source_id="other", delete_labels=True)
+    assert np.array_equal(level_0(image), OTHER)
+
+
 def test_another_word_is_refused(image):
     with pytest.raises(ValueError, match=r"replace must be 'beside' .* or 'in place' .*, not 'above'"):
         picture_tree(OTHER).pyramid.to_zarr(image, mode="w", replace="above")

@@ -189,6 +189,16 @@ def test_a_pyramid_is_written_in_one_session_of_icechunk_and_committed(tmp_path)
     assert_same(repository.readonly_session("main").store, tree)
 
 
+def test_a_pyramid_is_replaced_and_verified_in_a_session_of_icechunk(tmp_path):
+    icechunk = require("icechunk")
+    repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(tmp_path / "repository")))
+    store = repository.writable_session("main").store
+    make_tree().pyramid.to_zarr(store)
+    make_tree().pyramid.to_zarr(store, mode="w")
+    assert_same(store, make_tree())
+    assert msi.verify(store).ok
+
+
 @pytest.mark.skipif("IO" not in str(signature(ZipStore).parameters["path"].annotation), reason="zarr 3.4 has it")
 def test_a_zip_file_is_read_that_is_nowhere_but_open(tmp_path):
     tree = make_tree()

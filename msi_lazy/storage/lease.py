@@ -136,6 +136,12 @@ class Lease:
             )
         return True
 
+    def put_back(self) -> None:
+        """Store the document again where it went with the metadata of the group above, as Icechunk deletes them."""
+        heartbeat = _HEARTBEATS.get(self.token)
+        if self.document.read() is None:
+            self.document.take(None, LeaseContents(self.token, heartbeat.process if heartbeat else None))
+
     def check(self, *, again: bool = False) -> None:
         """Check that no other write has taken over, just before something is stored.
 

@@ -14,6 +14,8 @@ from zarr.storage import LocalStore
 
 from msi_lazy.compat.zarr_stores import read_key, store_bytes
 from msi_lazy.storage.mark_files import read_marks
+from msi_lazy.storage.shared_groups import locked_group
+from msi_lazy.storage.store_errors import is_store_error
 from msi_lazy.storage.write_units import unit_grid
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def read_manifest(level: Place) -> Array | None:
         array = level.open_array()
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
-    content = read_key(level.store, level.below(MANIFEST)) or b""
+    content = _read(level) or b""
     count = unit_grid(array).count
     if (
         not content.startswith(_MAGIC) or len(content) != len(_MAGIC) + 16 * count
@@ -67,21 +69,31 @@ def read_manifest(level: Place) -> Array | None:
 def refresh_manifest(target: Target, stored: Iterable[StoredUnits]) -> None:
     """Enter what has been stored since, at paths below ``target``; levels without a manifest stay so."""
     tables: dict[str, Array | None] = {}
-    for level in stored:
-        if level.path not in tables:
-            tables[level.path] = read_manifest(target.child(level.path))
-        table = tables[level.path]
-        if table is not None:
-            _enter(table, level)
-    for path, table in tables.items():
-        if table is not None:
-            _store(target.child(path), table)
+    with locked_group(target):  # updates of other regions may end at the same time
+        for level in stored:
+            if level.path not in tables:
+                tables[level.path] = read_manifest(target.child(level.path))
+            table = tables[level.path]
+            if table is not None:
+                _enter(table, level)
+        for path, table in tables.items():
+            if table is not None:
+                _store(target.child(path), table)
 
 
 def _blank(array: zarr.Array[Any]) -> Array:
     table = np.zeros((unit_grid(array).count, 2), np.uint64)
     table[:, 0] = UNKNOWN
     return table
+
+
+def _read(level: Place) -> bytes | None:
+    try:
+        return read_key(level.store, level.below(MANIFEST))
+    except Exception as error:
+        if isinstance(level.store, LocalStore) or is_store_error(error):
+            raise
+        return None  # of a store that takes none
 
 
 def _store(level: Place, table: Array) -> None:

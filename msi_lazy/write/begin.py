@@ -99,6 +99,7 @@ def begin_write(
             nested = within.nested if within is not None and within.state == "clearing" else nested_groups(target)
             ledger.begin(fingerprint, blocks, "clearing", nested)
             empty_group(target, nested)
+            lease.put_back()
         ledger.begin(fingerprint, blocks, "storing")
         return ledger
 

@@ -17,7 +17,7 @@ from msi_lazy.storage.nodes_below import foreign_names
 from msi_lazy.storage.partial_files import is_partial
 from msi_lazy.storage.replacement import Replace, why_not_beside
 from msi_lazy.storage.target import images_below
-from msi_lazy.storage.unfinished import ledger_within, stored_ledger
+from msi_lazy.storage.unfinished import ledger_beside, ledger_within, stored_ledger
 from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
 from msi_lazy.write.overlap import overlap_message
 
@@ -114,7 +114,8 @@ def check_images_kept(place: Place, options: WriteOptions, replaced: Sequence[st
     StoreExistsError
         There are others; names them.
     """
-    if options.mode != "w" or ledger_within(place) is not None:
+    replaces = options.mode == "w" or (options.resume and ledger_beside(place) is not None)
+    if not replaces or ledger_within(place) is not None:
         return  # what an incomplete image holds is its own, of the same write
     images, labels = images_below(place)
     if images:
