@@ -92,7 +92,7 @@ def test_a_write_has_the_lease_until_it_ends(place):
     lease.check()
     lease.remove()
     assert lease.document.read() is None
-    with pytest.raises(LeaseLostError, match="nothing more is stored"):
+    with pytest.raises(LeaseLostError, match="nothing more is stored by this one"):
         lease.check()
 
 

@@ -240,6 +240,20 @@ def test_labels_that_a_kill_left_half_written_are_resumed(image, monkeypatch):
     assert msi.verify(image).ok
 
 
+def test_labels_that_come_while_an_image_is_replaced_are_not_lost(image):
+    delayed = picture_tree(OTHER).pyramid.to_zarr(image, mode="w", source_id="other", compute=False)
+    msi.write_labels(image, "cells", label_tree(PICTURE))
+    with pytest.raises(msi.StoreExistsError, match="has got 'labels/cells' since the write"):
+        delayed.compute()
+    assert np.array_equal(level_0(image, group="labels/cells"), PICTURE % 9)
+    options = {"mode": "w", "source_id": "other", "resume": True}
+    with pytest.raises(msi.StoreExistsError, match="delete_labels=True"):
+        picture_tree(OTHER).pyramid.to_zarr(image, **options)
+    picture_tree(OTHER).pyramid.to_zarr(image, **options, delete_labels=True)
+    assert np.array_equal(level_0(image), OTHER)
+    assert not (image / "labels").exists()
+
+
 def test_added_levels_of_a_run_that_died_go_and_nothing_else(image, tmp_path, monkeypatch):
     msi.add_levels(image, [2])
     sound = contents(image)

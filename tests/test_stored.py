@@ -6,7 +6,7 @@ from pathlib import Path
 import dask
 import pytest
 import zarr
-from zarr.storage import MemoryStore
+from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.storage import marker, target
@@ -87,6 +87,22 @@ def test_a_disk_that_cannot_take_what_was_written_ends_the_write_and_marks_nothi
     assert not marks(tmp_path / "o.zarr")
     picture_tree().pyramid.to_zarr(tmp_path / "o.zarr", source_id="it", resume=True)
     assert contents(tmp_path / "o.zarr") == whole
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        lambda path: path,
+        lambda path: FsspecStore.from_url(path.as_uri(), storage_options={"auto_mkdir": True}),
+        lambda path: LoggingStore(LocalStore(path), log_level="ERROR"),
+    ],
+)
+def test_local_files_are_synced_however_they_are_opened(opened, tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(target, "sync_file_system", synced.append)
+    picture_tree().pyramid.to_zarr(opened(tmp_path / "o.zarr"))
+    assert len(synced) >= 4
+    assert set(synced) == {tmp_path / "o.zarr"}
 
 
 @pytest.mark.parametrize("mode", ["w-", "w"])

@@ -158,7 +158,8 @@ class Lease:
             return
         if not self.document.holds(self.token):
             raise LeaseLostError(
-                f"another write has taken over {self.what}, or deleted it; nothing more is stored by this one"
+                f"another write has taken over {self.what}, or deleted it, or this one has finished: nothing more is "
+                f"stored by this one"
             )
         if trusted:
             _CHECKED[self.token] = now

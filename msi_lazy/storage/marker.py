@@ -7,8 +7,6 @@ from threading import Event, Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from zarr.storage import LocalStore
-
 from msi_lazy.storage.mark_files import store_mark
 from msi_lazy.storage.target import sync_target
 
@@ -47,7 +45,7 @@ class Marker:
     def __call__(self, number: int, stored: Sequence[StoredUnits]) -> None:
         """Mark block ``number``, soon."""
         levels = [replace(level, path=self.ledger.path_below(level.path)) for level in stored]
-        if not (self.ledger.durable and isinstance(self.ledger.marks.store, LocalStore)):
+        if not self.ledger.durable or self.ledger.target.directory is None:
             store_mark(self.ledger.marks, number, levels)
             return
         with self._lock:

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Literal
 from zarr.storage import FsspecStore, LocalStore
 
 from msi_lazy.compat.file_sync import exchange_paths, sync_directory
+from msi_lazy.errors import StoreExistsError
 from msi_lazy.storage.place import Place
-from msi_lazy.storage.target import Target
+from msi_lazy.storage.target import Target, images_below
 
 if TYPE_CHECKING:
     from msi_lazy.storage.place import ZarrFormat
@@ -44,6 +45,8 @@ class Replacement:
     """Folder beside it that holds the new image and its ledger."""
     directory: Path
     """Directory of the group that is replaced; a link only where the user gave one as the store."""
+    known: tuple[str, ...] = ()
+    """Paths of the images and labels below it that may go: those that were there when the write began."""
 
     @classmethod
     def of(cls, place: Place, zarr_format: ZarrFormat) -> Replacement | None:
@@ -65,6 +68,22 @@ class Replacement:
     def is_swapped(self, witness: str) -> bool:
         """Tell whether the new image, which holds ``witness``, has taken the place of the old one."""
         return Path(self.directory, witness).exists()
+
+    def check_known(self) -> None:
+        """Refuse to replace an image that has got labels meanwhile.
+
+        Raises
+        ------
+        StoreExistsError
+            Names them.
+        """
+        images, labels = images_below(self.final)
+        added = sorted({*images, *labels} - {*self.known})
+        if added:
+            raise StoreExistsError(
+                f"{self.final} has got {', '.join(map(repr, added))} since the write that replaces it began, and is as "
+                f"it was: resume=True with mode='w' and delete_labels=True deletes them"
+            )
 
     def swap(self, run: str) -> None:
         """Put the new image in the place of the old one, at once where the system can; both stay until then.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import zarr
-from zarr.storage import LocalStore
 
 from msi_lazy.compat.file_sync import sync_file_system
 from msi_lazy.compat.zarr_stores import store_buffers
@@ -151,8 +150,9 @@ def write_attributes(target: Target, attributes: Mapping[str, Any]) -> None:
 
 def sync_target(target: Target) -> None:
     """Return once all that was written to a target of local files is on disk; other stores keep what they got."""
-    if isinstance(target.store, LocalStore):
-        sync_file_system(target.store.root)
+    directory = target.directory
+    if directory is not None:
+        sync_file_system(next(above for above in (directory, *directory.parents) if above.is_dir()))
 
 
 def consolidate(target: Target) -> None:

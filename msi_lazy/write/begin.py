@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from msi_lazy.storage.ledger import (
 from msi_lazy.storage.partial_files import remove_partial_files
 from msi_lazy.storage.replacement import Replacement
 from msi_lazy.storage.stored_ledger import StoredLedger, Witness
-from msi_lazy.storage.target import consolidate_above, open_target
+from msi_lazy.storage.target import consolidate_above, images_below, open_target
 from msi_lazy.storage.unfinished import ledger_beside, ledger_within
 from msi_lazy.write.fingerprint import describe_differences
 from msi_lazy.write.overlap import refuse_overlap
@@ -119,6 +120,7 @@ def _begin_beside(
 ) -> StoredLedger | None:
     """Begin a write beside the image that it replaces, or find the one to resume."""
     final = replacement.final
+    replacement = replace(replacement, known=tuple(path for paths in images_below(final) for path in paths))
     what = f"the image at {final}"
     if final.open_node() is not None:
         refuse_overlap(final, doubtful)

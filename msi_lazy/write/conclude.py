@@ -103,6 +103,7 @@ class _Finish:
         _sync(ledger)
         ledger.lease.check(again=True)
         if ledger.replacement is not None:
+            ledger.replacement.check_known()
             ledger.replacement.swap(ledger.run)
         ledger.remove()
         if ledger.replacement is not None:
