@@ -66,8 +66,8 @@ def add_levels(
         As for :func:`msi_lazy.to_multiscale`; by default that of the image's levels, else ``mode`` for labels and
         ``mean`` for others.
     mode
-        ``"w-"`` refuses to overwrite an array that the image does not list, such as one of an interrupted run, ``"w"``
-        overwrites it.  Groups, and arrays that the image lists, are never overwritten.
+        ``"w-"`` refuses to overwrite an array that the image does not list, ``"w"`` overwrites it; what an interrupted
+        run left goes in any case.  Groups, and arrays that the image lists, are never overwritten.
     chunks, compressors
         Settings of the new levels; by default those of the image's last one.
     shards, compute, progress, storage_options, memory_limit, group, durable

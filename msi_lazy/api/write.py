@@ -137,8 +137,8 @@ def to_zarr(
     Raises
     ------
     StoreExistsError
-        The target exists, and ``mode`` is ``"w-"``; or it holds labels, other images, or files of yours that would be
-        deleted.
+        The target exists, and ``mode`` is ``"w-"``; it holds labels, other images, or files of yours that would be
+        deleted; or another write is running there (``TargetInUseError``).
     ResumeError
         The incomplete image has another source, method or layout; the message names the difference.
     MemoryLimitError
