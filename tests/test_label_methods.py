@@ -193,6 +193,10 @@ def test_labels_of_an_interrupted_write_are_its_own(options, tmp_path):
     image, path = make(method="mean"), tmp_path / "a.zarr"
     make(method="mean").pyramid.to_zarr(path, labels={"old": make()})
     image.pyramid.to_zarr(path, mode="w", delete_labels=True, labels={"cells": make()}, compute=False)
+    if options == {"mode": "w"}:  # another write, and the old image is whole until then
+        with pytest.raises(msi.StoreExistsError, match="labels/old"):
+            image.pyramid.to_zarr(path, labels={"cells": make()}, **options)
+        options = {**options, "delete_labels": True}
     image.pyramid.to_zarr(path, labels={"cells": make()}, **options)
     assert msi.validate(path).ok
     assert not (path / "labels/old").exists()

@@ -13,6 +13,7 @@ from zarr.storage import MemoryStore
 import msi_lazy as msi
 from msi_lazy.maintain import stored_pyramid
 from msi_lazy.methods import resolve_method
+from msi_lazy.storage.manifest import MANIFEST
 from tests.support.counting import CountingStore
 from tests.support.damage import largest, samples, truncate, write
 from tests.support.killing import contents
@@ -65,7 +66,9 @@ def test_an_update_gives_what_a_rebuild_gives(block_bytes, edit):
     msi.update(MemoryStore(updated), region)
     write(MemoryStore(rebuilt), edited, **options)
     assert updated.keys() == rebuilt.keys()
-    assert not [key for key in rebuilt if rebuilt[key].to_bytes() != updated[key].to_bytes()]
+    differs = [key for key in rebuilt if rebuilt[key].to_bytes() != updated[key].to_bytes()]
+    assert all(key.endswith(MANIFEST) for key in differs)  # of stores that would have to be read for it
+    assert msi.verify(MemoryStore(updated)).ok
 
 
 def reached(changed, factor, radius, n, extent):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msi_lazy.compat.zarr_stores import list_names
+from msi_lazy.compat.zarr_stores import fetch_bytes, list_names
 from msi_lazy.storage.arrays import local_store
 from msi_lazy.storage.manifest import UNKNOWN
-from msi_lazy.storage.stored_units import StoredUnits, digest_file, unit_key, unit_number
+from msi_lazy.storage.stored_units import StoredUnits, digest_content, digest_file, unit_key, unit_number
 from msi_lazy.storage.write_units import unit_directories
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from msi_lazy.maintain.stored_pyramid import LevelArray
     from msi_lazy.plan.windows import Window
 
-__all__ = ["check_stored", "stored_in"]
+__all__ = ["check_stored", "digests_in", "stored_in"]
 
 _NOTES: dict[Kind, str] = {
     "altered": "if it was edited on purpose, bring the image up to date with msi_lazy.update",
@@ -47,6 +47,15 @@ def check_stored(level: LevelArray, _before: object, window: Window) -> list[Blo
 def stored_in(level: LevelArray, windows: Iterable[Window]) -> StoredUnits:
     """List sizes and digests of write units in some windows as they lie in the store now."""
     return StoredUnits(level.path, tuple(entry for window in windows for entry in _entries(level, window, {})))
+
+
+def digests_in(level: LevelArray, windows: Iterable[Window]) -> StoredUnits:
+    """List the same where that means to read them once more."""
+    units = [unit for window in windows for unit in level.units.touching(window)]
+    contents = fetch_bytes(level.array.store, [unit_key(level.array, unit) for unit in units])
+    numbers = (unit_number(unit, level.units.counts) for unit in units)
+    entries = ((number, *digest_content(content)) for number, content in zip(numbers, contents, strict=True))
+    return StoredUnits(level.path, tuple(entries))
 
 
 def _entries(level: LevelArray, window: Window, known: dict[int, tuple[int, int]]) -> list[tuple[int, int, int]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msi_lazy.graph.gather import SmallGraph, TaskRef
 from msi_lazy.maintain.compare import Comparison, check_block, decode_block
 from msi_lazy.maintain.findings import BlockFinding, CheckedLevel, VerifyReport
-from msi_lazy.maintain.stored_check import check_stored, stored_in
+from msi_lazy.maintain.stored_check import check_stored, digests_in
 from msi_lazy.maintain.stored_pyramid import LevelArray, StoredPyramid, cut_blocks, unreduced
 from msi_lazy.plan.grid import Grid
 from msi_lazy.plan.steps import choose_blocks
@@ -79,7 +79,7 @@ def _repaired_units(pyramid: StoredPyramid, findings: Sequence[BlockFinding]) ->
         (level, [finding.window for finding in findings if finding.path == level.path and finding.repaired])
         for level in pyramid.levels
     ]
-    return [stored_in(level, windows) for level, windows in repaired if windows]
+    return [digests_in(level, windows) for level, windows in repaired if windows]
 
 
 def _check_chunks(pyramid: StoredPyramid, level: LevelArray, sampling: Sampling) -> None:

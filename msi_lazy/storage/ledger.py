@@ -66,7 +66,7 @@ class LedgerDocument:
     run: str = ""
     """Name of the marks."""
     nested: tuple[str, ...] = ()
-    """Groups below the image's that are emptied with it."""
+    """Groups below the image's that are emptied with it; of an image that is replaced, its images and labels."""
     fingerprint: Any = None
     """Fingerprint of the write, as plain JSON values."""
     format: Any = LEDGER_FORMAT

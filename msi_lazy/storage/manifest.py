@@ -15,7 +15,7 @@ from zarr.storage import LocalStore
 from msi_lazy.compat.zarr_stores import read_key, store_bytes
 from msi_lazy.storage.mark_files import read_marks
 from msi_lazy.storage.shared_groups import locked_group
-from msi_lazy.storage.store_errors import is_store_error
+from msi_lazy.storage.store_errors import is_store_error, retried_read
 from msi_lazy.storage.write_units import unit_grid
 
 if TYPE_CHECKING:
@@ -54,14 +54,12 @@ def store_manifest(target: Target, paths: Iterable[str], marks: Place) -> None:
 def read_manifest(level: Place) -> Array | None:
     """Bytes and digest of each write unit of a level, in C order; ``None`` if they are not known."""
     try:
-        array = level.open_array()
+        array = retried_read(level.open_array)
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
-    content = _read(level) or b""
+    content = retried_read(lambda: _read(level)) or b""
     count = unit_grid(array).count
-    if (
-        not content.startswith(_MAGIC) or len(content) != len(_MAGIC) + 16 * count
-    ):  # of other chunks, written anew since
+    if not content.startswith(_MAGIC) or len(content) != len(_MAGIC) + 16 * count:  # of other chunks: written anew
         return None
     return np.frombuffer(content, "<u8", offset=len(_MAGIC)).reshape(count, 2).astype(np.uint64)
 

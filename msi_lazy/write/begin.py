@@ -138,7 +138,7 @@ def _begin_beside(
         run = uuid4().hex
         target = open_target(replacement.new_image(run), final.zarr_format, exists=False)
         ledger = StoredLedger(target, run, lease, replacement=replacement)
-        ledger.begin(fingerprint, blocks, "storing")
+        ledger.begin(fingerprint, blocks, "storing", replacement.known)
         Witness(target, run).store()
         incomplete = ledger_within(final)
         if incomplete is not None:  # nothing of it is kept meanwhile

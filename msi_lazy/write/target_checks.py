@@ -114,10 +114,11 @@ def check_images_kept(place: Place, options: WriteOptions, replaced: Sequence[st
     StoreExistsError
         There are others; names them.
     """
-    replaces = options.mode == "w" or (options.resume and ledger_beside(place) is not None)
-    if not replaces or ledger_within(place) is not None:
+    begun = ledger_beside(place) if options.resume else None
+    if not (options.mode == "w" or begun is not None) or ledger_within(place) is not None:
         return  # what an incomplete image holds is its own, of the same write
-    images, labels = images_below(place)
+    agreed = () if begun is None else begun.nested  # what was there, and might go, when the write began
+    images, labels = ([path for path in paths if path not in agreed] for paths in images_below(place))
     if images:
         first = "/".join(filter(None, (place.group, images[0])))
         others = f" and {len(images) - _MOST_NAMED} more" if len(images) > _MOST_NAMED else ""

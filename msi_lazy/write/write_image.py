@@ -97,7 +97,7 @@ def write_labels_into(job: ImageJob, place: Place, options: WriteOptions) -> Del
         return nothing_left(options)
     with writing(ledger, options):
         # 4. Create
-        created = [create_levels(composed[0], levels[0], ledger.target)]
+        created = [replace(create_levels(composed[0], levels[0], ledger.target), path=job.path)]
         # 5. to 7.
         completions = label_completions(jobs[0], ledger.target, image, name, specification)
         return store_levels(created, completions, options, ledger)

@@ -29,7 +29,7 @@ class CountingStore(WrapperStore):
 
     async def get_ranges(self, key, byte_ranges, **options):  # of zarr 3.4: neighbouring ranges are one request
         async for group in super().get_ranges(key, byte_ranges, **options):
-            self.reads[key] += 1
+            self.reads[key] += _is_chunk(key)
             self.bytes_read += sum(len(found) for _, found in group if found is not None)
             yield group
 
@@ -45,7 +45,8 @@ class CountingStore(WrapperStore):
 
 
 def _is_chunk(key):
-    return not key.rsplit("/", 1)[-1].startswith((".z", "zarr.json", ".msi_lazy-"))
+    """Tell chunks from metadata, and from ledgers and manifests."""
+    return not key.rsplit("/", 1)[-1].startswith((".z", "zarr.json")) and ".msi_lazy-" not in key
 
 
 class CountingArray:
