@@ -255,8 +255,8 @@ def _check_shard(read: Any, size: int, spec: Any, selection: Any, form: _Form) -
         raise too_large(size, whole)
     if size < length + form.index_tail:
         raise ValueError(f"the shard has {size:,} bytes, fewer than its index of {length:,}")
-    index = np.frombuffer(read(0 if form.index_first else size - length - form.index_tail, length), "<u8")
-    index = index.reshape(*counts, 2)[_touched(selection, inner)].reshape(-1, 2)
+    stored = np.frombuffer(read(0 if form.index_first else size - length - form.index_tail, length), "<u8")
+    index = stored.reshape(*counts, 2)[_touched(selection, inner)].reshape(-1, 2)
     for start, count in index[index[:, 0] != _MISSING].tolist():
         if start + count > size:
             raise ValueError(f"its index states {count:,} bytes from {start:,} on, and the shard has {size:,}")

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from zarr.abc.buffer import Buffer
     from zarr.abc.store import Store
 
-__all__ = ["RecordedStore", "recorded"]
+__all__ = ["EMPTY", "RecordedStore", "digest_content", "recorded"]
+
+EMPTY = (0, 0)
+"""Size and digest of a write unit that is not stored, as it holds nothing but the fill value."""
+
+
+def digest_content(content: bytes | None) -> tuple[int, int]:
+    """Size and digest of the encoded content of a write unit, if it has any; see :data:`EMPTY`."""
+    return EMPTY if content is None else (len(content), xxhash.xxh3_64_intdigest(content))
 
 
 def recorded(array: zarr.Array[Any]) -> zarr.Array[Any]:
@@ -46,15 +54,16 @@ class RecordedStore(WrapperStore["Store"]):
 
     def set_sync(self, key: str, value: Buffer) -> None:
         """Store ``value`` under ``key``; of zarr 3.2."""
-        super().set_sync(key, value)  # type: ignore[misc]
+        newer: Any = super()
+        newer.set_sync(key, value)
         self._record(key, value)
 
     def take(self, key: str) -> tuple[int, int]:
         """Size and digest of what was stored under ``key``, once; zeros if nothing was."""
         with self._lock:
-            return self._records.pop(key, (0, 0))
+            return self._records.pop(key, EMPTY)
 
     def _record(self, key: str, value: Buffer) -> None:
-        content = value.to_bytes()
+        entry = digest_content(value.to_bytes())
         with self._lock:
-            self._records[key] = (len(content), xxhash.xxh3_64_intdigest(content))
+            self._records[key] = entry
