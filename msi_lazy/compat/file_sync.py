@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["exchange_paths", "sync_directory", "sync_file", "sync_file_system"]
+__all__ = ["exchange_paths", "sync_directory", "sync_file_system"]
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -39,19 +39,15 @@ def sync_file_system(directory: Path) -> None:
         os.close(descriptor)
 
 
-def sync_file(path: Path) -> None:
-    """Return once the content of a file, or the names in a directory, are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+def sync_directory(directory: Path) -> None:
+    """Return once the names in a directory are on disk, where the system can tell."""
+    if os.name != "posix":  # others open no directories
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def sync_directory(directory: Path) -> None:
-    """Return once the names in a directory are on disk, where the system can tell."""
-    if os.name == "posix":  # others open no directories
-        sync_file(directory)
 
 
 def exchange_paths(one: Path, other: Path) -> bool:

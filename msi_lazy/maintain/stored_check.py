@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msi_lazy.compat.zarr_stores import fetch_bytes, list_names
+from msi_lazy.compat.zarr_stores import list_names, read_key
 from msi_lazy.storage.arrays import local_store
 from msi_lazy.storage.manifest import UNKNOWN
-from msi_lazy.storage.stored_units import StoredUnits, digest_content, digest_file, unit_key, unit_number
+from msi_lazy.storage.recorded_store import digest_content
+from msi_lazy.storage.stored_units import StoredUnits, digest_file, unit_key, unit_number
 from msi_lazy.storage.write_units import unit_directories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from zarr.abc.store import Store
 
     from msi_lazy.maintain.findings import BlockFinding, Kind
     from msi_lazy.maintain.stored_pyramid import LevelArray
@@ -51,19 +54,22 @@ def stored_in(level: LevelArray, windows: Iterable[Window]) -> StoredUnits:
 
 def digests_in(level: LevelArray, windows: Iterable[Window]) -> StoredUnits:
     """List the same where that means to read them once more."""
-    units = [unit for window in windows for unit in level.units.touching(window)]
-    contents = fetch_bytes(level.array.store, [unit_key(level.array, unit) for unit in units])
-    numbers = (unit_number(unit, level.units.counts) for unit in units)
-    entries = ((number, *digest_content(content)) for number, content in zip(numbers, contents, strict=True))
-    return StoredUnits(level.path, tuple(entries))
+    units = (unit for window in windows for unit in level.units.touching(window))
+    entries = ((unit_number(unit, level.units.counts), unit_key(level.array, unit)) for unit in units)
+    return StoredUnits(level.path, tuple((number, *_digest(level.array.store, key)) for number, key in entries))
+
+
+def _digest(store: Store, key: str) -> tuple[int, int]:
+    """Size and digest of what lies under a key now, read one by one: a unit may be large."""
+    local = local_store(store)
+    return digest_content(read_key(store, key)) if local is None else digest_file(Path(local.root, key))
 
 
 def _entries(level: LevelArray, window: Window, known: dict[int, tuple[int, int]]) -> list[tuple[int, int, int]]:
     """List number, size and digest of each unit; where that means to read it again, those ``known`` if it is there."""
-    store, counts = local_store(level.array.store), level.units.counts
+    store, counts = level.array.store, level.units.counts
     keys = {unit_number(unit, counts): unit_key(level.array, unit) for unit in level.units.touching(window)}
-    if store is not None:
-        return [(number, *digest_file(Path(store.root, key))) for number, key in keys.items()]
-    remote = level.array.store
-    there = {f"{path}/{name}" for path in unit_directories(level.array, window) for name in list_names(remote, path)}
+    if local_store(store) is not None:
+        return [(number, *_digest(store, key)) for number, key in keys.items()]
+    there = {f"{path}/{name}" for path in unit_directories(level.array, window) for name in list_names(store, path)}
     return [(number, *(known.get(number, (UNKNOWN, 0)) if key in there else (0, 0))) for number, key in keys.items()]

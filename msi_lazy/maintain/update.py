@@ -14,7 +14,8 @@ from msi_lazy.plan.windows import intersect
 from msi_lazy.storage.checked_read import read_window
 from msi_lazy.storage.links import refuse_links_out
 from msi_lazy.storage.manifest import refresh_manifest
-from msi_lazy.storage.stored_units import StoredUnits, digest_content, unit_number
+from msi_lazy.storage.recorded_store import digest_content
+from msi_lazy.storage.stored_units import StoredUnits, unit_number
 from msi_lazy.storage.target import sync_target
 from msi_lazy.storage.update_notes import UpdateNote
 from msi_lazy.storage.write_units import replace_window, unit_directories

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["mark_numbers", "read_marks", "store_mark"]
 
 _NUMBER = re.compile("0|[1-9][0-9]{0,17}")
+_AT_ONCE = 1024
+"""Marks that are held in memory at once: there is one for each block."""
 _OF_0_1_0 = b"\1"
 """Mark of release 0.1.0, which did not say what was stored."""
 
@@ -49,14 +51,13 @@ def read_marks(marks: Place) -> Iterator[tuple[int, list[StoredUnits] | None]]:
     Torn marks, as a power cut leaves them, are none.
     """
     numbers = sorted(mark_numbers(marks))
-    contents = fetch_bytes(marks.store, [f"{marks.path}/c/{number}" for number in numbers])
-    for number, content in zip(numbers, contents, strict=True):
-        if content == _OF_0_1_0:
-            yield number, None
-            continue
-        stored = _parse(content)
-        if stored is not None:
-            yield number, stored
+    for first in range(0, len(numbers), _AT_ONCE):
+        some = numbers[first : first + _AT_ONCE]
+        contents = fetch_bytes(marks.store, [f"{marks.path}/c/{number}" for number in some])
+        for number, content in zip(some, contents, strict=True):
+            stored = None if content == _OF_0_1_0 else _parse(content)
+            if stored is not None or content == _OF_0_1_0:
+                yield number, stored
 
 
 def _parse(content: bytes | None) -> list[StoredUnits] | None:

@@ -21,18 +21,17 @@ from zarr.storage import FsspecStore, LocalStore
 
 from msi_lazy.compat.file_sync import exchange_paths, sync_directory
 from msi_lazy.errors import StoreExistsError
+from msi_lazy.storage.ledger import LEDGER
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.target import Target, images_below
 
 if TYPE_CHECKING:
     from msi_lazy.storage.place import ZarrFormat
 
-__all__ = ["HIDDEN_END", "Replace", "Replacement", "find_beside", "why_not_beside"]
+__all__ = ["Replace", "Replacement", "find_beside", "why_not_beside"]
 
 Replace = Literal["beside", "in place"]
 """Where the new image is written: beside the old one, or in its place, once that is deleted."""
-HIDDEN_END = ".msi_lazy-unfinished"
-"""End of the name of the folder beside an image in which one that replaces it is written."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,9 @@ class Replacement:
     def of(cls, place: Place, zarr_format: ZarrFormat) -> Replacement | None:
         """Prepare to replace the image at a place; ``None`` where there are no files."""
         found = find_beside(place)
-        return (
-            None
-            if found is None
-            else cls(Target(place.store, place.path, place.given, place.base, zarr_format), *found)
-        )
+        if found is None:
+            return None
+        return cls(Target(place.store, place.path, place.given, place.base, zarr_format), *found)
 
     def new_image(self, run: str) -> Place:
         """Place of the new image, before it takes its own."""
@@ -118,7 +115,7 @@ def find_beside(place: Place) -> tuple[Place, Path] | None:
         directory = directory.resolve()
     if not directory.name:
         return None
-    return Place(LocalStore(directory.parent), f".{directory.name}{HIDDEN_END}", place.given), directory
+    return Place(LocalStore(directory.parent), f".{directory.name}{LEDGER}", place.given), directory
 
 
 def why_not_beside(place: Place) -> str:

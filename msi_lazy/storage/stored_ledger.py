@@ -154,7 +154,7 @@ class StoredLedger:
         Its document goes when nothing else is left but the lease, which is last, as another write may have it then.
         """
         if self.run:  # a broken ledger names none
-            self.home.delete(self.run)
+            _remove_child(self.home, self.run)
         for name in child_names(self.home):
             if name not in (BLOCKS, LEASE):
                 _remove_child(self.home, name)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xxhash
 from zarr.storage import LocalStore
 
-from msi_lazy.storage.recorded_store import RecordedStore
+from msi_lazy.storage.recorded_store import EMPTY, RecordedStore, digest_content
 from msi_lazy.storage.write_units import chunk_key, unit_grid
 
 if TYPE_CHECKING:
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
     from msi_lazy.plan.windows import Window
 
 __all__ = [
-    "EMPTY",
     "StoredUnits",
-    "digest_content",
     "digest_file",
     "sizes_differ",
     "stored_units",
@@ -30,9 +27,6 @@ __all__ = [
     "unit_key",
     "unit_number",
 ]
-
-EMPTY = (0, 0)
-"""Size and digest of a unit that is not stored, as it holds nothing but the fill value."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +66,6 @@ def digest_file(path: Path) -> tuple[int, int]:
         return digest_content(path.read_bytes()) if path.is_file() else EMPTY
     except FileNotFoundError:
         return EMPTY
-
-
-def digest_content(content: bytes | None) -> tuple[int, int]:
-    """Size and digest of the encoded content of a write unit, if it has any; see :data:`EMPTY`."""
-    return EMPTY if content is None else (len(content), xxhash.xxh3_64_intdigest(content))
 
 
 def sizes_differ(array: zarr.Array[Any], stored: StoredUnits) -> bool:

@@ -128,8 +128,10 @@ def _begin_beside(
         with acquired(final.child(LEDGER), what, options) as lease:
             lease.release()
     with acquired(replacement.home, what, options) as lease:
-        if _settle(replacement, lease) and options.resume:
-            return None
+        was_whole = _settle(replacement, lease)
+        lease.release()
+    if was_whole and options.resume:
+        return None
     with acquired(replacement.home, what, options) as lease:
         if resumed is not None:
             target = open_target(replacement.new_image(resumed.run), final.zarr_format, exists=True)
@@ -172,11 +174,9 @@ def _settle(replacement: Replacement, lease: Lease) -> bool:
     """Clean up after a write that was killed when its image had taken its place; tell whether one was."""
     found = ledger_beside(replacement.final)
     if found is None or not found.run:
-        lease.release()
         return False
     ledger = StoredLedger(replacement.final, found.run, lease, replacement=replacement)
     if not replacement.is_swapped(ledger.witness.key):
-        lease.release()
         return False
     ledger.remove()
     ledger.witness.remove()
