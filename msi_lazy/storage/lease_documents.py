@@ -31,7 +31,7 @@ _LONGEST = 4096
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 """A link, or a pipe, in the place of a lease is not one."""
 _SETTLING = 0.2
-"""Seconds after which the last of several that took a key is the one that has it."""
+"""Seconds after which the last of several that took a lease, without a lock, is the one that has it."""
 _TAKING = Lock()
 """Held while a thread of this process takes a key."""
 
@@ -104,7 +104,9 @@ class LeaseFile:
     def take(self, seen: bytes | None, contents: LeaseContents) -> bool:
         """Put ``contents`` in the place of what was ``seen``; tell whether no other did so first.
 
-        The old file is renamed, which one of several can do, and its successor appears whole under its name.
+        The old file is renamed, which one of several can do, and its successor appears whole under its name.  Where
+        the system has no locks, another may have the new file aside for a moment, so that a third finds none: the
+        last one then has it.
         """
         folder = Path(self.path).parent
         if folder.is_symlink():
@@ -112,11 +114,15 @@ class LeaseFile:
         folder.mkdir(parents=True, exist_ok=True)
         own, aside = (f"{self.path}.{uuid4().hex}.partial" for _ in range(2))
         try:
-            with locked_directory(folder):
+            with locked_directory(folder) as locked:
                 Path(own).write_bytes(contents.to_bytes())
                 if self.read() != seen or (seen is not None and not self._put_aside(aside, seen)):
                     return False
-                return self._put(own)
+                if not self._put(own):
+                    return False
+            if not locked:
+                time.sleep(_SETTLING)
+            return self.holds(contents.token)
         except FileNotFoundError:  # another write has just removed the folder
             return False
         finally:
