@@ -1,10 +1,13 @@
 """What explain() says, and that it says the same of a tree as was planned for it."""
 
 import time
+from collections import Counter
+from itertools import product
 
 import numpy as np
 import pytest
 import xarray as xr
+from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.plan.reading import Reading
@@ -27,6 +30,48 @@ def test_a_petabyte_is_planned_and_printed_at_once():
     text = str(make_plan((81920,) * 3, factors=((2, 2, 2),) * 10))
     assert "scale10" in text
     assert time.perf_counter() - start < 20  # a runaway, not a speed: that is measured in benchmarks/
+
+
+class Tiles:
+    """Tiles of all colours, as scanners store them: each is decoded whole, and counted."""
+
+    dtype, ndim = np.dtype("u1"), 3
+
+    def __init__(self, shape, tile):
+        self.shape, self.chunks, self.decoded = shape, tile, Counter()
+
+    def __getitem__(self, key):
+        sides = (range(part.start // tile, -(-part.stop // tile)) for part, tile in zip(key, self.chunks, strict=True))
+        self.decoded.update(product(*sides))
+        y, x, c = np.ogrid[key]
+        return ((y * 7 + x * 3) * (c + 1)).astype("u1")
+
+
+@pytest.mark.parametrize("method", ["mean", "gaussian"])
+@pytest.mark.parametrize("chunks", [None, {"y": 32, "x": 32, "c": 1}, {"y": 32, "x": 32, "c": 2}])
+def test_blocks_span_the_channels_that_the_source_interleaves(chunks, method):
+    image = msi.to_spatial_image(Tiles((60_000, 60_000, 3), (256, 256, 3)), dims="yxc")
+    plan = msi.explain(msi.to_multiscale(image, "auto", method=method, chunks=chunks))
+    assert plan.levels[0].blocks[2] == 3
+    assert plan.tasks <= 1.2 * plan.blocks
+    assert plan.reading.chunks <= plan.reading.source_chunks * (1 if method == "mean" else 1.5)
+
+
+def test_each_interleaved_tile_is_read_once_for_all_colours():
+    tiles, store = Tiles((300, 260, 3), (64, 64, 3)), MemoryStore()
+    tree = msi.to_multiscale(msi.to_spatial_image(tiles, dims="yxc"), [2, 2], chunks=32, block_bytes="64 KiB")
+    assert not tiles.decoded
+    tree.pyramid.to_zarr(store)
+    assert set(tiles.decoded.values()) == {1}
+    assert len(tiles.decoded) == 5 * 5
+    whole = tiles[tuple(slice(0, n) for n in tiles.shape)]
+    np.testing.assert_array_equal(msi.open_multiscale(store)["scale0/image"].values, whole.transpose(2, 0, 1))
+
+
+def test_blocks_do_not_span_more_channels_than_they_may_hold():
+    image = msi.to_spatial_image(Tiles((4096, 4096, 400), (256, 256, 400)), dims="yxc")
+    plan = msi.explain(msi.to_multiscale(image, [2], block_bytes="4 MiB"))
+    assert plan.levels[0].blocks[2] == 1
 
 
 def test_text():

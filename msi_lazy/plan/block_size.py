@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lcm, prod
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from msi_lazy.plan.stages import StagePlan, compose_halo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Pyramid", "aligned_blocks", "plan_stages"]
+__all__ = ["Pyramid", "aligned_blocks", "plan_stages", "span_source"]
 
 Extents = tuple[int, ...]
 
@@ -30,6 +30,14 @@ class Pyramid:
     """Chunk (or other write unit) that no two blocks may both write, the same on every level."""
     itemsize: int
     """Bytes per sample."""
+    spans: Extents | None = None
+    """Least block along the dimensions that are never reduced, in whole chunks, where that is worth memory: the source
+    interleaves them."""
+
+    @property
+    def units(self) -> Extents:
+        """Least part of a block: whole chunks."""
+        return self.chunks if self.spans is None else self.spans
 
     @property
     def last(self) -> int:
@@ -71,6 +79,14 @@ def plan_stages(pyramid: Pyramid, block_bytes: int) -> tuple[tuple[StagePlan, ..
     >>> [(stage.written, stage.carry, stage.edges) for stage in stages]
     [((0, 1, 2), 3, (256, 256, 256)), ((3, 4, 5), None, (128, 128, 128))]
     """
+    if pyramid.spans is not None:
+        spanning = _cut_stages(pyramid, block_bytes)
+        if spanning[1] <= block_bytes:
+            return spanning
+    return _cut_stages(replace(pyramid, spans=None), block_bytes)
+
+
+def _cut_stages(pyramid: Pyramid, block_bytes: int) -> tuple[tuple[StagePlan, ...], int]:
     stages: list[StagePlan] = []
     largest = 0
     first, first_unwritten = 0, 0
@@ -120,14 +136,14 @@ def _least_edges(pyramid: Pyramid, first: int, last: int, deepest: int) -> Exten
     edges = []
     per_dim = zip(
         pyramid.extents[first],
-        pyramid.chunks,
+        pyramid.units,
         pyramid.cumulative(first, last),
         pyramid.cumulative(first, deepest),
         compose_halo(pyramid.factors[first:deepest], pyramid.radii[first:deepest], len(pyramid.chunks)),
         strict=True,
     )
-    for extent, chunk, to_last, to_deepest, halo in per_dim:
-        unit = lcm(chunk * to_last, to_deepest)
+    for extent, least, to_last, to_deepest, halo in per_dim:
+        unit = lcm(least * to_last, to_deepest)
         unit *= max(-(-halo // unit), 1)  # a halo reaches into the next block at most
         edges.append(extent if extent < unit + to_deepest else unit)  # a lone tail joins its block
     return tuple(edges)
@@ -144,9 +160,9 @@ def _grow(pyramid: Pyramid, first: int, deepest: int, edges: Extents, block_byte
         if reduced[dim] or grown[dim] == extents[dim]:
             continue
         others = prod(grown[:dim] + grown[dim + 1 :]) * pyramid.itemsize
-        chunk = pyramid.chunks[dim]
-        multiple = max(block_bytes // (others * chunk), 1)
-        grown[dim] = extents[dim] if multiple * chunk >= extents[dim] else multiple * chunk
+        unit = pyramid.units[dim]
+        multiple = max(block_bytes // (others * unit), 1)
+        grown[dim] = extents[dim] if multiple * unit >= extents[dim] else multiple * unit
     return tuple(grown)
 
 
@@ -166,3 +182,13 @@ def aligned_blocks(chunks: Sequence[tuple[int, ...]], units: Sequence[int]) -> t
         edge, extent = max(max(lengths) // unit, 1) * unit, sum(lengths)
         aligned.append(tuple(min(edge, extent - start) for start in range(0, extent, edge)))
     return tuple(aligned)
+
+
+def span_source(factors: Sequence[Extents], chunks: Extents, source_chunks: Sequence[tuple[int, ...]]) -> Extents:
+    """Extend chunks to span the source's, along the dimensions that are never reduced.
+
+    Each chunk of the source, such as a tile with its colours, is then read for one block, not for one of each colour.
+    """
+    kept = [all(step[dim] == 1 for step in factors) for dim in range(len(chunks))]
+    terms = zip(chunks, source_chunks, kept, strict=True)
+    return tuple(chunk * -(-max(lengths) // chunk) if alone else chunk for chunk, lengths, alone in terms)

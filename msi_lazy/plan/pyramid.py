@@ -7,7 +7,7 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.plan.block_size import Pyramid, plan_stages
+from msi_lazy.plan.block_size import Pyramid, plan_stages, span_source
 from msi_lazy.plan.grid import Grid
 from msi_lazy.plan.memory import TASK_BYTES, MemoryUse, project_memory
 from msi_lazy.plan.reading import Reading
@@ -267,6 +267,7 @@ def plan_pyramid(
         radii=tuple(tuple(method.radius(f) if f > 1 else 0 for f in step) for step in factors),
         chunks=chunks,
         itemsize=dtype.itemsize,
+        spans=None if source_chunks is None else span_source(factors, chunks, source_chunks),
     )
     stages, largest = plan_stages(pyramid, block_bytes)
     notes = []
