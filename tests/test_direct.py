@@ -31,7 +31,7 @@ def record(block, target, index, *, level):
 def run(fused, opened):
     target = next(iter(opened.values())).value
     target.clear()
-    dask.get(opened | fused.tasks, list(fused.sinks))
+    dask.get(fused.tasks, list(fused.sinks))
     return dict(target)
 
 
@@ -52,10 +52,10 @@ def test_emitted_tasks_equal_fused_ones(case, data):
     tree = msi.to_multiscale(image, steps, chunks=data.draw(st.integers(1, 8)), block_bytes=block_bytes)
     arrays, stores, opened = levels_and_stores(tree)
     emitted, fused = (
-        emit_blocks(LevelGraph.of(arrays), stores, "token"),
+        emit_blocks(LevelGraph.of(arrays), stores, opened, "token"),
         fuse_levels(LevelGraph.of(arrays), stores, opened, "token"),
     )
-    assert len(emitted.tasks) == len(fused.tasks) - len(opened)
+    assert len(emitted.tasks) == len(fused.tasks)
     assert len(emitted.sinks) == len(fused.sinks)
     one, other = run(emitted, opened), run(fused, opened)
     assert one.keys() == other.keys()
@@ -65,26 +65,39 @@ def test_emitted_tasks_equal_fused_ones(case, data):
 
 def steps_of(graph):
     tasks = [task for task in graph.tasks.values() if getattr(task, "func", None) is run_fused]
-    return sorted((str(task.args[1]), sorted(step.func.__name__ for step in task.args[0].steps)) for task in tasks)
+    used = ((task.args[2], graph.tasks[task.args[0].key].value.templates[task.args[1]]) for task in tasks)
+    return sorted((str(index), sorted(step.func.__name__ for step in template.steps)) for index, template in used)
 
 
 def test_emitted_tasks_have_the_steps_of_fused_ones():
     tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((64, 70))), [2, 2, 2], chunks=4, block_bytes=2048)
     arrays, stores, opened = levels_and_stores(tree)
     emitted, fused = (
-        emit_blocks(LevelGraph.of(arrays), stores, "token"),
+        emit_blocks(LevelGraph.of(arrays), stores, opened, "token"),
         fuse_levels(LevelGraph.of(arrays), stores, opened, "token"),
     )
     assert steps_of(emitted) == steps_of(fused)
     assert len(steps_of(emitted)) > 16
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_blocks_of_the_first_stage_wait_for_their_context_only(edited):
+    tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((64, 70))), [2, 2, 2], chunks=4, block_bytes=2048)
+    arrays, stores, opened = levels_and_stores(tree * 2 if edited else tree)
+    build = fuse_levels if edited else emit_blocks
+    tasks = build(LevelGraph.of(arrays), stores, opened, "token").tasks
+    (context,) = (key for key, task in tasks.items() if isinstance(task, DataNode))
+    roots = [task for task in tasks.values() if task.dependencies == {context}]
+    assert len(roots) == 16
+    assert not any(dependency in opened for task in tasks.values() for dependency in task.dependencies)
+
+
 @pytest.mark.parametrize("edit", ["scaled", "rechunked", "replaced", "dropped", "mixed"])
 def test_an_edited_tree_is_not_emitted(edit):
     image = msi.to_spatial_image(np.zeros((64, 70)))
     tree, other = (msi.to_multiscale(image, [2, 2, 2], chunks=4, block_bytes=2048) for _ in range(2))
-    arrays, stores, _ = levels_and_stores(tree)
-    assert emit_blocks(LevelGraph.of(arrays), stores, "token") is not None
+    arrays, stores, opened = levels_and_stores(tree)
+    assert emit_blocks(LevelGraph.of(arrays), stores, opened, "token") is not None
     if edit == "mixed":
         arrays[-1] = levels_and_stores(other)[0][-1]
     elif edit == "dropped":
@@ -95,14 +108,14 @@ def test_an_edited_tree_is_not_emitted(edit):
         arrays[0] = arrays[0] * 2
     else:
         arrays[0] = arrays[0].rechunk(32)
-    assert emit_blocks(LevelGraph.of(arrays), stores, "token") is None
+    assert emit_blocks(LevelGraph.of(arrays), stores, opened, "token") is None
 
 
 def test_the_graph_of_a_terabyte_is_small():
     pixels = da.from_array(Blank((8192,) * 3), chunks=(128,) * 3)
     tree = msi.to_multiscale(xr.DataArray(pixels, dims=("z", "y", "x")), [2] * 7)
-    arrays, stores, _ = levels_and_stores(tree)
-    emitted = emit_blocks(LevelGraph.of(arrays), stores, "token")
+    arrays, stores, opened = levels_and_stores(tree)
+    emitted = emit_blocks(LevelGraph.of(arrays), stores, opened, "token")
     assert len(emitted.tasks) <= 1.01 * 32768
     assert len(pickle.dumps(emitted.tasks)) < 10 * 2**20
     merges = [layer for layer in arrays[-1].dask.layers.values() if isinstance(layer, MergeLayer)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, SchedulerPlugin
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
@@ -74,6 +74,29 @@ def transferred(client):
     """Bytes that workers have taken in from one another."""
     logs = client.run(lambda dask_worker: [entry["total"] for entry in dask_worker.transfer_incoming_log])
     return sum(map(sum, logs.values()))
+
+
+class Queued(SchedulerPlugin):
+    """Records the tasks that the scheduler queued until a worker was free."""
+
+    name = "queued"
+
+    def __init__(self):
+        self.groups = set()
+
+    def transition(self, key, start, finish, *args, **kwargs):
+        if finish == "queued":
+            self.groups.add(key[0] if isinstance(key, tuple) else key)
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_blocks_are_queued_as_root_tasks(client, stored, tmp_path, edited):
+    client.register_plugin(Queued())
+    tree = msi.to_multiscale(msi.to_spatial_image(stored), [2, 2, 2], chunks=16, block_bytes=32**3 * 2)
+    (tree * 2 if edited else tree).pyramid.to_zarr(tmp_path / "out.zarr")
+    groups = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.plugins["queued"].groups)
+    client.unregister_scheduler_plugin("queued")
+    assert any("stage0" in group for group in groups)
 
 
 def test_compute_false_can_be_given_to_a_client(client, stored, tmp_path):

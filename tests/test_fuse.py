@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from msi_lazy.graph.fuse import fuse_blocks
 
+CONTEXT = "pyramid-context-token"
+
 
 def root(*values):
     """What the graphs below are folded around."""
@@ -79,7 +81,8 @@ def test_each_task_runs_once_and_only_roots_take_others_in(graph):
     names = {str(key) for key in result.tasks}
     assert all(str(key) in names or str((f"{key[0]}-token", key[1])) in names for key in rest)
     picks = [node for node in result.tasks.values() if getattr(node, "func", None) is getitem]
-    assert len(result.tasks) - len(picks) == roots + len(rest)
+    context = bool(roots)
+    assert len(result.tasks) - len(picks) == roots + context + len(rest)
 
 
 def _hangs_on_one_root(graph, key):
@@ -100,7 +103,8 @@ def test_a_chain_becomes_one_task_without_a_value():
         ("s", 0): Task(("s", 0), add, TaskRef(("r", 0)), 1),
     }
     result = fuse_blocks(graph, [("s", 0)], is_root, "token")
-    assert list(result.tasks) == list(result.sinks) == [("r-token", 0)]
+    assert list(result.tasks) == [("r-token", 0), CONTEXT]
+    assert result.sinks == (("r-token", 0),)
     assert dask.get(result.tasks, ("r-token", 0)) is None
 
 
@@ -114,7 +118,7 @@ def test_a_fused_task_hands_on_only_what_others_need():
         ("store", 0): Task(("store", 0), add, TaskRef(("r", 0)), 1),
     }
     result = fuse_blocks(graph, [("merge", 0), ("store", 0)], is_root, "token")
-    assert set(result.tasks) == {("carry-token", 0), ("carry-token", 1), ("merge-token", 0)}
+    assert set(result.tasks) == {("carry-token", 0), ("carry-token", 1), ("merge-token", 0), CONTEXT}
     assert result.sinks == (("merge-token", 0),)
     assert dask.get(result.tasks, ("merge-token", 0)) == 32
 
@@ -125,7 +129,7 @@ def test_blocks_that_differ_in_their_index_only_share_one_template():
         graph[("r", n)] = Task(("r", n), root)
         graph[("t", n)] = Task(("t", n), triple, TaskRef(("r", n)), (n,))
     result = fuse_blocks(graph, [("t", n) for n in range(10)], is_root, "token")
-    assert len({id(task.args[0]) for task in result.tasks.values()}) == 1
+    assert len(result.tasks[CONTEXT].value.templates) == 1
 
 
 def test_an_index_given_as_data_and_an_alias_are_no_reason_for_another_template():
@@ -135,7 +139,7 @@ def test_an_index_given_as_data_and_an_alias_are_no_reason_for_another_template(
         graph[("t", n)] = Task(("t", n), triple, TaskRef(("r", n)), DataNode(None, (n,)))
         graph[("a", n)] = Alias(("a", n), ("t", n))
     result = fuse_blocks(graph, [("a", n) for n in range(10)], is_root, "token")
-    assert len({id(task.args[0]) for task in result.tasks.values()}) == 1
+    assert len(result.tasks[CONTEXT].value.templates) == 1
     assert dask.get(result.tasks, list(result.sinks)) == (None,) * 10
 
 
@@ -178,6 +182,20 @@ def test_a_root_and_its_members_can_both_be_needed_outside():
     }
     result = fuse_blocks(graph, [("e", 0)], is_root, "token")
     assert dask.get(result.tasks, ("e-token", 0)) == 1 + 11 + 1
+
+
+def test_data_that_all_blocks_use_is_in_the_context_that_they_wait_for_alone():
+    graph = {"shared": DataNode("shared", 5), "other": DataNode("other", 7)}
+    for n in range(3):
+        graph[("r", n)] = Task(("r", n), root, TaskRef("shared"))
+        graph[("t", n)] = Task(("t", n), add, TaskRef(("r", n)), TaskRef("other"))
+    graph[("e", 0)] = Task(("e", 0), sum, List(TaskRef("other"), *(TaskRef(("t", n)) for n in range(3))))
+    result = fuse_blocks(graph, [("e", 0)], is_root, "token", held=["shared", "other"])
+    blocks = [task for key, task in result.tasks.items() if key[0] == "t-token"]
+    assert [task.dependencies for task in blocks] == [{CONTEXT}] * 3
+    assert set(result.tasks) - {("t-token", n) for n in range(3)} == {CONTEXT, "other", ("e-token", 0)}
+    assert result.tasks[CONTEXT].value.held == {"shared": 5, "other": 7}
+    assert dask.get(result.tasks, ("e-token", 0)) == dask.get(graph, ("e", 0))
 
 
 def test_two_writes_of_one_graph_have_no_task_in_common_but_their_sources():

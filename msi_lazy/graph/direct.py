@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from dask.task_spec import DataNode
-
-from msi_lazy.graph.emit import EmittedStage, emit_stage
+from msi_lazy.graph.emit import EmittedStage, StageEmitter
 from msi_lazy.graph.fuse import FusedGraph
 from msi_lazy.graph.remaining import remaining_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from dask.task_spec import GraphNode
+    from dask.task_spec import DataNode, GraphNode
     from dask.typing import Key
 
     from msi_lazy.graph.level_graph import LevelGraph
@@ -61,6 +59,7 @@ def block_geometry(levels: LevelGraph) -> list[BlockGeometry]:
 def emit_blocks(
     levels: LevelGraph,
     stores: Sequence[LevelStore],
+    opened: Mapping[Key, DataNode],
     token: str,
     read_back: Sequence[bool] = (),
     marks: BlockMarks | None = None,
@@ -71,6 +70,8 @@ def emit_blocks(
     ----------
     levels, stores
         The levels, and how each of them is stored.
+    opened
+        Tasks that hold the arrays to store in, and the listeners.
     token
         Part of every key.
     read_back
@@ -91,15 +92,18 @@ def emit_blocks(
     remaining = remaining_blocks(recipes, stages, done, returning, marks is None or marks.lossless)
     # 3. Emit the tasks of each stage, fed by those of the stage before
     source = layers[0].below
-    tasks: dict[Key, GraphNode] = {source: DataNode(source, layers[0].source)}
+    held = {source: layers[0].source, **{key: node.value for key, node in opened.items()}}
+    emitter = StageEmitter(f"pyramid-context-{token}", held)
+    tasks: dict[Key, GraphNode] = {}
     below: EmittedStage | None = None
     for layer, stage, returns_carry, grid, left in zip(layers, stages, returning, grids, remaining, strict=True):
         written = tuple(stores[level] for level in stage.written)
         listeners = marks.listeners if marks is not None else None
         name = f"{layer.name}-{token}"
         emitted = EmittedStage(name, layer.recipe, source, stage, returns_carry, written, left, listeners, grid)
-        tasks |= emit_stage(emitted, below)
+        tasks |= emitter.emit(emitted, below)
         below = emitted
     # 4. Run what nothing waits for
     awaited = {key for task in tasks.values() for key in task.dependencies}
-    return FusedGraph(tasks, tuple(key for key in tasks if key not in awaited and key != source))
+    sinks = tuple(key for key in tasks if key not in awaited)
+    return FusedGraph(tasks | {emitter.context: emitter.context_task()}, sinks)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from dask.task_spec import GraphNode, Task, TaskRef
+from dask.task_spec import DataNode, Task, TaskRef
 
 from msi_lazy.graph.block_tasks import StageRecipe, merge_block, pick_level, read_back_block, read_block, restore_carry
-from msi_lazy.graph.fused_task import BlockPosition, External, Listed, Slot, Template, make_template, run_fused
+from msi_lazy.graph.fused_task import BlockContext, Held, Listed, OfBlock, Slot, Template, make_template, run_fused
 from msi_lazy.graph.marks import BlockGrid, check_writer, mark_block
 from msi_lazy.graph.merge import touched_blocks
 from msi_lazy.graph.stream import LevelStore, StreamedStage, skip_block, stream_run
@@ -18,14 +19,15 @@ from msi_lazy.plan.memory import finer_window
 from msi_lazy.plan.runs import run_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set
+    from collections.abc import Iterable, Mapping, Set
 
+    from dask.task_spec import GraphNode
     from dask.typing import Key
 
     from msi_lazy.graph.remaining import RemainingBlocks
     from msi_lazy.plan.stages import StagePlan
 
-__all__ = ["EmittedStage", "describe_task", "emit_stage"]
+__all__ = ["EmittedStage", "StageEmitter", "describe_task"]
 
 Index = tuple[int, ...]
 
@@ -39,7 +41,7 @@ class EmittedStage:
     recipe: StageRecipe
     """Stage, block by block."""
     source: Key
-    """Task that holds the source, which the first stage reads."""
+    """Name under which the context holds the source, which the first stage reads."""
     stage: StagePlan
     """Stage in the blocks, or runs of blocks, that its tasks own."""
     returns_carry: bool
@@ -49,7 +51,7 @@ class EmittedStage:
     remaining: RemainingBlocks
     """Its blocks that have a task."""
     listeners: Key | None = None
-    """Task that holds the listeners to stored blocks, if there are any."""
+    """Name under which the context holds the listeners to stored blocks, if there are any."""
     grid: BlockGrid | None = None
     """Its blocks as they are marked."""
 
@@ -69,88 +71,108 @@ class EmittedStage:
         return replace(self, stores=skipped, listeners=None, grid=None)
 
 
-def emit_stage(emitted: EmittedStage, below: EmittedStage | None) -> dict[Key, GraphNode]:
-    """Emit one task for each block, or run of blocks, that remains to be computed; ``below`` is the stage before."""
-    remaining = emitted.remaining
-    build = _run_tasks if emitted.in_runs else _block_tasks
-    tasks = build(emitted, below, sorted(remaining.stored))
-    tasks |= build(emitted.without_storing(), below, sorted(remaining.recomputed))
-    if remaining.restored:
-        tasks |= _restoring_tasks(emitted, remaining.restored)
-    return tasks
+class StageEmitter:
+    """Emits the tasks of stages, all with one context.
+
+    Parameters
+    ----------
+    context
+        Key of the task that holds the context.
+    held
+        What it holds, by name: the source, the target of each level, the listeners.
+    """
+
+    def __init__(self, context: Key, held: Mapping[Key, Any]) -> None:
+        self.context, self.held = context, held
+        self._templates: list[Template] = []
+
+    def context_task(self) -> DataNode:
+        """Return the task that holds the context of all tasks emitted so far."""
+        return DataNode(self.context, BlockContext(tuple(self._templates), self.held))
+
+    def emit(self, emitted: EmittedStage, below: EmittedStage | None) -> dict[Key, GraphNode]:
+        """Emit one task for each block, or run of blocks, that remains; ``below`` is the stage before."""
+        remaining = emitted.remaining
+        tasks = self._computing_tasks(emitted, below, remaining.stored)
+        tasks |= self._computing_tasks(emitted.without_storing(), below, remaining.recomputed)
+        if remaining.restored:
+            restored = ((emitted.key(index), index, ()) for index in sorted(remaining.restored))
+            tasks |= self._tasks(_restoring_template(emitted), restored)
+        return tasks
+
+    def _computing_tasks(
+        self, emitted: EmittedStage, below: EmittedStage | None, indices: Set[Index]
+    ) -> dict[Key, GraphNode]:
+        if not indices:
+            return {}
+        template = _run_template(emitted) if emitted.in_runs else _block_template(emitted, below)
+        keyed = ((emitted.key(index), index) for index in sorted(indices))
+        inputs = partial(_inputs, emitted.recipe, below)
+        return self._tasks(template, ((key, index, inputs(index)) for key, index in keyed))
+
+    def _tasks(
+        self, template: Template, blocks: Iterable[tuple[Key, Index, Iterable[TaskRef]]]
+    ) -> dict[Key, GraphNode]:
+        """Emit the task of each block: its key, its index, and what it waits for."""
+        context, number = TaskRef(self.context), len(self._templates)
+        self._templates.append(template)
+        return {key: Task(key, run_fused, context, number, index, *inputs) for key, index, inputs in blocks}
 
 
-def _run_tasks(emitted: EmittedStage, _below: EmittedStage | None, indices: Iterable[Index]) -> dict[Key, GraphNode]:
-    recipe = emitted.recipe
-    streamed = StreamedStage(recipe, recipe.reading.run, emitted.stores, emitted.returns_carry, emitted.grid)
-    listeners = None if emitted.listeners is None else TaskRef(emitted.listeners)
-    inputs = [TaskRef(emitted.source), listeners, *(TaskRef(store.target) for store in emitted.stores)]
-    keyed = ((emitted.key(index), index) for index in indices)
-    return {key: Task(key, stream_run, streamed, index, *inputs) for key, index in keyed}
-
-
-def _block_tasks(emitted: EmittedStage, below: EmittedStage | None, indices: Iterable[Index]) -> dict[Key, GraphNode]:
-    """Emit one task per block; blocks that wait for as many others have one template."""
-    targets = [TaskRef(store.target) for store in emitted.stores]
-    if emitted.listeners is not None:
-        targets.append(TaskRef(emitted.listeners))
-    templates: dict[int, Template] = {}
-    tasks: dict[Key, GraphNode] = {}
-    for index in indices:
-        inputs = [TaskRef(emitted.source)] if below is None else _inputs(emitted.recipe, below, index)
-        if len(inputs) not in templates:
-            templates[len(inputs)] = _template(emitted, below, len(inputs))
-        key = emitted.key(index)
-        tasks[key] = Task(key, run_fused, templates[len(inputs)], index, *inputs, *targets)
-    return tasks
-
-
-def _restoring_tasks(emitted: EmittedStage, indices: Set[Index]) -> dict[Key, GraphNode]:
-    options = (("recipe", emitted.recipe), ("stage", emitted.stage))
-    template = make_template([(restore_carry, (External(0), BlockPosition.INDEX), options)], (0,))
-    stored = TaskRef(emitted.stores[-1].target)
-    keyed = ((emitted.key(index), index) for index in sorted(indices))
-    return {key: Task(key, run_fused, template, index, stored) for key, index in keyed}
-
-
-def _inputs(recipe: StageRecipe, below: EmittedStage, index: Index) -> list[TaskRef]:
-    """List what block ``index`` of a later stage waits for: carries, or a stored array and the tasks that store it."""
+def _inputs(recipe: StageRecipe, below: EmittedStage | None, index: Index) -> list[TaskRef]:
+    """List what block ``index`` waits for: nothing, carries, or the tasks that store what it reads back."""
+    if below is None:
+        return []
     if below.returns_carry:
         return [TaskRef(below.key(at)) for at in touched_blocks(recipe, below.stage, index)]
     level = below.stage.written[-1]
     finer = finer_window(below.stage, recipe.stage.first, recipe.stage.needed(index)[0])
     touched = product(*below.stage.touching(level, finer))
-    waited = (TaskRef(below.key(at)) for at in touched if at in below.remaining.computed)
-    return [TaskRef(below.stores[-1].target), *waited]
+    return [TaskRef(below.key(at)) for at in touched if at in below.remaining.computed]
 
 
-def _template(emitted: EmittedStage, below: EmittedStage | None, inputs: int) -> Template:
+def _run_template(emitted: EmittedStage) -> Template:
+    """Build the template of a run of blocks."""
+    recipe = emitted.recipe
+    streamed = StreamedStage(recipe, recipe.reading.run, emitted.stores, emitted.returns_carry, emitted.grid)
+    listeners = None if emitted.listeners is None else Held(emitted.listeners)
+    targets = (Held(store.target) for store in emitted.stores)
+    return make_template([(stream_run, (streamed, OfBlock.INDEX, Held(emitted.source), listeners, *targets), ())], (0,))
+
+
+def _restoring_template(emitted: EmittedStage) -> Template:
+    """Build the template of a block whose carry is restored."""
+    options = (("recipe", emitted.recipe), ("stage", emitted.stage))
+    return make_template([(restore_carry, (Held(emitted.stores[-1].target), OfBlock.INDEX), options)], (0,))
+
+
+def _block_template(emitted: EmittedStage, below: EmittedStage | None) -> Template:
     """Build the template of one block: compute, store each level, mark the block, return the carry."""
     calls: list[tuple[Any, tuple[Any, ...], tuple[tuple[str, Any], ...]]]
     stage = emitted.recipe.stage
     # 1. Compute the levels: from the source, from carries, or from what the stage before stored
     if below is None:
-        calls = [(read_block, (External(0), BlockPosition.INDEX), (("recipe", emitted.recipe),))]
+        calls = [(read_block, (Held(emitted.source), OfBlock.INDEX), (("recipe", emitted.recipe),))]
     else:
         options = (("recipe", emitted.recipe), ("before", below.stage))
-        externals = tuple(map(External, range(inputs)))
         if below.returns_carry:
-            calls = [(merge_block, (Listed(externals), BlockPosition.INDEX), options)]
+            calls = [(merge_block, (OfBlock.INPUTS, OfBlock.INDEX), options)]
         else:
-            calls = [(read_back_block, (externals[0], Listed(externals[1:]), BlockPosition.INDEX), options)]
+            stored = Held(below.stores[-1].target)
+            calls = [(read_back_block, (stored, OfBlock.INPUTS, OfBlock.INDEX), options)]
     # 2. Store each level, if the write is still its target's
-    listeners = External(inputs + len(emitted.stores))
+    listeners = None if emitted.listeners is None else Held(emitted.listeners)
     if emitted.grid is not None:
         calls.append((check_writer, (listeners,), ()))
     kept: list[Slot] = []
     for position, store in enumerate(emitted.stores):
         calls.append((pick_level, (Slot(0),), (("position", position),)))
-        stored = (Slot(len(calls) - 1), External(inputs + position), BlockPosition.INDEX)
-        calls.append((store.store, stored, tuple(store.options.items())))
+        given = (Slot(len(calls) - 1), Held(store.target), OfBlock.INDEX)
+        calls.append((store.store, given, tuple(store.options.items())))
         kept.append(Slot(len(calls) - 1))
     # 3. Mark the block
     if emitted.grid is not None:
-        marked = (listeners, BlockPosition.INDEX, Listed(tuple(kept)))
+        marked = (listeners, OfBlock.INDEX, Listed(tuple(kept)))
         calls.append((mark_block, marked, (("grid", emitted.grid),)))
     # 4. Return the carry, if the next stage needs it
     if stage.carry is None or not emitted.returns_carry:
@@ -159,15 +181,18 @@ def _template(emitted: EmittedStage, below: EmittedStage | None, inputs: int) ->
     return make_template(calls, (len(calls) - 1,))
 
 
-def describe_task(task: Any) -> str:
+def describe_task(graph: Mapping[Key, Any], key: Key) -> str:
     """Describe the block that a task computes; return the task's key if it computes none."""
-    first, *rest = getattr(task, "args", ()) or (None,)
-    if isinstance(first, StreamedStage):
-        stage = run_stage(first.recipe.stage, first.run)
-        return describe_block(stage, rest[0])
-    if isinstance(first, Template):
-        found = (value for step in first.steps for name, value in step.kwargs if name == "recipe")
-        recipe = next(found, None)
+    task: Any = graph.get(key)
+    if getattr(task, "func", None) is not run_fused:
+        return str(key)
+    context, number, index, *_ = task.args
+    template = graph[context.key].value.templates[number]
+    for step in template.steps:
+        if step.func is stream_run:
+            streamed = step.args[0]
+            return describe_block(run_stage(streamed.recipe.stage, streamed.run), index)
+        recipe = dict(step.kwargs).get("recipe")
         if recipe is not None:
-            return describe_block(recipe.stage, rest[0])
-    return str(getattr(task, "key", task))
+            return describe_block(recipe.stage, index)
+    return str(key)

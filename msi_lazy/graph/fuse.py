@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from operator import getitem
 from typing import Any
 
-from dask.task_spec import GraphNode, Task, TaskRef
+from dask.task_spec import DataNode, GraphNode, Task, TaskRef
 from dask.typing import Key
 
-from msi_lazy.graph.fused_task import Template, fused_task
+from msi_lazy.graph.fused_task import BlockContext, Template, fused_task
 from msi_lazy.graph.garbage import collection_paused
 from msi_lazy.graph.owners import BARRIER_ROOTS, MANY, Ownership, find_owners, topological_order
 
@@ -60,6 +60,7 @@ def fuse_blocks(
     is_root: Callable[[GraphNode], bool],
     token: str,
     barrier: int = BARRIER_ROOTS,
+    held: Collection[Key] = (),
 ) -> FusedGraph:
     """Fold every task that depends on one root only into that root.
 
@@ -81,6 +82,8 @@ def fuse_blocks(
         has seen the key, or runs two such graphs together, would otherwise take one for the other.
     barrier
         Number of roots among its ancestors from which on blocks are read again for a value.
+    held
+        Tasks that hold data which all blocks use: the tasks of blocks get it from their context.
 
     Returns
     -------
@@ -99,19 +102,29 @@ def fuse_blocks(
     names: dict[Key, Any] = {key: _with_token(key, token) for key in (*unfolded, *returned)}
     tasks: dict[Key, GraphNode] = {key: graph[key] for key in order if ownership.roots[key] is None}
     tasks |= {names[key]: graph[key].substitute(names, key=names[key]) for key in unfolded}
-    # 3. Turn each fold into one task; blocks alike have one template
-    templates: dict[Any, Template] = {}
+    # 3. Turn each fold into one task; blocks alike have one template, and all of them one context
+    context = f"pyramid-context-{token}"
+    templates: dict[Any, tuple[int, Template]] = {}
     covering: dict[Key, Key] = {}
     for fold in folds:
         fused = _fold_key(fold, names, token)
         if len(fold.outputs) > 1:
             tasks |= {names[key]: Task(names[key], getitem, TaskRef(fused), n) for n, key in enumerate(fold.outputs)}
-        tasks[fused] = fused_task(fused, fold.root, fold.members, fold.outputs, graph, names, templates)
+        tasks[fused] = fused_task(fused, fold.root, fold.members, fold.outputs, graph, names, context, held, templates)
         covering |= {key: fused for key in fold.members if ownership.phases.get(key, 0) == fold.phase}
     # 4. Run what covers the wanted keys and nothing else waits for
     awaited = {dependency for task in tasks.values() for dependency in task.dependencies}
     sinks = dict.fromkeys(covering.get(key, names.get(key, key)) for key in goals)
+    tasks = {key: task for key, task in tasks.items() if key not in held or key in awaited or key in sinks}
+    if templates:
+        steps = tuple(template for _, template in templates.values())
+        tasks[context] = DataNode(context, BlockContext(steps, {key: _value(graph[key]) for key in held}))
     return FusedGraph(tasks, tuple(key for key in sinks if key not in awaited))
+
+
+def _value(node: GraphNode) -> Any:
+    assert isinstance(node, DataNode)
+    return node.value
 
 
 def _with_token(key: Key, token: str) -> Key:

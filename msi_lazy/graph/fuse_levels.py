@@ -8,7 +8,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import List, Task, TaskRef
 
 from msi_lazy.compat.dask_graphs import build_calls
-from msi_lazy.graph.block_tasks import restore_carry
+from msi_lazy.graph.block_tasks import read_block, restore_carry
 from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
 from msi_lazy.graph.gather import wait
 from msi_lazy.graph.level_graph import find_stage, is_stage_task
@@ -22,7 +22,7 @@ from msi_lazy.plan.source_rows import BlockRows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from dask.task_spec import GraphNode
+    from dask.task_spec import DataNode, GraphNode
     from dask.typing import Key
 
     from msi_lazy.graph.level_graph import LevelGraph
@@ -38,15 +38,15 @@ Index = tuple[int, ...]
 def fuse_levels(
     levels: LevelGraph,
     stores: Sequence[LevelStore],
-    opened: Mapping[Key, GraphNode],
+    opened: Mapping[Key, DataNode],
     token: str,
     marks: BlockMarks | None = None,
     in_order: bool = False,
 ) -> FusedGraph:
     """Build the tasks that store ``levels``, in blocks of whole write units.
 
-    Other parameters are those of :func:`msi_lazy.graph.direct.emit_blocks`, ``opened``, the tasks that hold the
-    arrays to store in, and ``in_order``: whether the chunks of a computed source are computed row by row of blocks.
+    Other parameters are those of :func:`msi_lazy.graph.direct.emit_blocks`, and ``in_order``: whether the chunks of a
+    computed source are computed row by row of blocks.
     """
     layers: dict[str, Any] = {"pyramid-targets": MaterializedLayer(dict(opened))}
     dependencies: dict[str, set[str]] = {"pyramid-targets": set()}
@@ -71,7 +71,9 @@ def fuse_levels(
         for layer in layers.values():
             if isinstance(layer, GatherLayer):
                 graph |= _ordered_rows(graph, wanted, layer, token)
-    return fuse_blocks(graph, wanted, is_stage_task, token)
+    reads = (task for task in graph.values() if getattr(task, "func", None) is read_block)
+    sources = dict.fromkeys(source for task in reads for source in task.dependencies)
+    return fuse_blocks(graph, wanted, is_stage_task, token, held=[*opened, *sources])
 
 
 def _ordered_rows(

@@ -1,7 +1,10 @@
 """Several tasks fused into one: the steps, and how they run.
 
 Tasks of different blocks differ in their block index and keys only.  So all of them use one template of steps, with
-slots for the values passed between them, which keeps the pickled graph of a terabyte image to a few MiB.
+slots for the values passed between them.  The templates, and the source and targets that all blocks use, are in one
+context, the only thing that the tasks of a first stage depend on.  So the pickled graph of a terabyte is a few MiB, a
+task on its way to a worker a few hundred bytes; and Dask's scheduler, which takes tasks of few dependencies for root
+tasks, queues them and hands them to whichever worker is free.
 """
 
 from __future__ import annotations
@@ -15,11 +18,22 @@ from dask.task_spec import Alias, DataNode, GraphNode, List, Task, TaskRef
 from msi_lazy.compat.dask_graphs import alias_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 
     from dask.typing import Key
 
-__all__ = ["BlockPosition", "External", "Listed", "Slot", "Template", "fused_task", "make_template", "run_fused"]
+__all__ = [
+    "BlockContext",
+    "External",
+    "Held",
+    "Listed",
+    "OfBlock",
+    "Slot",
+    "Template",
+    "fused_task",
+    "make_template",
+    "run_fused",
+]
 
 Index = tuple[Any, ...]
 Call = tuple[Any, tuple[Any, ...], tuple[tuple[str, Any], ...]]
@@ -39,10 +53,20 @@ class External:
     number: int
 
 
-class BlockPosition(Enum):
-    """Argument of a step: the index of the block, the one thing that differs between blocks."""
+@dataclass(frozen=True)
+class Held:
+    """Argument of a step: a value that the context holds, the same for all blocks."""
+
+    key: Key
+
+
+class OfBlock(Enum):
+    """Argument of a step: what differs between blocks."""
 
     INDEX = "index"
+    """Index of the block."""
+    INPUTS = "inputs"
+    """List of all values from outside the fused task."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +104,16 @@ class Template:
     """Slots whose values the task returns: none, the one, or a tuple."""
 
 
+@dataclass(frozen=True, eq=False)
+class BlockContext:
+    """What the fused tasks of an image have in common."""
+
+    templates: tuple[Template, ...]
+    """Steps of the tasks, each of which gives the number of its own."""
+    held: Mapping[Key, Any]
+    """Values that blocks use, such as the source and the targets, by name."""
+
+
 def fused_task(
     key: Key,
     root: Key,
@@ -87,13 +121,26 @@ def fused_task(
     outputs: Sequence[Key],
     graph: Mapping[Key, GraphNode],
     names: Mapping[Key, Key],
-    templates: dict[Any, Template],
+    context: Key,
+    held: Collection[Key],
+    templates: dict[Any, tuple[int, Template]],
 ) -> Task:
     """Build one task that runs ``members`` in order and returns the values of ``outputs``.
 
-    ``names`` has the new keys of tasks that have one.
+    Parameters
+    ----------
+    key, root, members, outputs, graph
+        Key of the task, the root that it is folded around, the tasks folded into it, those of them whose values it
+        returns, and the graph that has them.
+    names
+        New keys of tasks that have one.
+    context, held
+        Task that holds the context, and the keys of the tasks whose values are in it.
+    templates
+        Templates so far, each with its number, by signature; may be added to.
     """
-    slots = {member: number for number, member in enumerate(members)}
+    slots: dict[Key, Slot | Held] = {member: Slot(number) for number, member in enumerate(members)}
+    slots |= {name: Held(name) for name in held}
     externals: dict[Key, int] = {}
     index: Index = root[1:] if isinstance(root, tuple) else ()
     calls: list[Call] = []
@@ -109,19 +156,19 @@ def fused_task(
         else:  # a container of tasks: evaluated as Dask does
             nested = _nested(node, slots, externals, index)
             calls.append((_evaluate, (nested.node, nested.names, nested.values), ()))
-    produced = tuple(slots[output] for output in outputs)
+    produced = tuple(members.index(output) for output in outputs)
     signature = (produced, tuple(map(_signature, calls)))
     if signature not in templates:
-        templates[signature] = make_template(calls, produced)
+        templates[signature] = len(templates), make_template(calls, produced)
     values = (TaskRef(names.get(external, external)) for external in externals)
-    return Task(key, run_fused, templates[signature], index, *values)
+    return Task(key, run_fused, TaskRef(context), templates[signature][0], index, *values)
 
 
-def _argument(argument: Any, slots: Mapping[Key, int], externals: dict[Key, int], index: Index) -> Any:
+def _argument(argument: Any, slots: Mapping[Key, Slot | Held], externals: dict[Key, int], index: Index) -> Any:
     """Convert a task's argument to a step's: references become slots, the block's index a marker."""
     if isinstance(argument, TaskRef):
         if argument.key in slots:
-            return Slot(slots[argument.key])
+            return slots[argument.key]
         return External(externals.setdefault(argument.key, len(externals)))
     if type(argument) is List:
         return Listed(tuple(_argument(item, slots, externals, index) for item in argument.args))
@@ -130,11 +177,11 @@ def _argument(argument: Any, slots: Mapping[Key, int], externals: dict[Key, int]
     elif isinstance(argument, GraphNode):
         return _nested(argument, slots, externals, index)
     if index and type(argument) is tuple and argument == index:
-        return BlockPosition.INDEX
+        return OfBlock.INDEX
     return argument
 
 
-def _nested(node: GraphNode, slots: Mapping[Key, int], externals: dict[Key, int], index: Index) -> _Nested:
+def _nested(node: GraphNode, slots: Mapping[Key, Slot | Held], externals: dict[Key, int], index: Index) -> _Nested:
     uses = sorted(node.dependencies, key=str)
     return _Nested(node, tuple(uses), Listed(tuple(_argument(TaskRef(key), slots, externals, index) for key in uses)))
 
@@ -152,6 +199,8 @@ def _identity(argument: Any) -> Hashable:
     kind = type(argument)
     if kind is Slot or kind is External:
         return (kind, argument.number)
+    if kind is Held:
+        return (kind, argument.key)
     if kind is tuple:
         return tuple(map(_identity, argument))
     if kind is Listed:
@@ -184,33 +233,49 @@ def _slots_in(argument: Any) -> Iterable[int]:
             yield from _slots_in(item)
 
 
-def run_fused(template: Template, index: Index, *externals: Any) -> Any:
-    """Run the steps of a fused task."""
-    slots: list[Any] = [None] * len(template.steps)
-    for number, step in enumerate(template.steps):
-        args = [_resolve(argument, slots, externals, index) for argument in step.args]
-        kwargs = {name: _resolve(argument, slots, externals, index) for name, argument in step.kwargs}
+def run_fused(context: BlockContext, template: int, index: Index, *externals: Any) -> Any:
+    """Run the steps of a fused task: those of the template of this number."""
+    steps, outputs = context.templates[template].steps, context.templates[template].outputs
+    slots: list[Any] = [None] * len(steps)
+    values = _Values(slots, externals, index, context.held)
+    for number, step in enumerate(steps):
+        args = [_resolve(argument, values) for argument in step.args]
+        kwargs = {name: _resolve(argument, values) for name, argument in step.kwargs}
         slots[number] = step.func(*args, **kwargs)
         del args, kwargs
         for slot in step.releases:
             slots[slot] = None
-    if not template.outputs:
+    if not outputs:
         return None
-    values = tuple(slots[number] for number in template.outputs)
-    return values[0] if len(values) == 1 else values
+    returned = tuple(slots[number] for number in outputs)
+    return returned[0] if len(returned) == 1 else returned
 
 
-def _resolve(argument: Any, slots: Sequence[Any], externals: Sequence[Any], index: Index) -> Any:
+@dataclass(frozen=True)
+class _Values:
+    """Values that the arguments of steps stand for."""
+
+    slots: Sequence[Any]
+    externals: Sequence[Any]
+    index: Index
+    held: Mapping[Key, Any]
+
+
+def _resolve(argument: Any, values: _Values) -> Any:
     if isinstance(argument, Slot):
-        return slots[argument.number]
+        return values.slots[argument.number]
     if isinstance(argument, External):
-        return externals[argument.number]
-    if argument is BlockPosition.INDEX:
-        return index
+        return values.externals[argument.number]
+    if isinstance(argument, Held):
+        return values.held[argument.key]
+    if argument is OfBlock.INDEX:
+        return values.index
+    if argument is OfBlock.INPUTS:
+        return list(values.externals)
     if isinstance(argument, Listed):
-        return [_resolve(item, slots, externals, index) for item in argument.items]
+        return [_resolve(item, values) for item in argument.items]
     if isinstance(argument, _Nested):
-        return _evaluate(argument.node, argument.names, _resolve(argument.values, slots, externals, index))
+        return _evaluate(argument.node, argument.names, _resolve(argument.values, values))
     return argument
 
 

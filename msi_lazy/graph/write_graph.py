@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
     from dask.typing import Key
 
-    from msi_lazy.graph.marks import BlockListeners
+    from msi_lazy.graph.marks import BlockGrid, BlockListeners
     from msi_lazy.storage.stored_units import StoredUnits
 
 __all__ = ["LevelArrays", "align_blocks", "store_block", "write_graph"]
@@ -144,25 +144,28 @@ def write_graph(
     name = f"pyramid-write-{uuid4().hex}"
     graph: dict[Key, GraphNode] = {}
     sinks: list[Key] = []
-    listeners_key = f"pyramid-listeners-{name}"
-    if listeners is not None:
-        graph[listeners_key] = DataNode(listeners_key, listeners)
     first = 0
     for image in images:
         grids = number_blocks([grid.counts for grid in block_geometry(image.levels)], first)
         first = grids[-1].first + prod(grids[-1].counts)
-        marks = BlockMarks(listeners_key, grids, done, image.lossless) if listeners is not None else None
-        tasks, ends = _store_levels(image, marks)
+        tasks, ends = _store_levels(image, listeners, grids, done)
         graph |= tasks
         sinks.extend(ends)
     graph |= gather(name, sinks, wait, _complete, tuple(completions))
     return as_delayed(graph, name)
 
 
-def _store_levels(image: LevelArrays, marks: BlockMarks | None) -> tuple[dict[Key, GraphNode], Sequence[Key]]:
+def _store_levels(
+    image: LevelArrays, listeners: BlockListeners | None, grids: tuple[BlockGrid, ...], done: frozenset[int]
+) -> tuple[dict[Key, GraphNode], Sequence[Key]]:
     """Build the tasks that store one image; return them, and those of them that nothing waits for."""
     token = uuid4().hex
-    opened: dict[Key, GraphNode] = {}
+    opened: dict[Key, DataNode] = {}
+    marks = None
+    if listeners is not None:
+        key = f"pyramid-listeners-{token}"
+        opened[key] = DataNode(key, listeners)
+        marks = BlockMarks(key, grids, done, image.lossless)
     stores = []
     for number, (array, stored) in enumerate(zip(image.levels.arrays, image.targets, strict=True)):
         key = f"pyramid-target{number}-{token}"
@@ -172,12 +175,12 @@ def _store_levels(image: LevelArrays, marks: BlockMarks | None) -> tuple[dict[Ke
         stores.append(
             LevelStore(skip_block if number < image.kept else store_block, key, {"starts": starts, "probe": probe})
         )
-    fused = emit_blocks(image.levels, stores, token, image.read_back, marks)
+    fused = emit_blocks(image.levels, stores, opened, token, image.read_back, marks)
     origin = "Dask's graph of the levels" if fused is None else "the plan"
     _LOGGER.debug("tasks that store %s come from %s", image.path or "the image", origin)
     if fused is None:
         fused = fuse_levels(image.levels, stores, opened, token, marks, image.in_order)
-    return opened | fused.tasks, fused.sinks
+    return fused.tasks, fused.sinks
 
 
 def _complete(_done: list[Any], completions: Sequence[Callable[[], None]]) -> None:

@@ -61,7 +61,7 @@ def _deadly_task(error: BaseException, delayed: Delayed) -> str:
     key = getattr(error, "task", None)
     if type(error).__name__ != "KilledWorker" or key is None:
         return ""
-    return describe_task(delayed.dask[key]) if key in delayed.dask else str(key)
+    return describe_task(delayed.dask, key)
 
 
 def run(delayed: Delayed, progress: bool, retries: int = 0) -> Any:
