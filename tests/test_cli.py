@@ -355,6 +355,13 @@ def test_shards_on_the_command_line(tmp_path):
     assert "--shards is written like" in result.output
 
 
+@pytest.mark.parametrize(("name", "expected"), [("auto", "zstd"), ("fast", "lz4"), ("none", "")])
+def test_codecs_on_the_command_line(convert, name, expected):
+    for level in open_levels(convert("--compressor", name)):
+        assert expected in str(level.compressors)
+        assert bool(level.compressors) is bool(expected)
+
+
 def test_validate_on_the_command_line(tmp_path):
     np.save(tmp_path / "in.npy", np.zeros((64, 64), "u1"))
     CliRunner().invoke(main, ["convert", str(tmp_path / "in.npy"), str(tmp_path / "a.zarr")])

@@ -1,5 +1,7 @@
 """The layout of each level: resolved once, from shards, compressors and encoding."""
 
+import re
+
 import numpy as np
 import pytest
 import zarr
@@ -73,6 +75,42 @@ def test_codecs_are_those_asked_for_by_level_then_by_image_then_by_kind():
     assert type(layouts()[0].settings["compressors"][0]) is BloscCodec
     labels = read_plan(tree(ARRAY.astype("u4"), method="mode"))
     assert type(resolve_layouts(labels, 3)[0].settings["compressors"][0]) is ZstdCodec
+
+
+def stored_codecs(store, path):
+    """Compressors of an array in the store, each with its settings, whatever the version of Zarr."""
+    codecs = zarr.open_array(store, path=path, mode="r").compressors
+    return [codec.to_dict() if hasattr(codec, "to_dict") else codec.get_config() for codec in codecs]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_name_stands_for_the_codecs_of_images_and_for_those_of_labels(version):
+    labels = tree(ARRAY.astype("u4"), method="mode")
+    for name, image, label in (("auto", "'zstd', 'clevel': 3", 3), ("fast", "'lz4', 'clevel': 5", 1)):
+        store = MemoryStore()
+        tree().pyramid.to_zarr(store, version=version, compressors=name, labels={"a": labels})
+        msi.write_labels(store, "b", labels, compressors=name)
+        for path in ("scale0/image", "scale2/image"):
+            found = str(stored_codecs(store, path))
+            assert image in found.replace("<BloscCname.", "")
+            assert re.search("'shuffle': (2|'bitshuffle')", found)
+        for path in ("labels/a/scale1/image", "labels/b/scale1/image"):
+            assert f"'level': {label}" in str(stored_codecs(store, path))
+        assert all(found.lossless for found in layouts(compressors=name))
+
+
+def test_codecs_by_name_for_one_level_and_for_levels_that_are_added():
+    store = MemoryStore()
+    tree().pyramid.to_zarr(store, encoding=encoded(compressors="fast"))
+    msi.add_levels(store, [2], compressors="fast")
+    found = [("lz4" in str(stored_codecs(store, f"scale{level}/image"))) for level in range(4)]
+    assert found == [False, True, False, True]
+
+
+@pytest.mark.parametrize("asked", [{"compressors": "faster"}, {"encoding": encoded(compressors="faster")}])
+def test_a_name_of_no_codecs_is_refused_with_those_that_there_are(asked):
+    with pytest.raises(ValueError, match=r"compressors='faster': give 'auto', 'fast', None, or a codec of zarr.codecs"):
+        tree().pyramid.to_zarr(MemoryStore(), **asked)
 
 
 def test_only_codecs_that_are_known_count_as_lossless():

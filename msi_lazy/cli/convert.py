@@ -49,6 +49,13 @@ __all__ = ["convert"]
 @click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides those of the input.")
 @click.option("--version", default=DEFAULT_VERSION, show_default=True, help="OME-Zarr version: 0.5 or 0.4.")
 @click.option("--shards", help="Shape of the shards, files of many chunks: auto, 256, or z=128,y=256,x=256 (0.5 only).")
+@click.option(
+    "--compressor",
+    type=click.Choice(["auto", "fast", "none"]),
+    default="auto",
+    show_default=True,
+    help="Codec: zstd, lz4 (faster, and larger), or none.",
+)
 @click.option("--group", default="", help="Path of the image in INPUT, if that is a Zarr store of several.")
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
 @click.option("--threads", type=click.IntRange(1), help="Number of threads, without --scheduler; default all cores.")
@@ -97,6 +104,7 @@ def _write(tree: xr.DataTree, input: str, output: str, options: Mapping[str, Any
         key: options[key] for key in ("version", "memory_limit", "resume", "retries", "delete_labels", "durable")
     }
     settings |= {"shards": shards, "source_id": identify_input(input), "progress": sys.stdout.isatty()}
+    settings["compressors"] = None if options["compressor"] == "none" else options["compressor"]
     settings["replace"] = "in place" if options["in_place"] else "beside"
     target = output if "://" in output else Path(output).absolute()
     if options["overwrite"] and Path(target).resolve() in Path(input).resolve().parents:

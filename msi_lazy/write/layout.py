@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
     from msi_lazy.storage.place import ZarrFormat
 
-__all__ = ["LevelLayout", "resolve_layouts", "shards_along"]
+__all__ = ["LevelLayout", "label_layouts", "resolve_layouts"]
 
 Shape = tuple[int, ...]
 _SHAPES = ("chunks", "shards")
@@ -81,17 +81,23 @@ def resolve_layouts(
         Shards that are no shape, or an encoding that is no mapping of nodes to variables to settings.
     ValueError
         Settings of nodes that are not in the tree, or unknown ones; chunks of another rank than the image; shards
-        that are no whole number of chunks, or for Zarr v2, which has none.
+        that are no whole number of chunks, or for Zarr v2, which has none; a name that stands for no codecs.
     """
     checked = _check_encoding(encoding, plan)
-    if isinstance(compressors, str) and compressors == "auto":
-        facts = store_format(zarr_format)
-        compressors = facts.label_codecs if is_for_labels(plan.method, plan.dtype) else facts.image_codecs
     levels = plan.levels[kept:]
     return tuple(_resolve(level, plan, zarr_format, shards, compressors, checked) for level in levels)
 
 
-def shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -> Any:
+def label_layouts(
+    plan: PyramidPlan, image: PyramidPlan, zarr_format: ZarrFormat, *, shards: Any, compressors: Any
+) -> tuple[LevelLayout, ...]:
+    """Resolve the layout of every level of labels from the settings of their image, whose codecs hold by name only."""
+    named = compressors if isinstance(compressors, str) else "auto"
+    along = _shards_along(plan.dims, image.dims, shards)
+    return resolve_layouts(plan, zarr_format, shards=along, compressors=named)
+
+
+def _shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -> Any:
     """Select from the shards of an image those of a label image, which may lack some dimensions."""
     if isinstance(shards, Sequence) and not isinstance(shards, str) and len(shards) == len(image_dims):
         shards = dict(zip(image_dims, shards, strict=True))
@@ -117,11 +123,12 @@ def _resolve(
             raise ValueError(f"shards need Zarr v3: write version={DEFAULT_VERSION!r}, or leave shards out")
         shape = tuple(shape)
         _check_whole(shape, chunks, level, plan)
-    settings: dict[str, Any] = {"compressors": compressors}
+    settings: dict[str, Any] = {"compressors": asked.get("compressors", compressors)}
+    settings["compressors"] = _codecs(settings["compressors"], plan, zarr_format)
     if facts.key_encoding:
         keys = dict(facts.key_encoding)
         settings["chunk_key_encoding"] = {"name": keys.pop("name"), "configuration": keys}
-    settings |= {key: value for key, value in asked.items() if key not in (*_SHAPES, _EMPTY_CHUNKS)}
+    settings |= {key: value for key, value in asked.items() if key not in (*_SHAPES, _EMPTY_CHUNKS, "compressors")}
     return LevelLayout(
         path=array_path(level.number, plan.name),
         chunks=chunks,
@@ -129,8 +136,23 @@ def _resolve(
         write_unit=tuple(map(min, shape or chunks, level.shape)),
         settings=settings,
         write_empty_chunks=bool(asked.get(_EMPTY_CHUNKS, False)),
-        lossless=not asked and is_lossless(compressors),
+        lossless=not asked and is_lossless(settings["compressors"]),
     )
+
+
+def _codecs(compressors: Any, plan: PyramidPlan, zarr_format: ZarrFormat) -> Any:
+    """Codecs that a name stands for, of images or of labels; others are returned as they are."""
+    if not isinstance(compressors, str):
+        return compressors
+    named = store_format(zarr_format).named_codecs
+    if compressors not in named:
+        allowed = ", ".join(map(repr, named))
+        raise ValueError(
+            f"the pyramid cannot be stored with compressors={compressors!r}: give {allowed}, None, or a codec of "
+            f"{'numcodecs' if store_format(zarr_format).has_numcodecs else 'zarr.codecs'}"
+        )
+    kinds = named[compressors]
+    return kinds.of_labels if is_for_labels(plan.method, plan.dtype) else kinds.of_images
 
 
 def _check_encoding(encoding: Any, plan: PyramidPlan) -> Mapping[str, Any]:
