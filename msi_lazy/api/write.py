@@ -88,10 +88,9 @@ def to_zarr(
         computed in; else a tuple, a dict, or an integer for the spatial dimensions, in whole chunks.  Default none.
     compressors
         Codecs of all levels, as ``zarr.create_array`` takes them: ``zarr.codecs.ZstdCodec()``, or for 0.4 one of
-        numcodecs; or a name, which holds for ``labels`` too.  ``"auto"`` is zstd, level 3: for images in Blosc, after a
-        bit shuffle; alone for labels (integers of 32 or 64 bits, bool, methods for labels).  ``"fast"`` is lz4 for
-        images: encoded four times as fast, decoded twice, 3 to 8 % larger for camera noise, 7 to 29 % for pictures of
-        8 bits; for labels zstd, level 1.
+        numcodecs; or a name, for ``labels`` too.  ``"auto"`` is zstd-3: for images in Blosc, after a bit shuffle;
+        alone for labels (integers of 32 or 64 bits, bool, methods for labels).  ``"fast"`` is lz4 for images: encoded 4
+        times as fast, 3 to 8 % larger for camera noise, 7 to 29 % for 8 bits; for labels zstd, level 1.
     encoding
         Settings per level, in the form of xarray's ``DataTree.to_zarr``: ``{"/scale0": {"image": {...}}}``.
     compute
