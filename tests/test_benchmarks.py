@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import build, codecs, compare, imports, kernels, memory, scale, volume
+from benchmarks import build, codecs, compare, imports, kernels, memory, planes, scale, volume
 
 
 def test_build_checks_every_sample():
@@ -90,3 +90,15 @@ def test_codecs_prints_a_row_for_each_codec():
     rows = [line.split("|")[1:-1] for line in result.output.splitlines()][2:]
     assert [row[1].strip() for row in rows] == list(codecs.CODECS)
     assert all(float(row[4]) > 1 for row in rows)
+
+
+def test_planes_prints_a_row_for_each_kind_of_chunks(monkeypatch):
+    def measure_here(deep, wide, kind, threads, *_settings):
+        return planes.measure((deep, wide, wide), kind, threads, method="mean")
+
+    monkeypatch.setattr(planes, "measure_apart", measure_here)
+    arguments = ["--planes", "8", "--edge", "64", "--methods", "mean"]
+    result = CliRunner().invoke(planes.main, arguments, catch_exceptions=False)
+    rows = [line.split("|") for line in result.output.splitlines() if line.startswith("| mean")]
+    assert [row[2].strip() for row in rows] == ["planes", "bricks"]
+    assert float(rows[0][4]) > 0

@@ -131,14 +131,14 @@ def test_labels_along_count_and_are_planned_anew_too():
 
 @pytest.fixture
 def small_machine(monkeypatch):
-    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 600 * MIB)  # the least of cgroup, machine and user
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 530 * MIB)  # the least of cgroup, machine and user
     with dask.config.set(scheduler="threads", num_workers=2):
         yield
 
 
 def test_a_write_that_exceeds_the_machine_is_warned_of_once(small_machine, tmp_path):
-    tree = msi.to_multiscale(IMAGES["planes"], [2, 2])
-    with pytest.warns(UserWarning, match=r"up to .* of memory .*a process may use 600.00 MiB; it fits") as caught:
+    tree = msi.to_multiscale(IMAGES["slabs"], [2, 2])
+    with pytest.warns(UserWarning, match=r"up to .* of memory .*a process may use 530.00 MiB; it fits") as caught:
         tree.pyramid.to_zarr(tmp_path / "out.zarr", compute=False)
     assert [Path(warning.filename) for warning in caught] == [Path(__file__)]
     (note,) = tree.pyramid.explain().notes
@@ -147,14 +147,14 @@ def test_a_write_that_exceeds_the_machine_is_warned_of_once(small_machine, tmp_p
 
 
 def test_what_is_advised_is_warned_of_no_more(small_machine, tmp_path):
-    (changes, _), *_ = parts_of(msi.explain(msi.to_multiscale(IMAGES["planes"], [2, 2])).notes[0])
-    tree = msi.to_multiscale(IMAGES["planes"], [2, 2], **changes["to_multiscale"])
+    (changes, _), *_ = parts_of(msi.explain(msi.to_multiscale(IMAGES["slabs"], [2, 2])).notes[0])
+    tree = msi.to_multiscale(IMAGES["slabs"], [2, 2], **changes["to_multiscale"])
     tree.pyramid.to_zarr(tmp_path / "out.zarr", compute=False)
     assert not tree.pyramid.explain().notes
 
 
 def test_a_limit_that_is_given_is_the_one_that_counts(small_machine, tmp_path):
-    tree = msi.to_multiscale(IMAGES["planes"], [2, 2])
+    tree = msi.to_multiscale(IMAGES["slabs"], [2, 2])
     tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit="64 GiB", compute=False)
 
 

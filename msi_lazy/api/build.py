@@ -17,8 +17,9 @@ from msi_lazy.axes import image_name, read_axes
 from msi_lazy.graph.stage_layers import build_levels
 from msi_lazy.methods import resolve_method
 from msi_lazy.methods.table import check_dtype, check_nodata
+from msi_lazy.plan.flat_chunks import default_chunks, describe_flat
 from msi_lazy.plan.pyramid import plan_pyramid
-from msi_lazy.source.sources import WindowSource, as_dask_source, find_source
+from msi_lazy.source.sources import DaskSource, WindowSource, as_dask_source, find_source
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
 from msi_lazy.tree.build_tree import build_tree, stack_levels
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from msi_lazy.methods import Method, Methods
+    from msi_lazy.plan.pyramid import PyramidPlan
 
 __all__ = ["open_multiscale", "to_multiscale"]
 
@@ -63,7 +65,8 @@ def to_multiscale(
         reduces a NumPy array of whole windows to one sample for each, see :meth:`msi_lazy.Method.from_function`.
     chunks
         Chunk shape on disk: an integer for all spatial dimensions, a tuple, or a dict.  Default
-        256 along each of two spatial dimensions, 64 along three, 1 for ``t`` and ``c``.  Kept in the
+        256 along each of two spatial dimensions, 64 along three, 1 for ``t`` and ``c``; flatter ones of as many samples
+        where the image is computed or stored in large planes, of which a chunk's depth is held in memory.  Kept in the
         ``encoding`` of each variable, which xarray drops when you do arithmetic with it.
     boundary
         Treatment of the ``n % factor`` samples at the end of a dimension that fill no window: ``"trim"`` leaves them
@@ -111,36 +114,54 @@ def to_multiscale(
     limit = parse_bytes_of("block_bytes", block_bytes)
     axes = read_axes(image)
     on_disk = parse_chunks(chunks, axes)
-    if isinstance(scale_factors, str) and scale_factors == "auto":
-        factors = auto_factors(axes, on_disk, checked_boundary)
-    else:
-        factors = parse_factors(scale_factors, axes, checked_boundary)
+    factors = None if is_auto(scale_factors) else parse_factors(scale_factors, axes, checked_boundary)
     if is_auto(nodata):
         nodata = find_nodata(image.attrs, image.encoding, dtype, row.takes_nodata)
     check_nodata(row, nodata)
     nodata = parse_nodata(nodata, dtype)
-    source = find_source(image)
     planned = partial(
-        plan_pyramid,
+        _plan_source,
+        factors=factors,
         name=image_name(image),
         axes=axes,
         dtype=dtype,
-        factors=factors,
         method=row,
-        chunks=on_disk,
         boundary=checked_boundary,
         block_bytes=limit,
-        source_chunks=source.chunks,
-        source_is_known=source.is_known,
     )
-    decoded, is_sliceable = -(-source.decoded_bytes // dtype.itemsize), isinstance(source, WindowSource)
-    plan = planned(by_window=is_sliceable)
+    source = found = find_source(image)
+    plan = planned(source, on_disk)
     if isinstance(source, WindowSource) and not plan.reading.fits:
         source = as_dask_source(image, source)
-        plan = planned(by_window=False, source_chunks=source.chunks)
-    reading = replace(plan.reading, decoded_samples=decoded, is_sliceable=is_sliceable)
+        plan = planned(source, on_disk)
+    if chunks is None and isinstance(source, DaskSource):
+        flat = default_chunks(on_disk, source.chunks, [axis.is_spatial for axis in axes], dtype.itemsize)
+        if flat != on_disk:
+            plan = planned(source, flat, notes=(describe_flat(flat, on_disk),))
+    decoded = -(-found.decoded_bytes // dtype.itemsize)
+    reading = replace(plan.reading, decoded_samples=decoded, is_sliceable=isinstance(found, WindowSource))
     plan = replace(plan, nodata=nodata, reading=reading)
     return build_tree(plan, build_levels(source, plan, row, nodata), image)
+
+
+def _plan_source(
+    source: WindowSource | DaskSource,
+    chunks: tuple[int, ...],
+    *,
+    factors: tuple[tuple[int, ...], ...] | None,
+    notes: tuple[str, ...] = (),
+    **settings: Any,
+) -> PyramidPlan:
+    """Plan the pyramid of ``source``, in ``chunks``, with the factors that fit them by default."""
+    plan = plan_pyramid(
+        factors=auto_factors(settings["axes"], chunks, settings["boundary"]) if factors is None else factors,
+        chunks=chunks,
+        source_chunks=source.chunks,
+        source_is_known=source.is_known,
+        by_window=isinstance(source, WindowSource),
+        **settings,
+    )
+    return replace(plan, notes=(*notes, *plan.notes))
 
 
 def open_multiscale(store: Any, *, storage_options: Mapping[str, Any] | None = None, group: str = "") -> xr.DataTree:

@@ -6,14 +6,22 @@ from dataclasses import dataclass, replace
 from math import lcm, prod
 from typing import TYPE_CHECKING
 
+from msi_lazy.plan.source_rows import BlockRows
 from msi_lazy.plan.stages import StagePlan, compose_halo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from msi_lazy.plan.source_rows import SourceChunks
+
 __all__ = ["Pyramid", "aligned_blocks", "plan_stages", "span_source"]
 
 Extents = tuple[int, ...]
+
+_HELD_BLOCKS = 1
+"""Blocks that a row of blocks may hold as many bytes as, of a computed source or of carries, to be deeper for it."""
+_WIDE_BLOCKS = 4
+"""Part of ``block_bytes`` that flat blocks are widened to: the last ones of a row hold all that the row waited for."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,9 @@ class Pyramid:
     """Least block along the dimensions that are never reduced, in whole chunks, where that is worth memory: the source
     interleaves them."""
 
+    source: SourceChunks | None = None
+    """Chunks of a computed source, which are held until all blocks that touch them have been computed."""
+
     @property
     def units(self) -> Extents:
         """Least part of a block: whole chunks."""
@@ -52,12 +63,11 @@ class Pyramid:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """One way to cut a stage: the levels it ends with, and the least block that allows it."""
+    """One way to cut a stage, in the least blocks that allow it."""
 
-    last: int
-    carry: int | None
-    edges: Extents
+    stage: StagePlan
     nbytes: int
+    """Bytes of a block of its input."""
 
 
 def plan_stages(pyramid: Pyramid, block_bytes: int) -> tuple[tuple[StagePlan, ...], int]:
@@ -88,33 +98,64 @@ def plan_stages(pyramid: Pyramid, block_bytes: int) -> tuple[tuple[StagePlan, ..
 
 def _cut_stages(pyramid: Pyramid, block_bytes: int) -> tuple[tuple[StagePlan, ...], int]:
     stages: list[StagePlan] = []
-    largest = 0
+    largest, rows = 0, None
     first, first_unwritten = 0, 0
     while first_unwritten <= pyramid.last:
-        chosen = _choose(pyramid, first, first_unwritten, block_bytes)
-        deepest = chosen.last if chosen.carry is None else max(chosen.last, chosen.carry)
-        stages.append(
-            StagePlan(
-                first=first,
-                extents=pyramid.extents[first : deepest + 1],
-                factors=pyramid.factors[first:deepest],
-                radii=pyramid.radii[first:deepest],
-                edges=_grow(pyramid, first, deepest, chosen.edges, block_bytes),
-                written=tuple(range(first_unwritten, chosen.last + 1)),
-                carry=chosen.carry,
-            )
-        )
+        chosen = _choose(pyramid, first, first_unwritten, block_bytes, rows)
+        if pyramid.source is not None and not stages:
+            rows = BlockRows(chosen.stage, pyramid.source).axis
+        edges = _grow(pyramid, first, chosen.stage.deepest, chosen.stage.edges, block_bytes)
+        stages.append(replace(chosen.stage, edges=edges))
         largest = max(largest, chosen.nbytes)
-        first_unwritten = chosen.last + 1
-        first = chosen.carry if chosen.carry is not None else first_unwritten
+        first_unwritten = chosen.stage.written[-1] + 1
+        first = chosen.stage.carry if chosen.stage.carry is not None else first_unwritten
     return tuple(stages), largest
 
 
-def _choose(pyramid: Pyramid, first: int, first_unwritten: int, block_bytes: int) -> _Candidate:
-    """Choose the deepest cut that fits; failing all, the smallest that reaches a coarser level."""
+def _choose(pyramid: Pyramid, first: int, first_unwritten: int, block_bytes: int, rows: int | None) -> _Candidate:
+    """Choose the deepest cut that fits; failing all, the smallest that reaches a coarser level.
+
+    Of a computed source, a row of blocks holds all chunks that it touches, and the next stage their carries: cuts that
+    hold much are left for flatter ones, whose blocks are widened instead, where that holds nothing more.
+    """
     candidates = list(_candidates(pyramid, first, first_unwritten))
     fitting = [candidate for candidate in candidates if candidate.nbytes <= block_bytes]
-    return fitting[0] if fitting else min(candidates, key=lambda candidate: candidate.nbytes)
+    fitting = fitting or [min(candidates, key=lambda candidate: candidate.nbytes)]
+    if pyramid.source is None:
+        return fitting[0]
+    held = [_held_samples(pyramid, candidate.stage, rows) for candidate in fitting]
+    most = max(_HELD_BLOCKS * block_bytes // pyramid.itemsize, min(held))
+    chosen = next(number for number, samples in enumerate(held) if samples <= most)
+    if chosen == 0:
+        return fitting[0]
+    return _widened(pyramid, fitting[chosen], block_bytes // _WIDE_BLOCKS, rows)
+
+
+def _held_samples(pyramid: Pyramid, stage: StagePlan, rows: int | None) -> int:
+    """Count the samples that a row of blocks holds, of a computed source or of the carries of the stage before.
+
+    ``rows`` is the dimension that rows follow one another along, known from the second stage on.
+    """
+    if pyramid.source is not None and stage.written[0] == 0:
+        return BlockRows(stage, pyramid.source).held_samples(threads=1)
+    if rows is None:
+        return 0
+    return min(stage.edges[rows] + 2 * stage.halo[rows], stage.extents[0][rows]) * prod(stage.extents[0][rows + 1 :])
+
+
+def _widened(pyramid: Pyramid, chosen: _Candidate, most: int, rows: int | None) -> _Candidate:
+    """Double the edges of a block, the shortest one first, while it holds nothing more, and at most ``most`` bytes."""
+    held, growing = _held_samples(pyramid, chosen.stage, rows), set(range(len(pyramid.chunks)))
+    while growing:
+        edges, extents = chosen.stage.edges, chosen.stage.extents[0]
+        dim = min(growing, key=lambda dim: edges[dim])
+        wide = replace(chosen.stage, edges=(*edges[:dim], min(2 * edges[dim], extents[dim]), *edges[dim + 1 :]))
+        nbytes = prod(wide.edges) * pyramid.itemsize
+        if wide.edges == edges or nbytes > most or _held_samples(pyramid, wide, rows) > held:
+            growing.discard(dim)
+        else:
+            chosen = _Candidate(wide, nbytes)
+    return chosen
 
 
 def _candidates(pyramid: Pyramid, first: int, first_unwritten: int) -> Sequence[_Candidate]:
@@ -126,8 +167,16 @@ def _candidates(pyramid: Pyramid, first: int, first_unwritten: int) -> Sequence[
             if carry == first:  # the carry would be the input: no progress
                 continue
             deepest = last if carry is None else carry
-            edges = _least_edges(pyramid, first, last, deepest)
-            found.append(_Candidate(last, carry, edges, prod(edges) * pyramid.itemsize))
+            stage = StagePlan(
+                first=first,
+                extents=pyramid.extents[first : deepest + 1],
+                factors=pyramid.factors[first:deepest],
+                radii=pyramid.radii[first:deepest],
+                edges=_least_edges(pyramid, first, last, deepest),
+                written=tuple(range(first_unwritten, last + 1)),
+                carry=carry,
+            )
+            found.append(_Candidate(stage, prod(stage.edges) * pyramid.itemsize))
     return found
 
 

@@ -12,6 +12,7 @@ from msi_lazy.plan.grid import Grid
 from msi_lazy.plan.memory import TASK_BYTES, MemoryUse, project_memory
 from msi_lazy.plan.reading import Reading
 from msi_lazy.plan.runs import run_stage
+from msi_lazy.plan.source_rows import SourceChunks
 from msi_lazy.plan.windows import Boundary, level_extent
 
 if TYPE_CHECKING:
@@ -268,6 +269,7 @@ def plan_pyramid(
         chunks=chunks,
         itemsize=dtype.itemsize,
         spans=None if source_chunks is None else span_source(factors, chunks, source_chunks),
+        source=None if by_window or source_chunks is None else SourceChunks(source_chunks),
     )
     stages, largest = plan_stages(pyramid, block_bytes)
     notes = []

@@ -14,6 +14,7 @@ from msi_lazy.axes import Axis, read_axes
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.provenance import recorded_nodata
+from msi_lazy.plan.flat_chunks import default_chunks
 from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 from msi_lazy.plan.reading import Reading
 from msi_lazy.source.sources import lazy_array
@@ -83,11 +84,13 @@ def read_plan(tree: xr.DataTree, check_nesting: bool = True, stored: StoredImage
     stored = stored or _stored_image(tree)
     read = [_true_axes(image, stored, number) for number, image in enumerate(images)]
     chunked = [lazy_array(image) for image in images if image.chunks is not None]
-    recipes = _matching_recipes(LevelGraph.of(chunked).recipes, images)
+    graph = LevelGraph.of(chunked)
+    recipes = _matching_recipes(graph.recipes, images)
+    readings = [stage.recipe.reading for stage in graph.first_stages]
     axes = _counted_axes(read, stored, recipes)
     for number in range(1, len(axes) if check_nesting else 0):
         _check_nests(axes[0], axes[number], number)
-    levels = tuple(_read_level(number, image, axes) for number, image in enumerate(images))
+    levels = tuple(_read_level(number, image, axes, readings) for number, image in enumerate(images))
     reading = recipes[0].reading if recipes else Reading(False, images[0].size)
     kwargs = stored.metadata.get("kwargs") if stored else None
     kept = str(kwargs.get("boundary", "unknown")) if isinstance(kwargs, Mapping) else "unknown"
@@ -217,7 +220,9 @@ def _matching_recipes(recipes: tuple[StageRecipe, ...], images: Sequence[xr.Data
     return recipes
 
 
-def _read_level(number: int, image: xr.DataArray, axes: Sequence[tuple[Axis, ...]]) -> LevelPlan:
+def _read_level(
+    number: int, image: xr.DataArray, axes: Sequence[tuple[Axis, ...]], readings: Sequence[Reading]
+) -> LevelPlan:
     here = axes[number]
     finer = axes[max(number - 1, 0)]
     factors = []
@@ -228,7 +233,7 @@ def _read_level(number: int, image: xr.DataArray, axes: Sequence[tuple[Axis, ...
         number=number,
         shape=image.shape,
         dtype=image.dtype,
-        chunks=_disk_chunks(image, here),
+        chunks=_disk_chunks(image, here, readings),
         blocks=image.shape if image.chunks is None else tuple(lengths[0] for lengths in image.chunks),
         factors=tuple(factors),
         scale=tuple(axis.scale for axis in here),
@@ -236,9 +241,17 @@ def _read_level(number: int, image: xr.DataArray, axes: Sequence[tuple[Axis, ...
     )
 
 
-def _disk_chunks(image: xr.DataArray, axes: tuple[Axis, ...]) -> tuple[int, ...]:
-    """Chunk shape in the variable's encoding, else the default."""
+def _disk_chunks(image: xr.DataArray, axes: tuple[Axis, ...], readings: Sequence[Reading]) -> tuple[int, ...]:
+    """Chunk shape in the variable's encoding, else the default, which fits the blocks of an edited tree."""
     asked: Any = image.encoding.get("chunks")
     if isinstance(asked, tuple) and len(asked) == image.ndim:
         return tuple(map(min, asked, image.shape))
-    return parse_chunks(None, axes)
+    usual = parse_chunks(None, axes)
+    for reading in readings:
+        if not reading.by_window and reading.lengths is not None and len(reading.lengths) == image.ndim:
+            spatial = [axis.is_spatial for axis in axes]
+            flat = default_chunks(usual, reading.lengths, spatial, image.dtype.itemsize)
+            pairs = zip(image.chunks or (), flat, strict=False)
+            if all(length % chunk == 0 for lengths, chunk in pairs for length in lengths[:-1]):
+                return tuple(map(min, flat, image.shape))
+    return usual

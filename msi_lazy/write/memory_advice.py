@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dask
 from dask.utils import format_bytes
 
-from msi_lazy.plan.replan import flatter_chunks
+from msi_lazy.plan.flat_chunks import flatter_chunks
 from msi_lazy.run.scheduler import active_client
 from msi_lazy.write.projected_image import total_bytes
 
@@ -125,4 +125,6 @@ def _smaller_blocks(images: Sequence[ProjectedImage]) -> list[int]:
 def _flatter(images: Sequence[ProjectedImage]) -> list[tuple[tuple[str, int], ...]]:
     plans = [image.plan.untransposed or image.plan for image in images]
     plan = max(plans, key=lambda plan: len(plan.dims))
-    return [tuple(zip(plan.dims, chunks, strict=True)) for chunks in flatter_chunks(plan)]
+    lengths, spatial = plan.reading.lengths, [axis.is_spatial for axis in plan.axes]
+    flatter = [] if lengths is None else flatter_chunks(plan.levels[0].chunks, lengths, spatial)
+    return [tuple(zip(plan.dims, chunks, strict=True)) for chunks in flatter]
