@@ -1,6 +1,7 @@
 """Marks mean that a block is on disk, and manifests tell what was stored from what is there."""
 
 import json
+import pickle
 from pathlib import Path
 
 import dask
@@ -12,6 +13,7 @@ import msi_lazy as msi
 from msi_lazy.storage import marker, target
 from msi_lazy.storage.ledger import LEDGER
 from msi_lazy.storage.manifest import MANIFEST
+from msi_lazy.write import conclude
 from tests.support.failing_writes import PICTURE, picture_tree
 from tests.support.killing import contents
 
@@ -54,6 +56,35 @@ def test_blocks_are_marked_after_what_they_stored_is_on_disk(tmp_path, monkeypat
     numbers = {event for event in events if event != "sync" and event > 0}
     assert len(numbers) > 20
     assert all("sync" in events[events.index(-number) : events.index(number)] for number in numbers)
+
+
+def test_other_processes_mark_at_once_when_the_end_of_the_write_asks_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(marker, "_SHORTEST_WAIT", 600.0)
+    monkeypatch.setattr(target, "sync_file_system", lambda _path: None)
+    others = []
+    flushed = marker.Marker.flush
+
+    def flush(self):  # that of the process that ends the write, which has stored nothing itself
+        other = pickle.loads(pickle.dumps(self))
+        others.append(other)
+        for number, units in self._waiting.items():
+            other(number, units)
+        self._waiting.clear()
+        flushed(self)
+
+    monkeypatch.setattr(marker.Marker, "flush", flush)
+    monkeypatch.setattr(conclude, "_LONGEST_WAIT", 5.0)
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr")
+    assert len(others) == 1
+    assert msi.verify(tmp_path / "o.zarr").ok
+
+
+def test_what_a_killed_write_asked_for_is_forgotten_by_the_next(tmp_path, monkeypatch):
+    interrupted(tmp_path / "o.zarr", monkeypatch)
+    asked = list((tmp_path / "o.zarr").rglob("asked"))
+    assert len(asked) == 1
+    picture_tree().pyramid.to_zarr(tmp_path / "o.zarr", source_id="it", resume=True, compute=False)
+    assert not asked[0].exists()
 
 
 @pytest.mark.parametrize("mode", ["w-", "w"])

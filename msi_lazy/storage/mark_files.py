@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
     from msi_lazy.storage.place import Place
 
-__all__ = ["mark_numbers", "read_marks", "store_mark"]
+__all__ = ["ask_for_marks", "mark_numbers", "marks_are_asked_for", "read_marks", "store_mark"]
 
 _NUMBER = re.compile("0|[1-9][0-9]{0,17}")
 _AT_ONCE = 1024
 """Marks that are held in memory at once: there is one for each block."""
+_ASKED = "asked"
+"""File beside the marks that is there while they are waited for."""
 _OF_0_1_0 = b"\1"
 """Mark of release 0.1.0, which did not say what was stored."""
 
@@ -37,6 +39,21 @@ def store_mark(marks: Place, number: int, stored: Sequence[StoredUnits]) -> None
         Path(marks.store.root, key).write_bytes(content)
     else:
         store_bytes(marks.store, key, content)
+
+
+def ask_for_marks(marks: Place, asked: bool = True) -> None:
+    """Ask the processes that have stored blocks of local files to mark them now, or take that back."""
+    if marks.directory is None:
+        return
+    if asked:
+        (marks.directory / _ASKED).touch()
+    else:
+        (marks.directory / _ASKED).unlink(missing_ok=True)
+
+
+def marks_are_asked_for(marks: Place) -> bool:
+    """Tell whether marks are waited for now, as all blocks are stored."""
+    return marks.directory is not None and (marks.directory / _ASKED).exists()
 
 
 def mark_numbers(marks: Place) -> frozenset[int]:

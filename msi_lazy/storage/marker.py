@@ -7,7 +7,7 @@ from threading import Event, Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.storage.mark_files import store_mark
+from msi_lazy.storage.mark_files import marks_are_asked_for, store_mark
 from msi_lazy.storage.target import sync_target
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ __all__ = ["Marker"]
 
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 """Seconds between two syncs, at least, and at most: a kill takes what has not been marked."""
+_LOOK = 0.05
+"""Seconds between two looks whether marks are asked for: the end of the write waits for those of all processes."""
 _WAIT_PER_SYNC = 20
 """Times as long as a sync took, until the next one, so that they take a twentieth of the time where they can."""
 
@@ -70,7 +72,7 @@ class Marker:
     def _mark_now_and_then(self) -> None:
         wait = _SHORTEST_WAIT
         while True:
-            self._stop.wait(wait)
+            self._pause(wait)
             began = monotonic()
             try:
                 self._mark_waiting()
@@ -82,6 +84,13 @@ class Marker:
                 if self._stop.is_set() or self._error is not None or not self._waiting:
                     self._thread = None
                     return
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless marks are asked for."""
+        until = monotonic() + seconds
+        while (left := until - monotonic()) > 0 and not self._stop.wait(min(_LOOK, left)):
+            if marks_are_asked_for(self.ledger.marks):
+                return
 
     def _mark_waiting(self) -> None:
         with self._syncing:

@@ -19,7 +19,7 @@ from msi_lazy.storage.ledger import (
     LedgerDocument,
     child_names,
 )
-from msi_lazy.storage.mark_files import read_marks
+from msi_lazy.storage.mark_files import ask_for_marks, read_marks
 from msi_lazy.storage.partial_files import remove_partial_files
 from msi_lazy.storage.stored_units import sizes_differ
 
@@ -117,6 +117,7 @@ class StoredLedger:
         """Store the metadata of the array of the marks: some stores take no chunks without."""
         if isinstance(self.marks.store, LocalStore):
             Path(self.marks.store.root, self.marks.path, "c").mkdir(parents=True, exist_ok=True)
+            ask_for_marks(self.marks, asked=False)  # as a write did that was killed at its end
         _store(self.marks, mark_array_document(blocks, {}))
 
     def path_below(self, path: str) -> str:

@@ -7,7 +7,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from msi_lazy.storage.manifest import store_manifest
-from msi_lazy.storage.mark_files import mark_numbers
+from msi_lazy.storage.mark_files import ask_for_marks, mark_numbers
 from msi_lazy.storage.target import consolidate_above, sync_target
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["conclusion"]
 
 _LONGEST_WAIT = 300.0
 """Seconds to wait for the next mark of other processes, which come soon after the blocks; a slow disk syncs long."""
-_PAUSE = 0.05
+_PAUSE = 0.02
 
 
 def conclusion(
@@ -54,6 +54,7 @@ class _AwaitMarks:
     def __call__(self) -> None:
         """Wait for the marks."""
         self.marker.flush()
+        ask_for_marks(self.marker.ledger.marks)
         until, before = monotonic() + _LONGEST_WAIT, 0
         while (found := len(mark_numbers(self.marker.ledger.marks))) < self.blocks:
             if found > before:
