@@ -8,6 +8,7 @@ from threading import Lock
 
 import dask
 import dask.array as da
+import fsspec
 import numpy as np
 import pytest
 import tifffile
@@ -15,7 +16,7 @@ import xarray as xr
 import zarr
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import Alias, DataNode, GraphNode, Task, TaskRef
-from zarr.storage import FsspecStore, LoggingStore, MemoryStore
+from zarr.storage import FsspecStore, LoggingStore, MemoryStore, WrapperStore
 from zarrs import ZarrsCodecPipeline
 
 from msi_lazy.compat import dask_graphs, dask_tasks
@@ -345,6 +346,25 @@ def test_details_of_a_key_come_from_an_asynchronous_file_system(tmp_path):
     (tmp_path / "a").write_bytes(b"x")
     store = FsspecStore.from_url(f"file://{tmp_path}")
     assert key_info(store, "a")["size"] == 1, "fsspec's asynchronous file systems have no _info"
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("below", ["", "x[1]"])
+def test_a_name_that_is_a_pattern_deletes_itself_alone(below, wrapped):
+    files = fsspec.filesystem("memory")
+    files.store.clear()
+    store = FsspecStore.from_url(f"memory://patterns/{below}".rstrip("/"))
+    store = WrapperStore(store) if wrapped else store
+    for key in ("a*/b/c", "a*/b/d", "ab/b/c", "a*c", "abc", "k?", "kk"):
+        store_bytes(store, key, b"x")
+    store_bytes(FsspecStore.from_url("memory://patterns/x1"), "a*/b/c", b"x")
+    delete_directory(store, "a*")
+    delete_key(store, "k?")
+    delete_key(store, "no*")
+    left = {"ab/b/c", "a*c", "abc", "kk"}
+    assert {key for key in left if key_exists(store, key)} == left
+    assert set(list_names(store, "")) - {"x1"} == {"ab", "a*c", "abc", "kk"}
+    assert files.exists("/patterns/x1/a*/b/c")
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no Linux")

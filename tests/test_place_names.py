@@ -6,7 +6,7 @@ from urllib.parse import quote, unquote
 import fsspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import msi_lazy as msi
@@ -49,6 +49,7 @@ def write_image(store, **options):
 def misread(path):
     """Other paths that a careless parser would take a path for."""
     others = {unquote(path), quote(path), *(path.partition(mark)[0] for mark in "#?;%&:@ \\"), path.replace("\\", "/")}
+    others |= {path.replace(mark, match) for mark, match in {"*": "bc", "**": "b", "?": "q", "[1]": "1"}.items()}
     parts = {part for other in others for part in (other, other.rstrip("/ ."))}
     return sorted(part for part in parts - {path} if part.strip("/ .") and not {"..", "."} & set(part.split("/")))
 
@@ -116,6 +117,8 @@ def check_bucket(bucket, path, objects, put, options):
     )
 
 
+@example(path="a*")
+@example(path="a**/[1]?")
 @SETTINGS
 @given(path=PATHS)
 def test_of_a_file_system_of_fsspec(path):
@@ -144,6 +147,8 @@ def s3():
     server.stop()
 
 
+@example(path="a*")
+@example(path="a**/[1]?")
 @SETTINGS
 @given(path=PATHS)
 def test_of_a_bucket(path, s3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,12 +112,46 @@ def _file_content(path: Path) -> bytes | None:
 
 def delete_key(store: Store, key: str) -> None:
     """Delete ``key``, if it is there."""
-    sync(store.delete(key))
+    files = _taken_for_pattern(store, key)
+    sync(store.delete(key) if files is None else _delete_literally(*files, below=False))
 
 
 def delete_directory(store: Store, path: str) -> None:
     """Delete every key below ``path``."""
-    sync(store.delete_dir(path))
+    files = _taken_for_pattern(store, path)
+    sync(store.delete_dir(path) if files is None else _delete_literally(*files, below=True))
+
+
+def _taken_for_pattern(store: Store, key: str) -> tuple[Any, str] | None:
+    """Return the file system of ``key``, and its path there, if the store would delete all that the path matches.
+
+    Assumes that stores of fsspec delete by the file system's ``_rm``, which takes most paths for patterns.
+    """
+    inner = store
+    while (wrapped := wrapped_store(inner)) is not None:
+        inner = wrapped
+    if not isinstance(inner, FsspecStore) or store.read_only:  # of which nothing is deleted
+        return None
+    path = "/".join(filter(None, (inner.path.rstrip("/"), key)))
+    return (inner.fs, path) if set("*?[") & set(path) else None
+
+
+async def _delete_literally(files: Any, path: str, *, below: bool) -> None:
+    """Delete the file at ``path``, or all that is below it, and nothing else that has such a name."""
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def delete(file: str) -> None:
+        async with limit:
+            with suppress(FileNotFoundError):
+                await files._rm_file(file)
+
+    files.invalidate_cache()
+    found = await files._find(path, withdirs=True, detail=True) if below else {path: {}}
+    folders = [name for name, details in found.items() if details.get("type") == "directory"]
+    await asyncio.gather(*(delete(name) for name in found if name not in folders))
+    for folder in sorted(folders, reverse=True):
+        with suppress(OSError, NotImplementedError):  # object stores have none
+            await files._rmdir(folder)
 
 
 def key_info(store: FsspecStore, key: str) -> dict[str, Any]:
