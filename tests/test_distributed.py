@@ -3,6 +3,7 @@
 import os
 import sys
 from functools import partial
+from time import monotonic, sleep
 
 import dask
 import dask.array as da
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from dask import delayed
 from distributed import Client, LocalCluster, SchedulerPlugin
 from zarr.storage import MemoryStore
 
@@ -97,6 +99,22 @@ def test_blocks_are_queued_as_root_tasks(client, stored, tmp_path, edited):
     groups = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.plugins["queued"].groups)
     client.unregister_scheduler_plugin("queued")
     assert any("stage0" in group for group in groups)
+
+
+def test_all_workers_load_the_kernels_before_they_have_a_block(client, tmp_path, monkeypatch):
+    """So that the first write on new workers waits for it once, and not for one worker after another."""
+    tree = msi.to_multiscale(msi.to_spatial_image(np.zeros((64, 64), "i2")), [2], method="median")
+    monkeypatch.setattr("msi_lazy.write.tasks.write_graph", lambda *_: delayed(None))
+    tree.pyramid.to_zarr(tmp_path / "out.zarr")
+    until = monotonic() + 30
+    while not all(client.run(has_loaded, "median").values()) and monotonic() < until:
+        sleep(0.02)
+    assert all(client.run(has_loaded, "median").values())
+
+
+def has_loaded(kernel):
+    """Whether a worker has a kernel's file, and numba, which loads what it compiled when the kernel is called."""
+    return {"numba", f"msi_lazy.methods.{kernel}"} <= sys.modules.keys()
 
 
 def test_compute_false_can_be_given_to_a_client(client, stored, tmp_path):

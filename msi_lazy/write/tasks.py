@@ -15,6 +15,7 @@ from msi_lazy.graph.marks import BlockListeners
 from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
 from msi_lazy.run.compute import compute
 from msi_lazy.run.scheduler import check_processes, crosses_processes
+from msi_lazy.run.warm import warm_workers
 from msi_lazy.run.watch import watch_write
 from msi_lazy.source.origins import origins
 from msi_lazy.source.sources import lazy_array
@@ -93,6 +94,8 @@ def prepare_write(jobs: Sequence[ImageJob], options: WriteOptions) -> tuple[list
 def prepare_levels(jobs: Sequence[ImageJob], options: WriteOptions) -> list[LevelArrays]:
     """Align the levels of each image to whole write units; raises as ``project_write``."""
     levels = []
+    if options.run.compute:
+        warm_workers([layer.recipe for job in jobs for layer in job.levels.stages])
     for job, read_back in zip(jobs, project_write(jobs, options.memory_limit), strict=True):
         kept = [(1,) * len(job.plan.dims)] * job.kept  # any blocks will do, as they are only read
         aligned = align_blocks(job.levels, [*kept, *(layout.write_unit for layout in job.layouts)])

@@ -1,0 +1,60 @@
+"""Workers of a cluster that load what their first block needs while the client still prepares the write."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from msi_lazy.graph import write_graph  # which imports all that the tasks of blocks need
+from msi_lazy.graph.block_tasks import reduce_window
+from msi_lazy.methods.kernel import LibraryKernel
+from msi_lazy.plan.windows import Interval
+from msi_lazy.run.scheduler import active_client
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msi_lazy.graph.block_tasks import StageRecipe
+
+__all__ = ["warm_workers"]
+
+_TASKS = write_graph
+
+
+def warm_workers(recipes: Sequence[StageRecipe]) -> None:
+    """Let all workers of the active cluster, if there is one, import this library and load its kernels.
+
+    A new worker takes a second or two for that.  Left to themselves, the others begin only once the first one has
+    passed on what all blocks use.  Nothing is waited for, and what fails here does so again, and is told of, in a task.
+    """
+    client = active_client()
+    if client is None or client.asynchronous:
+        return
+    kernels = {(recipe.method.kernel, recipe.dtype): recipe for recipe in recipes if recipe.stage.factors}
+    ours = tuple(recipe for (kernel, _), recipe in kernels.items() if isinstance(kernel, LibraryKernel))
+    # in a thread of theirs, unpickling included: a worker whose loop is busy answers nobody
+    client.run(asyncio.to_thread, pickle.loads, pickle.dumps(_Kernels(ours)), wait=False, on_error="ignore")
+
+
+@dataclass(frozen=True)
+class _Kernels:
+    """Unpickling it loads the kernels."""
+
+    recipes: tuple[StageRecipe, ...]
+
+    def __reduce__(self) -> Any:
+        return _load_kernels, (self.recipes,)
+
+
+def _load_kernels(recipes: Sequence[StageRecipe]) -> None:
+    """Reduce a tiny array as each of ``recipes`` reduces blocks, which loads its kernel."""
+    for recipe in recipes:
+        factors = recipe.stage.factors[0]
+        window = tuple(Interval(0, factor) for factor in factors)
+        output = (Interval(0, 1),) * len(factors)
+        samples = np.zeros(factors, recipe.dtype)
+        reduce_window(samples, window, output, factors, factors, recipe.method, recipe.nodata)
