@@ -37,3 +37,19 @@ def _interruptible():
     """SIGINT interrupts here and in processes started from here, also where a shell started pytest with ``&``."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--cases", type=int, help="most cases of each test that has parameters, evenly spread")
+
+
+def pytest_collection_modifyitems(config, items):
+    most = config.getoption("cases")
+    if most is None:
+        return
+    tests = {}
+    for item in items:
+        tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = {id(cases[number * len(cases) // most]) for cases in tests.values() for number in range(most)}
+    config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
+    items[:] = [item for item in items if id(item) in kept]
