@@ -42,18 +42,22 @@ def levels_and_stores(tree):
     return arrays, [LevelStore(record, f"target{n}", {"level": n}) for n in range(len(arrays))], opened
 
 
-@given(case=pyramids(max_dims=3, max_extent=30), data=st.data())
-def test_emitted_tasks_equal_fused_ones(case, data):
+@given(case=pyramids(max_dims=3, max_extent=30), data=st.data(), computed=st.booleans())
+def test_emitted_tasks_equal_fused_ones(case, data, computed):
     shape, factors = case
     dims = ("z", "y", "x")[-len(shape) :]
     image = xr.DataArray(np.random.default_rng(0).integers(0, 99, shape), dims=dims)
+    if computed:
+        image = image.copy(
+            data=da.from_array(image.values, chunks=tuple(data.draw(st.integers(1, n)) for n in shape)) + 1
+        )
     steps = [dict(zip(dims, step, strict=True)) for step in factors]
     block_bytes = data.draw(st.integers(1, image.nbytes + 1))
     tree = msi.to_multiscale(image, steps, chunks=data.draw(st.integers(1, 8)), block_bytes=block_bytes)
     arrays, stores, opened = levels_and_stores(tree)
     emitted, fused = (
-        emit_blocks(LevelGraph.of(arrays), stores, opened, "token"),
-        fuse_levels(LevelGraph.of(arrays), stores, opened, "token"),
+        emit_blocks(LevelGraph.of(arrays), stores, opened, "token", in_order=computed),
+        fuse_levels(LevelGraph.of(arrays), stores, opened, "token", in_order=computed),
     )
     assert len(emitted.tasks) == len(fused.tasks)
     assert len(emitted.sinks) == len(fused.sinks)

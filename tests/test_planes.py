@@ -1,12 +1,16 @@
 """Images that come in planes: flat chunks by default, flat blocks, and bounded memory."""
 
+from collections import Counter
+
 import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.plan.flat_chunks import default_chunks
+from tests.support.stored_images import levels_of
 
 GIB = 2**30
 
@@ -71,3 +75,42 @@ def test_planes_take_little_memory(shape, most, method):
     assert plan.memory(2).total < most * GIB
     assert plan.reading.chunks == plan.reading.source_chunks
     assert plan.tasks - plan.reading.source_chunks <= 2 * plan.blocks
+
+
+class Counted:
+    """A computed image, which counts how often each chunk is computed."""
+
+    def __init__(self, samples, chunks):
+        self.samples, self.times = samples, Counter()
+
+        def compute(block_info=None):
+            corner = tuple(block_info[None]["array-location"])
+            self.times[corner] += 1
+            return samples[tuple(slice(*along) for along in corner)].copy()
+
+        whole, meta = da.core.normalize_chunks(chunks, samples.shape), np.empty((0,) * samples.ndim, samples.dtype)
+        pixels = da.map_blocks(compute, chunks=whole, dtype=samples.dtype, meta=meta, name="counted")
+        self.image = xr.DataArray(pixels, dims=("z", "y", "x"), name="image")
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return np.random.default_rng(0).integers(0, 250, (40, 50, 61)).astype("u2")
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("chunks", [(16, 16, 16), (8, 32, 16), (1, -1, -1)])
+def test_a_halo_holds_no_neighbouring_chunks_where_the_image_is_read_back(chunks, lossless, samples):
+    counted, settings = Counted(samples, chunks), {"method": "gaussian", "chunks": 8 if chunks[0] > 1 else (1, 8, 8)}
+    tree = msi.to_multiscale(counted.image, [2, 2], block_bytes=4096, **settings)
+    plan = msi.explain(tree)
+    assert (plan.stages[0].written, plan.stages[0].carry, any(plan.stages[0].halo)) == ((0,), 0, False)
+    assert plan.memory(2).read_back[1]
+    assert plan.memory(2).total < plan.memory(2, may_read_back=False).total
+    store, expected = MemoryStore(), msi.to_multiscale(counted.image.compute(), [2, 2], **settings)
+    counted.times.clear()
+    encoding = None if lossless else {"/scale0": {"image": {"fill_value": 7}}}
+    tree.pyramid.to_zarr(store, encoding=encoding)
+    assert set(counted.times.values()) == {1}
+    for level, found in enumerate(levels_of(store)):
+        np.testing.assert_array_equal(found, expected[f"scale{level}/image"].values)

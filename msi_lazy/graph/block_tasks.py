@@ -90,16 +90,16 @@ def merge_block(carries: Sequence[Array], index: Index, *, recipe: StageRecipe, 
 
 
 def gather_block(
-    parts: Sequence[Array], index: Index, _loaded: None = None, *, recipe: StageRecipe, chunks: SourceChunks
+    parts: Sequence[Array | None], index: Index, *, recipe: StageRecipe, chunks: SourceChunks
 ) -> tuple[Array, ...]:
     """Cut the window of block ``index`` out of the source's chunks, and compute the stage's levels.
 
-    ``parts`` are the chunks that touch the window, in C order; ``_loaded`` waits for those of the row before.
+    ``parts`` are the chunks that touch the window, in C order, and perhaps what waits for those of the row before.
     """
     window = recipe.stage.needed(index)[0]
 
     def pieces() -> Iterator[tuple[Window, Array]]:
-        for part, position in zip(parts, product(*chunks.touching(window)), strict=True):
+        for position, part in zip(product(*chunks.touching(window)), parts, strict=False):
             owned = chunks.owned(position)
             common = _common(owned, window)
             cut = relative_slices(common, owned)

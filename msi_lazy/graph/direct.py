@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from msi_lazy.graph.emit import EmittedStage, StageEmitter
+from msi_lazy.graph.emit import EmittedStage, GatheredSource, StageEmitter
 from msi_lazy.graph.fuse import FusedGraph
 from msi_lazy.graph.remaining import remaining_blocks
+from msi_lazy.graph.source_order import order_rows, source_tasks, touched_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Set
 
     from dask.task_spec import DataNode, GraphNode
     from dask.typing import Key
@@ -63,8 +64,9 @@ def emit_blocks(
     token: str,
     read_back: Sequence[bool] = (),
     marks: BlockMarks | None = None,
+    in_order: bool = False,
 ) -> FusedGraph | None:
-    """Build the tasks that store every level of an unedited tree; ``None`` if it is edited or not read by windows.
+    """Build the tasks that store every level of an unedited tree; ``None`` if it is edited, or rechunked by Dask.
 
     Parameters
     ----------
@@ -78,6 +80,8 @@ def emit_blocks(
         Per stage, whether it reads what the stage before stored instead of waiting for its carries.
     marks
         How blocks are marked, and which are stored already, if they are marked.
+    in_order
+        Whether the chunks of a computed source are computed row by row of blocks.
     """
     if not levels.is_whole:
         return None
@@ -91,10 +95,14 @@ def emit_blocks(
     done = [grid.among(marks.done) if marks is not None and grid is not None else frozenset() for grid in grids]
     remaining = remaining_blocks(recipes, stages, done, returning, marks is None or marks.lossless)
     # 3. Emit the tasks of each stage, fed by those of the stage before
-    source = layers[0].below
-    held = {source: layers[0].source, **{key: node.value for key, node in opened.items()}}
-    emitter = StageEmitter(f"pyramid-context-{token}", held)
+    held = {key: node.value for key, node in opened.items()}
+    source: Key | GatheredSource = layers[0].below
     tasks: dict[Key, GraphNode] = {}
+    if layers[0].chunks is None:
+        held[layers[0].below] = layers[0].source
+    else:
+        source, tasks = _gathered_source(levels, token, remaining[0].computed, in_order)
+    emitter = StageEmitter(f"pyramid-context-{token}", held)
     below: EmittedStage | None = None
     for layer, stage, returns_carry, grid, left in zip(layers, stages, returning, grids, remaining, strict=True):
         written = tuple(stores[level] for level in stage.written)
@@ -107,3 +115,19 @@ def emit_blocks(
     awaited = {key for task in tasks.values() for key in task.dependencies}
     sinks = tuple(key for key in tasks if key not in awaited)
     return FusedGraph(tasks | {emitter.context: emitter.context_task()}, sinks)
+
+
+def _gathered_source(
+    levels: LevelGraph, token: str, blocks: Set[tuple[int, ...]], in_order: bool
+) -> tuple[GatheredSource, dict[Key, GraphNode]]:
+    """Describe the computed source that ``blocks`` of the first stage are cut from; return it and its tasks."""
+    first = levels.stages[0]
+    assert first.chunks is not None
+    terms = (first.below, first.chunks, first.recipe)
+    needed = dict.fromkeys(key for index in sorted(blocks) for key in touched_chunks(*terms, index))
+    tasks = source_tasks(levels.arrays[0], str(first.below), needed)
+    waits: dict[tuple[int, ...], Key] = {}
+    if in_order:
+        waits, loaded = order_rows(f"{first.name}-loaded-{token}", *terms, blocks)
+        tasks |= loaded
+    return GatheredSource(first.below, first.chunks, waits), tasks

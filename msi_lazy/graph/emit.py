@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from dask.task_spec import DataNode, Task, TaskRef
 
-from msi_lazy.graph.block_tasks import StageRecipe, merge_block, pick_level, read_back_block, read_block, restore_carry
+from msi_lazy.graph.block_tasks import (
+    StageRecipe,
+    gather_block,
+    merge_block,
+    pick_level,
+    read_back_block,
+    read_block,
+    restore_carry,
+)
 from msi_lazy.graph.fused_task import BlockContext, Held, Listed, OfBlock, Slot, Template, make_template, run_fused
 from msi_lazy.graph.marks import BlockGrid, check_writer, mark_block
 from msi_lazy.graph.merge import touched_blocks
+from msi_lazy.graph.source_order import touched_chunks
 from msi_lazy.graph.stream import LevelStore, StreamedStage, skip_block, stream_run
 from msi_lazy.plan.block_names import describe_block
 from msi_lazy.plan.memory import finer_window
@@ -25,11 +34,29 @@ if TYPE_CHECKING:
     from dask.typing import Key
 
     from msi_lazy.graph.remaining import RemainingBlocks
+    from msi_lazy.plan.source_rows import SourceChunks
     from msi_lazy.plan.stages import StagePlan
 
-__all__ = ["EmittedStage", "StageEmitter", "describe_task"]
+__all__ = ["EmittedStage", "GatheredSource", "StageEmitter", "describe_task"]
 
 Index = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class GatheredSource:
+    """A computed source, whose chunks the blocks of the first stage are cut from."""
+
+    name: Key
+    """Name of the tasks of its chunks."""
+    chunks: SourceChunks
+    """Lengths of the chunks."""
+    waits: Mapping[Index, Key]
+    """What blocks wait for besides."""
+
+    def inputs(self, recipe: StageRecipe, index: Index) -> list[TaskRef]:
+        """List what block ``index`` waits for."""
+        waited = [self.waits[index]] if index in self.waits else []
+        return list(map(TaskRef, [*touched_chunks(self.name, self.chunks, recipe, index), *waited]))
 
 
 @dataclass(frozen=True)
@@ -40,8 +67,8 @@ class EmittedStage:
     """Name of its tasks."""
     recipe: StageRecipe
     """Stage, block by block."""
-    source: Key
-    """Name under which the context holds the source, which the first stage reads."""
+    source: Key | GatheredSource
+    """Source that the first stage reads: the name under which the context holds it, or one that is computed."""
     stage: StagePlan
     """Stage in the blocks, or runs of blocks, that its tasks own."""
     returns_carry: bool
@@ -107,7 +134,7 @@ class StageEmitter:
             return {}
         template = _run_template(emitted) if emitted.in_runs else _block_template(emitted, below)
         keyed = ((emitted.key(index), index) for index in sorted(indices))
-        inputs = partial(_inputs, emitted.recipe, below)
+        inputs = partial(_inputs, emitted, below)
         return self._tasks(template, ((key, index, inputs(index)) for key, index in keyed))
 
     def _tasks(
@@ -119,10 +146,11 @@ class StageEmitter:
         return {key: Task(key, run_fused, context, number, index, *inputs) for key, index, inputs in blocks}
 
 
-def _inputs(recipe: StageRecipe, below: EmittedStage | None, index: Index) -> list[TaskRef]:
-    """List what block ``index`` waits for: nothing, carries, or the tasks that store what it reads back."""
+def _inputs(emitted: EmittedStage, below: EmittedStage | None, index: Index) -> list[TaskRef]:
+    """List what block ``index`` waits for: chunks of the source, carries, or tasks that store what it reads back."""
+    recipe = emitted.recipe
     if below is None:
-        return []
+        return emitted.source.inputs(recipe, index) if isinstance(emitted.source, GatheredSource) else []
     if below.returns_carry:
         return [TaskRef(below.key(at)) for at in touched_blocks(recipe, below.stage, index)]
     level = below.stage.written[-1]
@@ -134,6 +162,7 @@ def _inputs(recipe: StageRecipe, below: EmittedStage | None, index: Index) -> li
 def _run_template(emitted: EmittedStage) -> Template:
     """Build the template of a run of blocks."""
     recipe = emitted.recipe
+    assert not isinstance(emitted.source, GatheredSource)
     streamed = StreamedStage(recipe, recipe.reading.run, emitted.stores, emitted.returns_carry, emitted.grid)
     listeners = None if emitted.listeners is None else Held(emitted.listeners)
     targets = (Held(store.target) for store in emitted.stores)
@@ -151,15 +180,19 @@ def _block_template(emitted: EmittedStage, below: EmittedStage | None) -> Templa
     calls: list[tuple[Any, tuple[Any, ...], tuple[tuple[str, Any], ...]]]
     stage = emitted.recipe.stage
     # 1. Compute the levels: from the source, from carries, or from what the stage before stored
-    if below is None:
+    if below is None and isinstance(emitted.source, GatheredSource):
+        options = (("recipe", emitted.recipe), ("chunks", emitted.source.chunks))
+        calls = [(gather_block, (OfBlock.INPUTS, OfBlock.INDEX), options)]
+    elif below is None:
+        assert not isinstance(emitted.source, GatheredSource)
         calls = [(read_block, (Held(emitted.source), OfBlock.INDEX), (("recipe", emitted.recipe),))]
     else:
-        options = (("recipe", emitted.recipe), ("before", below.stage))
+        between = (("recipe", emitted.recipe), ("before", below.stage))
         if below.returns_carry:
-            calls = [(merge_block, (OfBlock.INPUTS, OfBlock.INDEX), options)]
+            calls = [(merge_block, (OfBlock.INPUTS, OfBlock.INDEX), between)]
         else:
             stored = Held(below.stores[-1].target)
-            calls = [(read_back_block, (stored, OfBlock.INPUTS, OfBlock.INDEX), options)]
+            calls = [(read_back_block, (stored, OfBlock.INPUTS, OfBlock.INDEX), between)]
     # 2. Store each level, if the write is still its target's
     listeners = None if emitted.listeners is None else Held(emitted.listeners)
     if emitted.grid is not None:

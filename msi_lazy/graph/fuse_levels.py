@@ -10,14 +10,13 @@ from dask.task_spec import List, Task, TaskRef
 from msi_lazy.compat.dask_graphs import build_calls
 from msi_lazy.graph.block_tasks import read_block, restore_carry
 from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
-from msi_lazy.graph.gather import wait
 from msi_lazy.graph.level_graph import find_stage, is_stage_task
 from msi_lazy.graph.marks import BlockGrid, BlockListeners, check_writer, mark_block
 from msi_lazy.graph.materialize import materialize
 from msi_lazy.graph.merge import GatherLayer, MergeLayer
 from msi_lazy.graph.owners import topological_order
 from msi_lazy.graph.remaining import is_restorable
-from msi_lazy.plan.source_rows import BlockRows
+from msi_lazy.graph.source_order import order_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,32 +78,18 @@ def fuse_levels(
 def _ordered_rows(
     graph: Mapping[Key, GraphNode], wanted: Sequence[Key], layer: GatherLayer, token: str
 ) -> dict[Key, GraphNode]:
-    """Let the blocks of each row wait for the chunks of the row before, which are then computed first, and freed first.
-
-    Left to itself, Dask computes a column of blocks for the sake of their carries, and holds the chunks of its rows.
-    """
-    rows = BlockRows(layer.recipe.stage, layer.chunks)
-    blocks: dict[Index, list[Key]] = {}
-    for key in topological_order(graph, wanted):
-        if isinstance(key, tuple) and key[0] == layer.name:
-            index: Any = key[1:]
-            blocks.setdefault(rows.row_of(index), []).append(key)
-    tasks: dict[Key, GraphNode] = {}
-    before: TaskRef | None = None
-    for row in sorted(blocks):
-        if before is not None:
-            tasks |= {key: _waiting(graph[key], before) for key in blocks[row]}
-        chunks = dict.fromkeys(chunk for key in blocks[row] for chunk in graph[key].dependencies)
-        loaded: Key = (f"{layer.name}-loaded-{token}", *row)
-        tasks[loaded] = Task(loaded, wait, List(*map(TaskRef, chunks), *filter(None, [before])))
-        before = TaskRef(loaded)
-    return tasks
+    """Let blocks that are gathered wait for the chunks of the row before."""
+    needed: Any = [key for key in topological_order(graph, wanted) if isinstance(key, tuple) and key[0] == layer.name]
+    blocks = [key[1:] for key in needed]
+    waits, tasks = order_rows(f"{layer.name}-loaded-{token}", layer.below, layer.chunks, layer.recipe, blocks)
+    return tasks | {(layer.name, *index): _waiting(graph[layer.name, *index], key) for index, key in waits.items()}
 
 
-def _waiting(task: GraphNode, before: TaskRef) -> GraphNode:
+def _waiting(task: GraphNode, before: Key) -> GraphNode:
     """Copy the task of a block that is gathered, which waits for ``before`` too."""
     assert isinstance(task, Task)
-    return Task(task.key, task.func, *task.args, before, **task.kwargs)
+    parts, *rest = task.args
+    return Task(task.key, task.func, List(*parts.args, TaskRef(before)), *rest, **task.kwargs)
 
 
 def _store_marked(

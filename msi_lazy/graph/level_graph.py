@@ -24,6 +24,7 @@ from msi_lazy.graph.block_tasks import (
 )
 from msi_lazy.graph.merge import GatherLayer, MergeLayer
 from msi_lazy.plan.runs import run_stage
+from msi_lazy.plan.source_rows import SourceChunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +57,8 @@ class StageLayer:
     """Its input: the task that holds the source, the layer of a Dask source, or the stage before."""
     source: Any = None
     """Source that its blocks read windows of, if they do."""
+    chunks: SourceChunks | None = None
+    """Chunks of the Dask source that its blocks are cut from, if they are."""
 
     @property
     def is_first(self) -> bool:
@@ -119,12 +122,12 @@ class LevelGraph:
 
     @cached_property
     def is_whole(self) -> bool:
-        """True if these are all levels of one pyramid, unedited, whose blocks read windows of their source.
+        """True if these are all levels of one pyramid, unedited, whose blocks are read or cut from their source.
 
         Its tasks can be emitted from its plan.
         """
         stages = self.stages
-        if not (stages and self.are_picks and stages[0].function is read_block):
+        if not (stages and self.are_picks and stages[0].function is not reduce_overlapped):
             return False
         chained = all(stage.below == before.name for before, stage in pairwise(stages))
         written = [level for stage in stages for level in stage.recipe.stage.written]
@@ -141,12 +144,14 @@ def find_stage(layers: Layers, name: Key) -> StageLayer | None:
         before = carried.first if carried is not None and carried.function is pick_level else ""
         return StageLayer(layer.name, merge_block, layer.recipe, before)
     if isinstance(layer, GatherLayer):
-        return StageLayer(layer.name, gather_block, layer.recipe, layer.below)
+        return StageLayer(layer.name, gather_block, layer.recipe, layer.below, chunks=layer.chunks)
     calls = block_calls(layer)
     if calls is None or calls.function not in _STAGE_FUNCTIONS:
         return None
+    recipe = calls.options["recipe"]
     source = held_value(calls.first, layers) if calls.function is read_block else None
-    return StageLayer(str(name), calls.function, calls.options["recipe"], calls.first, source)
+    chunks = SourceChunks(recipe.stage.block_chunks(recipe.stage.first)) if calls.function is reduce_block else None
+    return StageLayer(str(name), calls.function, recipe, calls.first, source, chunks)
 
 
 def _find_pick(layers: Layers, name: str) -> LevelPick | None:

@@ -175,7 +175,7 @@ def _store_levels(
         stores.append(
             LevelStore(skip_block if number < image.kept else store_block, key, {"starts": starts, "probe": probe})
         )
-    fused = emit_blocks(image.levels, stores, opened, token, image.read_back, marks)
+    fused = emit_blocks(image.levels, stores, opened, token, image.read_back, marks, image.in_order)
     origin = "Dask's graph of the levels" if fused is None else "the plan"
     _LOGGER.debug("tasks that store %s come from %s", image.path or "the image", origin)
     if fused is None:

@@ -20,6 +20,8 @@ Extents = tuple[int, ...]
 
 _HELD_BLOCKS = 1
 """Blocks that a row of blocks may hold as many bytes as, of a computed source or of carries, to be deeper for it."""
+_WORTH_REREADING = 2
+"""Times as much as a row of blocks without a halo that one may hold with it, before the image is read back instead."""
 _WIDE_BLOCKS = 4
 """Part of ``block_bytes`` that flat blocks are widened to: the last ones of a row hold all that the row waited for."""
 
@@ -44,6 +46,11 @@ class Pyramid:
 
     source: SourceChunks | None = None
     """Chunks of a computed source, which are held until all blocks that touch them have been computed."""
+
+    @property
+    def may_reread(self) -> bool:
+        """True if a first stage may do nothing but store the image, for its halo to be read back."""
+        return self.source is not None and any(map(any, self.radii))
 
     @property
     def units(self) -> Extents:
@@ -102,9 +109,11 @@ def _cut_stages(pyramid: Pyramid, block_bytes: int) -> tuple[tuple[StagePlan, ..
     first, first_unwritten = 0, 0
     while first_unwritten <= pyramid.last:
         chosen = _choose(pyramid, first, first_unwritten, block_bytes, rows)
-        if pyramid.source is not None and not stages:
+        if pyramid.source is not None and not stages and chosen.stage.carry != 0:
             rows = BlockRows(chosen.stage, pyramid.source).axis
-        edges = _grow(pyramid, first, chosen.stage.deepest, chosen.stage.edges, block_bytes)
+        edges = chosen.stage.edges
+        if pyramid.source is None or chosen.stage.factors:
+            edges = _grow(pyramid, first, chosen.stage.deepest, edges, block_bytes)
         stages.append(replace(chosen.stage, edges=edges))
         largest = max(largest, chosen.nbytes)
         first_unwritten = chosen.stage.written[-1] + 1
@@ -116,17 +125,21 @@ def _choose(pyramid: Pyramid, first: int, first_unwritten: int, block_bytes: int
     """Choose the deepest cut that fits; failing all, the smallest that reaches a coarser level.
 
     Of a computed source, a row of blocks holds all chunks that it touches, and the next stage their carries: cuts that
-    hold much are left for flatter ones, whose blocks are widened instead, where that holds nothing more.
+    hold much are left for flatter ones, whose blocks are widened instead, where that holds nothing more; and, where it
+    is the halo that holds them, for one that only stores the image, which the next stage reads back.
     """
-    candidates = list(_candidates(pyramid, first, first_unwritten))
+    *candidates, last = _candidates(pyramid, first, first_unwritten)
+    rereads = [last] if last.stage.carry == first else []
+    candidates += [] if rereads else [last]
     fitting = [candidate for candidate in candidates if candidate.nbytes <= block_bytes]
     fitting = fitting or [min(candidates, key=lambda candidate: candidate.nbytes)]
     if pyramid.source is None:
         return fitting[0]
+    fitting += rereads
     held = [_held_samples(pyramid, candidate.stage, rows) for candidate in fitting]
-    most = max(_HELD_BLOCKS * block_bytes // pyramid.itemsize, min(held))
+    most = max(_HELD_BLOCKS * block_bytes // pyramid.itemsize, min(held) * (_WORTH_REREADING if rereads else 1))
     chosen = next(number for number, samples in enumerate(held) if samples <= most)
-    if chosen == 0:
+    if chosen == 0 and fitting[0].stage.factors:
         return fitting[0]
     return _widened(pyramid, fitting[chosen], block_bytes // _WIDE_BLOCKS, rows)
 
@@ -164,7 +177,7 @@ def _candidates(pyramid: Pyramid, first: int, first_unwritten: int) -> Sequence[
     for last in range(pyramid.last, first_unwritten - 1, -1):
         carries: tuple[int | None, ...] = (None,) if last == pyramid.last else (last + 1, last)
         for carry in carries:
-            if carry == first:  # the carry would be the input: no progress
+            if carry == first and not (first == first_unwritten and pyramid.may_reread):  # the carry would be the input
                 continue
             deepest = last if carry is None else carry
             stage = StagePlan(

@@ -70,6 +70,7 @@ def project_memory(
     threads: int,
     limit: int | None = None,
     half: bool = False,
+    may_read_back: bool = True,
 ) -> MemoryUse:
     """Project the memory of a write with ``threads`` worker threads in a process.
 
@@ -84,23 +85,28 @@ def project_memory(
         tenth of it read back what the stage before has stored.
     half
         Whether the samples are of half precision, which is computed in a wider one.
+    may_read_back
+        Whether stages may read back at all.  One whose carry is the whole image is always read back then.
     """
     read_back = [False]
-    rows = None
+    source = None
     if not reading.by_window and reading.lengths is not None:
-        rows = BlockRows(stages[0], SourceChunks(reading.lengths))
+        source = BlockRows(stages[0], SourceChunks(reading.lengths))
+    rows = source
     per_thread = [_first_bytes(stages[0], reading, itemsize)]
     carries = 0
     for before, stage in pairwise([run_stage(stages[0], reading.run), *stages[1:]]):
         live = _live_carries(before, stage, threads, rows) * itemsize
-        read_back.append(limit is not None and live > _READ_BACK_ABOVE * limit)
+        much = stage.first == before.first or (limit is not None and live > _READ_BACK_ABOVE * limit)
+        read_back.append(may_read_back and much)
+        rows = None if read_back[-1] else rows  # blocks that are read back wait for no row
         carries += 0 if read_back[-1] else live
         per_thread.append(thread_bytes(stage, itemsize, before if read_back[-1] else None))
     return MemoryUse(
         threads=threads,
         per_thread=max(per_thread) * (_HALF_PRECISION if half else 1),
         carries=carries,
-        rechunking=0 if rows is None else rows.held_samples(threads) * itemsize * (_KEPT_SHARE + 1) // _KEPT_SHARE,
+        rechunking=0 if source is None else source.held_samples(threads) * itemsize * (_KEPT_SHARE + 1) // _KEPT_SHARE,
         graph=tasks * TASK_BYTES + reading.links * _LINK_BYTES,
         read_back=tuple(read_back),
     )

@@ -165,17 +165,18 @@ class PyramidPlan:
         """Samples read per sample of the image."""
         return self.reading.samples / prod(self.levels[0].shape)
 
-    def memory(self, threads: int = 1, limit: int | None = None) -> MemoryUse:
+    def memory(self, threads: int = 1, limit: int | None = None, may_read_back: bool = True) -> MemoryUse:
         """Projected memory of a process that writes the pyramid with ``threads`` threads.
 
-        ``limit``, in bytes, decides whether later stages read back what was stored; see :class:`MemoryUse`.
+        ``limit``, in bytes, decides whether later stages read back what was stored, if they may; see
+        :class:`MemoryUse`.
         For a tree whose arrays were edited, only its largest block is known.
         """
         if self.untransposed is not None:
-            return self.untransposed.memory(threads, limit)
+            return self.untransposed.memory(threads, limit, may_read_back)
         if self.stages:
             size, half = self.dtype.itemsize, self.dtype.kind == "f" and self.dtype.itemsize == 2
-            return project_memory(self.stages, self.reading, size, self.tasks, threads, limit, half)
+            return project_memory(self.stages, self.reading, size, self.tasks, threads, limit, half, may_read_back)
         largest = 3 * max(prod(level.blocks) for level in self.levels) * self.dtype.itemsize
         return MemoryUse(threads, largest, 0, 0, self.tasks * TASK_BYTES, ())
 

@@ -80,7 +80,11 @@ def measure_block(arrays: Sequence[da.Array], plan: PyramidPlan) -> MeasuredBloc
     layouts = resolve_layouts(plan, 3)
     levels = align_blocks(LevelGraph.of(arrays), [layout.write_unit for layout in layouts])
     arrays = levels.arrays
-    sample = _read_window(levels, plan) if levels.is_whole else _compute_block(arrays, plan)
+    sample = (
+        _read_window(levels, plan)
+        if levels.is_whole and levels.stages[0].chunks is None
+        else _compute_block(arrays, plan)
+    )
     threads = all_threads()
     blocks = _tasks(plan)
     together = max(min(threads, CPU_COUNT, round(blocks)), 1)

@@ -11,6 +11,7 @@ from msi_lazy.plan.block_size import aligned_blocks
 from msi_lazy.plan.memory import PROCESS_RESERVE
 from msi_lazy.plan.reading import longest_between
 from msi_lazy.plan.replan import replan
+from msi_lazy.run.scheduler import active_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ class ProjectedImage:
     @classmethod
     def of_plan(cls, plan: PyramidPlan, method: Method | None) -> ProjectedImage:
         """Describe a pyramid that is written in its own chunks, without shards."""
-        return cls(plan, method, may_read_back=plan.reading.by_window)
+        return cls(plan, method, may_read_back=_is_emitted(plan))
 
     @classmethod
     def of_job(cls, job: ImageJob) -> ProjectedImage:
@@ -66,7 +67,7 @@ class ProjectedImage:
 
     def memory(self, threads: int, limit: int | None) -> MemoryUse:
         """Project the memory of the write, with that of merging blocks to the chunks or shards that store them."""
-        memory = self.plan.memory(threads, limit if self.may_read_back else None)
+        memory = self.plan.memory(threads, limit, self.may_read_back)
         merged = held = 0
         for blocks, unit in zip(self.blocks, self.units, strict=True):
             aligned = blocks if unit is None else aligned_blocks(blocks, unit)
@@ -98,8 +99,13 @@ class ProjectedImage:
             plan=turned,
             blocks=tuple(tuple(along[dim] for dim in order) for along in blocks),
             units=units,
-            may_read_back=self.may_read_back and plan.reading.by_window,
+            may_read_back=self.may_read_back and _is_emitted(plan),
         )
+
+
+def _is_emitted(plan: PyramidPlan) -> bool:
+    """Tell whether the tasks of a plan come from it: not if Dask overlaps the blocks of its source."""
+    return plan.reading.by_window or active_client() is None or not any(plan.stages[0].halo)
 
 
 def total_bytes(uses: Sequence[MemoryUse], threads: int) -> int:
