@@ -117,12 +117,12 @@ def test_threads_of_a_pool_are_replaced(tmp_path):
 
 def test_labels_along_count_and_are_planned_anew_too():
     image = IMAGES["planes"]
-    trees = [msi.to_multiscale(image, [2, 2], method=method) for method in ("mean", "mode")]
+    trees = [msi.to_multiscale(image, [2, 2], method=method, chunks=128) for method in ("mean", "mode")]
     limit = trees[0].pyramid.explain().memory(2).total
     with dask.config.set(scheduler="threads", num_workers=2):
         advice = list(parts_of(excess(trees[0], limit, labels={"cells": trees[1]})))
         for changes, _ in advice:
-            settings = changes["to_multiscale"]
+            settings = {"chunks": 128, **changes["to_multiscale"]}
             one, other = (msi.to_multiscale(image, [2, 2], method=method, **settings) for method in ("mean", "mode"))
             options = {"labels": {"cells": other}, "memory_limit": limit, "compute": False}
             one.pyramid.to_zarr(MemoryStore(), **options)
@@ -131,14 +131,14 @@ def test_labels_along_count_and_are_planned_anew_too():
 
 @pytest.fixture
 def small_machine(monkeypatch):
-    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 530 * MIB)  # the least of cgroup, machine and user
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 600 * MIB)  # the least of cgroup, machine and user
     with dask.config.set(scheduler="threads", num_workers=2):
         yield
 
 
 def test_a_write_that_exceeds_the_machine_is_warned_of_once(small_machine, tmp_path):
-    tree = msi.to_multiscale(IMAGES["slabs"], [2, 2])
-    with pytest.warns(UserWarning, match=r"up to .* of memory .*a process may use 530.00 MiB; it fits") as caught:
+    tree = msi.to_multiscale(IMAGES["planes"], [2, 2], chunks=128)
+    with pytest.warns(UserWarning, match=r"up to .* of memory .*a process may use 600.00 MiB; it fits") as caught:
         tree.pyramid.to_zarr(tmp_path / "out.zarr", compute=False)
     assert [Path(warning.filename) for warning in caught] == [Path(__file__)]
     (note,) = tree.pyramid.explain().notes
@@ -147,14 +147,14 @@ def test_a_write_that_exceeds_the_machine_is_warned_of_once(small_machine, tmp_p
 
 
 def test_what_is_advised_is_warned_of_no_more(small_machine, tmp_path):
-    (changes, _), *_ = parts_of(msi.explain(msi.to_multiscale(IMAGES["slabs"], [2, 2])).notes[0])
-    tree = msi.to_multiscale(IMAGES["slabs"], [2, 2], **changes["to_multiscale"])
+    (changes, _), *_ = parts_of(msi.explain(msi.to_multiscale(IMAGES["planes"], [2, 2], chunks=128)).notes[0])
+    tree = msi.to_multiscale(IMAGES["planes"], [2, 2], **{"chunks": 128, **changes["to_multiscale"]})
     tree.pyramid.to_zarr(tmp_path / "out.zarr", compute=False)
     assert not tree.pyramid.explain().notes
 
 
 def test_a_limit_that_is_given_is_the_one_that_counts(small_machine, tmp_path):
-    tree = msi.to_multiscale(IMAGES["slabs"], [2, 2])
+    tree = msi.to_multiscale(IMAGES["planes"], [2, 2], chunks=128)
     tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit="64 GiB", compute=False)
 
 

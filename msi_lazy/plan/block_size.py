@@ -18,8 +18,8 @@ __all__ = ["Pyramid", "aligned_blocks", "plan_stages", "span_source"]
 
 Extents = tuple[int, ...]
 
-_HELD_BLOCKS = 1
-"""Blocks that a row of blocks may hold as many bytes as, of a computed source or of carries, to be deeper for it."""
+_HELD_BLOCKS = 2
+"""Blocks whose bytes a row of blocks may hold of a computed source, to be deeper for it; of carries, half as many."""
 _WORTH_REREADING = 2
 """Times as much as a row of blocks without a halo that one may hold with it, before the image is read back instead."""
 _WIDE_BLOCKS = 4
@@ -137,7 +137,8 @@ def _choose(pyramid: Pyramid, first: int, first_unwritten: int, block_bytes: int
         return fitting[0]
     fitting += rereads
     held = [_held_samples(pyramid, candidate.stage, rows) for candidate in fitting]
-    most = max(_HELD_BLOCKS * block_bytes // pyramid.itemsize, min(held) * (_WORTH_REREADING if rereads else 1))
+    most = _HELD_BLOCKS * block_bytes // (pyramid.itemsize if first_unwritten == 0 else 2 * pyramid.itemsize)
+    most = max(most, min(held) * (_WORTH_REREADING if rereads else 1))
     chosen = next(number for number, samples in enumerate(held) if samples <= most)
     if chosen == 0 and fitting[0].stage.factors:
         return fitting[0]
