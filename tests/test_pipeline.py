@@ -12,6 +12,7 @@ from zarr.codecs import BloscCodec, BytesCodec, GzipCodec, ZstdCodec
 from zarr.storage import LocalStore, MemoryStore
 
 import msi_lazy as msi
+from msi_lazy.graph.fused_task import BlockContext
 from msi_lazy.source.sources import find_source
 from msi_lazy.storage.arrays import open_array, reopen_array
 
@@ -111,8 +112,10 @@ def test_pyramids_are_read_and_written_through_rust(tmp_path):
     stored = zarr.create_array(tmp_path / "a.zarr", data=np.ones((32, 32), "u2"), chunks=(8, 8))
     tree = msi.to_multiscale(msi.to_spatial_image(stored), [2])
     delayed = tree.pyramid.to_zarr(tmp_path / "out.zarr", compute=False)
-    held = [node.value for node in dict(delayed.dask).values() if hasattr(node, "value")]
-    arrays = [getattr(value, "array", value) for value in held]
+    (context,) = [
+        node.value for node in dict(delayed.dask).values() if isinstance(getattr(node, "value", None), BlockContext)
+    ]
+    arrays = [getattr(value, "array", value) for value in context.held.values()]
     arrays = [array for array in arrays if isinstance(array, zarr.Array)]  # not the ledger
     assert sorted(map(pipeline, arrays)) == [RUST] * 3
 

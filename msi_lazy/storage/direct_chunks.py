@@ -1,0 +1,238 @@
+"""Chunks of local files, encoded and decoded in the thread that asks, with one chunk's buffer: the shortest way.
+
+Rust's pipeline copies a shard four times, and has a pool of as many threads as there are cores in each process, which
+the threads of Dask already use.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import google_crc32c
+import numpy as np
+from numcodecs import Blosc, Zstd
+from zarr.codecs import ShardingCodec
+
+from msi_lazy.storage.bounded_codecs import bounds_of, codec_kind
+from msi_lazy.storage.chunk_forms import MISSING, ChunkError
+from msi_lazy.storage.promised_sizes import Bounds, check_promise, too_large
+from msi_lazy.storage.regular_files import check_regular, open_regular
+from msi_lazy.storage.zarr_formats import store_format
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["DirectChunks"]
+
+Array = np.ndarray[Any, Any]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DirectChunks:
+    """Codec of the chunks of an array, in native byte order, in local files."""
+
+    codec: Any
+    """Codec of numcodecs."""
+    kind: str
+    """Its name."""
+    inner: Shape | None = None
+    """Shape of the inner chunks, if the chunk is a shard: those are written here, and read elsewhere."""
+    index_first: bool = False
+    """Whether the index of a shard comes first."""
+    index_checksum: bool = True
+    """Whether it has a checksum."""
+
+    @classmethod
+    def of(cls, metadata: Any, itemsize: int) -> DirectChunks | None:
+        """Return the codec of an array; ``None`` if it has others than one of Blosc or zstd."""
+        if store_format(metadata.zarr_format).has_numcodecs:
+            kind = "" if metadata.compressor is None else metadata.compressor.codec_id
+            return cls(metadata.compressor, kind) if kind in ("blosc", "zstd") and not metadata.filters else None
+        codecs: Sequence[Any] = metadata.codecs
+        options: dict[str, Any] = {}
+        if len(codecs) == 1 and isinstance(codecs[0], ShardingCodec):
+            shard: Any = codecs[0]
+            index = [codec_kind(codec.to_dict()) for codec in shard.index_codecs]
+            if index not in (["bytes"], ["bytes", "crc32c"]) or not _is_little(shard.index_codecs[0]):
+                return None
+            options = {
+                "inner": tuple(shard.chunk_shape),
+                "index_first": str(getattr(shard.index_location, "value", shard.index_location)) == "start",
+                "index_checksum": len(index) == 2,
+            }
+            codecs = shard.codecs
+        if len(codecs) != 2 or codec_kind(codecs[0].to_dict()) != "bytes" or not _is_little(codecs[0]):
+            return None
+        made = _numcodec(codecs[1].to_dict(), itemsize)
+        return None if made is None else cls(made, codec_kind(codecs[1].to_dict()), **options)
+
+    def read(self, batch: Sequence[Any], out: Array, drop_axes: tuple[int, ...]) -> None:
+        """Decode chunks, as zarr describes them, into ``out``."""
+        scratch = _Scratch(out.dtype)
+        for getter, spec, selection, place, *_ in batch:
+            bounds = bounds_of(spec.shape, spec.dtype)
+            try:
+                stored = _read_file(f"{getter.store.root}/{getter.path}", bounds)
+                if stored is None:
+                    out[place] = spec.fill_value
+                    continue
+                chunk = self._decode(stored, scratch.of(spec.shape), bounds)
+            except (ValueError, RuntimeError) as error:
+                raise ChunkError(f"the chunk {getter.path!r} cannot be decoded: {error}") from error
+            found = chunk[selection]
+            out[place] = found.squeeze(axis=drop_axes) if drop_axes else found
+
+    def can_write(self, batch: Sequence[Any], samples: Array, drop_axes: tuple[int, ...]) -> bool:
+        """Tell whether what is to be written is whole chunks."""
+        return not drop_axes and all(
+            whole and samples.ndim == len(spec.shape) == len(selection) and isinstance(selection, tuple)
+            for _, spec, selection, _, whole in batch
+        )
+
+    def write(self, batch: Sequence[Any], samples: Array) -> None:
+        """Encode and store whole chunks, as zarr describes them; those of nothing but the fill value are removed."""
+        scratch = _Scratch(samples.dtype)
+        for setter, spec, _, place, _ in batch:
+            path, part = f"{setter.store.root}/{setter.path}", samples[place]
+            check_regular(path)  # to write into a named pipe is to wait
+            fill = None if spec.config.write_empty_chunks else np.array(spec.fill_value, samples.dtype)
+            if self.inner is None:
+                encoded = self._encode(part, scratch.of(spec.shape), np.array(spec.fill_value, samples.dtype), fill)
+                _store_file(path, () if encoded is None else (encoded,))
+            else:
+                _store_file(path, self._encode_shard(part, spec, scratch.of(self.inner), fill))
+
+    def _decode(self, stored: bytes, chunk: Array, bounds: Bounds) -> Array:
+        check_promise(self.kind, lambda at, count: stored[at : at + count], len(stored), bounds)
+        if self.kind == "blosc":
+            (nbytes,) = struct.unpack("<I", stored[4:8])  # where it is less, the rest of the chunk would stay as it was
+            if nbytes == chunk.nbytes:
+                self.codec.decode(stored, chunk)
+                return chunk
+        else:
+            decoded = self.codec.decode(stored)
+            nbytes = len(decoded)
+            if nbytes == chunk.nbytes:
+                return np.frombuffer(decoded, chunk.dtype).reshape(chunk.shape)
+        raise ValueError(f"the stored bytes decode to {nbytes:,} bytes, and a chunk has {chunk.nbytes:,}")
+
+    def _encode(self, part: Array, chunk: Array, fill: Array, skipped: Array | None) -> bytes | None:
+        """Encode a chunk, of which ``part`` lies in the array, by way of ``chunk``; ``None`` if all is ``skipped``."""
+        if part.shape != chunk.shape:
+            chunk.fill(fill)
+            chunk[tuple(map(slice, part.shape))] = part
+        elif part.flags.c_contiguous:
+            chunk = part
+        else:
+            np.copyto(chunk, part)
+        if skipped is not None and _holds_only(chunk, skipped):
+            return None
+        encoded: bytes = self.codec.encode(chunk)
+        return encoded
+
+    def _encode_shard(self, part: Array, spec: Any, chunk: Array, skipped: Array | None) -> Iterator[bytes]:
+        """Encode the inner chunks of a shard, and its index: nothing at all if none is stored."""
+        counts = tuple(n // inner for n, inner in zip(spec.shape, chunk.shape, strict=True))
+        index = np.full((*counts, 2), MISSING, "<u8")
+        length = index.nbytes + 4 * self.index_checksum
+        at = length if self.index_first else 0
+        held = []
+        fill = np.array(spec.fill_value, chunk.dtype)
+        for position in np.ndindex(counts):
+            cut = tuple(slice(p * n, (p + 1) * n) for p, n in zip(position, chunk.shape, strict=True))
+            inside = part[cut]
+            if not inside.size:  # beyond the array's end
+                continue
+            encoded = self._encode(inside, chunk, fill, skipped)
+            if encoded is None:
+                continue
+            index[position] = at, len(encoded)
+            at += len(encoded)
+            if self.index_first:
+                held.append(encoded)
+            else:
+                yield encoded
+        if at > length * self.index_first:
+            content = index.tobytes()
+            yield content + struct.pack("<I", google_crc32c.value(content)) if self.index_checksum else content
+            yield from held
+
+
+class _Scratch:
+    """Arrays for the samples of one chunk, by its shape, made when they are needed."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self._arrays: dict[Shape, Array] = {}
+
+    def of(self, shape: Shape) -> Array:
+        """Return the array of a shape, with whatever it holds."""
+        if shape not in self._arrays:
+            self._arrays[shape] = np.empty(shape, self.dtype)
+        return self._arrays[shape]
+
+
+def _is_little(codec: Any) -> bool:
+    endian = (codec.to_dict().get("configuration") or {}).get("endian", "little")
+    return str(getattr(endian, "value", endian)) == "little"
+
+
+def _numcodec(settings: dict[str, Any], itemsize: int) -> Any:
+    """Codec of numcodecs that does what a codec of Zarr v3 does; ``None`` if there is none, or it is another's."""
+    options = {name: getattr(value, "value", value) for name, value in (settings.get("configuration") or {}).items()}
+    if codec_kind(settings) == "zstd":
+        return Zstd(**options)
+    if codec_kind(settings) != "blosc" or options.pop("typesize", itemsize) != itemsize:
+        return None
+    shuffle = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}
+    return Blosc(**{**options, "shuffle": shuffle[options["shuffle"]]})
+
+
+def _holds_only(chunk: Array, value: Array) -> bool:
+    """Tell whether a chunk holds nothing but a value, bit by bit: not-a-number is, and a negative zero is not, 0."""
+    bits = f"u{chunk.dtype.itemsize}"
+    flat, sought = chunk.reshape(-1).view(bits), value.view(bits)
+    return flat.item(0) == flat.item(-1) == sought.item() and bool((flat == sought).all())
+
+
+def _read_file(path: str, bounds: Bounds) -> bytes | None:
+    """Read the stored bytes of a chunk; ``None`` if there are none."""
+    try:
+        number, size = open_regular(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    with os.fdopen(number, "rb", buffering=0) as file:
+        if size > bounds.most:
+            raise too_large(size, bounds)
+        return file.read()
+
+
+def _store_file(path: str, contents: Iterable[bytes]) -> None:
+    """Store the bytes of a chunk in place; remove it if there are none."""
+    pieces = iter(contents)
+    first = next(pieces, None)
+    if first is None:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.remove(path)
+        return
+    try:
+        file = open(path, "wb", buffering=0)  # noqa: SIM115
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        file = open(path, "wb", buffering=0)  # noqa: SIM115
+    with file:
+        _write_all(file, first)
+        for piece in pieces:
+            _write_all(file, piece)
+
+
+def _write_all(file: Any, content: bytes) -> None:
+    """Write bytes to a file that may take fewer at a time."""
+    written = file.write(content)
+    while written < len(content):
+        written += file.write(memoryview(content)[written:])
