@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import build, codecs, compare, imports, kernels, memory, planes, scale, volume
+from benchmarks import build, codecs, compare, floor, imports, kernels, memory, planes, scale, volume
 
 
 def test_build_checks_every_sample():
@@ -90,6 +90,14 @@ def test_codecs_prints_a_row_for_each_codec():
     rows = [line.split("|")[1:-1] for line in result.output.splitlines()][2:]
     assert [row[1].strip() for row in rows] == list(codecs.CODECS)
     assert all(float(row[4]) > 1 for row in rows)
+
+
+def test_floor_prints_the_share_of_each():
+    result = CliRunner().invoke(floor.main, ["--gib", "0.001", "--rounds", "1"], catch_exceptions=False)
+    rows = [line.split("|")[1:-1] for line in result.output.splitlines() if line.startswith("| ")][1:]
+    assert [row[0].strip() for row in rows] == [floor.FLOOR, floor.OURS, floor.SHARDED, floor.COPY]
+    assert float(rows[0][3]) == 1
+    assert all(float(row[3]) > 0 for row in rows[1:])
 
 
 def test_planes_prints_a_row_for_each_kind_of_chunks(monkeypatch):

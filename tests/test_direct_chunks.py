@@ -1,6 +1,7 @@
 """Chunks of Blosc and zstd in local files, which are encoded and decoded without a pipeline of zarr's."""
 
 import itertools
+import pickle
 import struct
 
 import numpy as np
@@ -10,7 +11,11 @@ from numcodecs import Blosc, Zstd
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec, ZstdCodec
 from zarrs import ZarrsCodecPipeline
 
+from msi_lazy.plan.windows import Interval
+from msi_lazy.storage import stored_units as units
 from msi_lazy.storage.arrays import reopen_array
+from msi_lazy.storage.stored_units import stored_units
+from msi_lazy.storage.write_units import chunk_key
 
 SAMPLES = np.random.default_rng(0).integers(1, 300, (21, 37)).astype("u2")
 SAMPLES[:8, 8:24] = 0
@@ -124,6 +129,21 @@ def test_a_chunk_that_decodes_to_less_is_an_error_that_names_it(tmp_path, codec)
     chunk.write_bytes(Zstd().encode(short) if isinstance(codec, ZstdCodec) else Blosc(cname="zstd").encode(short))
     with pytest.raises(ValueError, match=r"'c/2/1' cannot be decoded: .* decode to 64 bytes, and a chunk has 128"):
         array[:]
+
+
+@pytest.mark.parametrize("layout", ["zstd", "v2, blosc", "shards", "index first"])
+def test_sizes_and_digests_of_what_is_stored_are_those_of_the_files(tmp_path, monkeypatch, layout):
+    array = reopen_array(created(tmp_path / "a.zarr", fill_value=0, **LAYOUTS[layout]))
+    window = tuple(Interval(0, n) for n in array.shape)
+    array[:] = SAMPLES
+    copied = pickle.loads(pickle.dumps(array))  # where nothing was stored
+    expected = stored_units(copied, window)
+    monkeypatch.setattr(units, "digest_file", None)
+    assert stored_units(array, window) == expected
+    assert ((0, 0) in {entry[1:] for entry in expected.units}) == (layout not in ("shards", "index first"))
+    monkeypatch.undo()
+    (tmp_path / "a.zarr" / chunk_key(array, (0, 0))).write_bytes(b"altered")
+    assert stored_units(array, window) != expected  # each record is taken once
 
 
 def test_other_codecs_and_parts_of_chunks_are_left_to_the_pipelines(tmp_path):

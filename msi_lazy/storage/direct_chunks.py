@@ -10,17 +10,20 @@ import os
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
+import xxhash
 from numcodecs import Blosc, Zstd
 from zarr.codecs import ShardingCodec
 
 from msi_lazy.storage.bounded_codecs import bounds_of, codec_kind
 from msi_lazy.storage.chunk_forms import MISSING, ChunkError
 from msi_lazy.storage.promised_sizes import Bounds, check_promise, too_large
-from msi_lazy.storage.regular_files import check_regular, open_regular
+from msi_lazy.storage.recorded_store import EMPTY
+from msi_lazy.storage.regular_files import RegularStore, check_regular, open_regular
 from msi_lazy.storage.zarr_formats import store_format
 
 if TYPE_CHECKING:
@@ -103,9 +106,12 @@ class DirectChunks:
             fill = None if spec.config.write_empty_chunks else np.array(spec.fill_value, samples.dtype)
             if self.inner is None:
                 encoded = self._encode(part, scratch.of(spec.shape), np.array(spec.fill_value, samples.dtype), fill)
-                _store_file(path, () if encoded is None else (encoded,))
+                contents: Iterable[bytes] = () if encoded is None else (encoded,)
             else:
-                _store_file(path, self._encode_shard(part, spec, scratch.of(self.inner), fill))
+                contents = self._encode_shard(part, spec, scratch.of(self.inner), fill)
+            entry = _store_file(path, contents)
+            if isinstance(setter.store, RegularStore):
+                setter.store.record(setter.path, entry)
 
     def _decode(self, stored: bytes, chunk: Array, bounds: Bounds) -> Array:
         check_promise(self.kind, lambda at, count: stored[at : at + count], len(stored), bounds)
@@ -212,23 +218,26 @@ def _read_file(path: str, bounds: Bounds) -> bytes | None:
         return file.read()
 
 
-def _store_file(path: str, contents: Iterable[bytes]) -> None:
-    """Store the bytes of a chunk in place; remove it if there are none."""
+def _store_file(path: str, contents: Iterable[bytes]) -> tuple[int, int]:
+    """Store the bytes of a chunk in place, and return their size and digest; remove it if there are none."""
     pieces = iter(contents)
     first = next(pieces, None)
     if first is None:
         with suppress(FileNotFoundError, NotADirectoryError):
             os.remove(path)
-        return
+        return EMPTY
     try:
         file = open(path, "wb", buffering=0)  # noqa: SIM115
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         file = open(path, "wb", buffering=0)  # noqa: SIM115
+    size, digest = 0, xxhash.xxh3_64()
     with file:
-        _write_all(file, first)
-        for piece in pieces:
+        for piece in chain((first,), pieces):
             _write_all(file, piece)
+            digest.update(piece)
+            size += len(piece)
+    return size, digest.intdigest()
 
 
 def _write_all(file: Any, content: bytes) -> None:

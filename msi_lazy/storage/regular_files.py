@@ -69,7 +69,26 @@ def _size(path: str | os.PathLike[str], status: os.stat_result) -> int:
 
 
 class RegularStore(LocalStore):
-    """zarr's store of local files, that reads regular files alone, and no documents of metadata without an end."""
+    """zarr's store of local files, that reads regular files alone, and no documents of metadata without an end.
+
+    What encodes chunks itself has it remember their sizes and digests, so that files need not be read for these.
+    """
+
+    def __init__(self, root: Any, *, read_only: bool = False) -> None:
+        super().__init__(root, read_only=read_only)
+        self._records: dict[str, tuple[int, int]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle nothing of what was stored."""
+        return {**self.__dict__, "_records": {}}
+
+    def record(self, key: str, entry: tuple[int, int]) -> None:
+        """Remember the size and digest of what was just stored under ``key``."""
+        self._records[key] = entry
+
+    def take(self, key: str) -> tuple[int, int] | None:
+        """Size and digest of what was stored under ``key``, once; ``None`` if another has stored it."""
+        return self._records.pop(key, None)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LocalStore) and self.root == other.root

@@ -10,9 +10,12 @@ import numpy as np
 from zarr.storage import LocalStore
 
 from msi_lazy.storage.recorded_store import EMPTY, RecordedStore, digest_content
+from msi_lazy.storage.regular_files import RegularStore
 from msi_lazy.storage.write_units import chunk_key, unit_grid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import zarr
 
     from msi_lazy.plan.grid import Index
@@ -40,7 +43,7 @@ class StoredUnits:
 
 
 def stored_units(array: zarr.Array[Any], window: Window) -> StoredUnits:
-    """Look up the write units in ``window``, just stored: of local files in these, else in what was recorded.
+    """Look up the write units in ``window``, just stored, in what was recorded, else, of local files, in these.
 
     Without either, none is listed.
     """
@@ -50,9 +53,17 @@ def stored_units(array: zarr.Array[Any], window: Window) -> StoredUnits:
     if isinstance(store, RecordedStore):
         found = [store.take(unit_key(array, unit)) for unit in units]
     elif isinstance(store, LocalStore):
-        found = [digest_file(Path(store.root, unit_key(array, unit))) for unit in units]
+        found = [_recorded(store, key) or digest_file(Path(store.root, key)) for key in _keys(array, units)]
     entries = ((unit_number(unit, grid.counts), *entry) for unit, entry in zip(units, found, strict=False))
     return StoredUnits(array.path, tuple(entries))
+
+
+def _recorded(store: LocalStore, key: str) -> tuple[int, int] | None:
+    return store.take(key) if isinstance(store, RegularStore) else None
+
+
+def _keys(array: zarr.Array[Any], units: Sequence[Index]) -> Iterator[str]:
+    return (unit_key(array, unit) for unit in units)
 
 
 def unit_key(array: zarr.Array[Any], unit: Index) -> str:
