@@ -13,6 +13,7 @@ from msi_lazy.graph.stream import stream_run
 from msi_lazy.plan import memory, runs
 from msi_lazy.plan.windows import Interval
 from tests.support.counting import CountingStore
+from tests.support.fused_steps import fused_steps
 from tests.support.strategies import block_sizes
 from tests.support.wide_method import WIDE, whole_array_levels
 
@@ -34,7 +35,7 @@ def make_tree(array, factors, store, source_chunks, chunks, block_bytes, boundar
 
 def streamed_tasks(tree):
     graph = dict(tree.pyramid.to_zarr(MemoryStore(), compute=False).dask)
-    return [task for task in graph.values() if getattr(task, "func", None) is stream_run]
+    return [index for index, steps in fused_steps(graph) if stream_run in steps]
 
 
 @given(data=st.data(), read_back=st.booleans())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import List, Task, TaskRef
 
@@ -61,10 +62,10 @@ def fuse_levels(
         layer = build_calls(function, name, array.numblocks, array.name, *given, index=True, **options)
         layers |= {**array.dask.layers, name: layer}
         dependencies |= {**array.dask.dependencies, name: {array.name, "pyramid-targets"}}
-        done = marks.grids[number].among(marks.done) if marks is not None else frozenset()
-        wanted.extend(key for key in layer.get_output_keys() if key[1:] not in done)
+        done = marks.grids[number].part_of(marks.done) if marks is not None else None
+        wanted.extend(key for key in layer.get_output_keys() if done is None or not done[key[1:]])
     graph = materialize(HighLevelGraph(layers, dependencies))
-    if marks is not None and marks.done and marks.lossless:
+    if marks is not None and marks.done.any() and marks.lossless:
         graph |= _restoring_tasks(levels, stores, marks, layers)
     if in_order:
         for layer in layers.values():
@@ -111,8 +112,8 @@ def _restoring_tasks(
 ) -> dict[Key, GraphNode]:
     tasks: dict[Key, GraphNode] = {}
     for layer, level in _restorable_merges(levels, layers):
-        done = marks.grids[level].among(marks.done)
-        for index in done:
+        done = marks.grids[level].part_of(marks.done)
+        for index in map(tuple, np.argwhere(done).tolist()):
             if is_restorable(layer.before, index, done):
                 key: Key = (layer.below, *index)
                 stored = TaskRef(stores[level].target)

@@ -17,6 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from dask.typing import Key
 
+    from msi_lazy.plan.slabs import BlockFlags
     from msi_lazy.storage.stored_units import StoredUnits
 
 __all__ = [
@@ -56,18 +57,16 @@ class BlockGrid:
         """
         return self.first + int(np.ravel_multi_index(index, self.counts))
 
-    def among(self, numbers: frozenset[int]) -> frozenset[Index]:
-        """Find the indices of the blocks whose number is one of ``numbers``.
+    def part_of(self, flags: BlockFlags) -> BlockFlags:
+        """View the flags of these blocks among ``flags`` of all blocks, by number.
 
         Examples
         --------
-        >>> sorted(BlockGrid(10, (2, 3)).among(frozenset({3, 10, 15, 16})))
-        [(0, 0), (1, 2)]
+        >>> BlockGrid(1, (2, 3)).part_of(np.array([True, False, False, True, False, False, False, True]))
+        array([[False, False,  True],
+               [False, False, False]])
         """
-        mine = [number - self.first for number in numbers if 0 <= number - self.first < prod(self.counts)]
-        if not mine:
-            return frozenset()
-        return frozenset(zip(*(along.tolist() for along in np.unravel_index(mine, self.counts)), strict=True))
+        return flags[self.first : self.first + prod(self.counts)].reshape(self.counts)
 
 
 @dataclass(frozen=True)
@@ -88,10 +87,18 @@ class BlockMarks:
     """Task that holds the :class:`BlockListeners`."""
     grids: tuple[BlockGrid, ...]
     """Blocks, as :func:`msi_lazy.graph.direct.block_geometry` lists them."""
-    done: frozenset[int] = frozenset()
-    """Numbers of the blocks that need not be stored again."""
+    done: BlockFlags
+    """Which blocks, by number, need not be stored again."""
     lossless: bool = True
     """Whether what is read back from the store is what was written."""
+    slab: BlockFlags | None = None
+    """Which blocks, by number, are stored now, if not all that are not done."""
+
+    @property
+    def any_left(self) -> bool:
+        """True if any of the blocks is to be stored now."""
+        parts = (grid.part_of(self.done if self.slab is None else ~self.slab | self.done) for grid in self.grids)
+        return not all(part.all() for part in parts)
 
 
 def check_writer(listeners: BlockListeners) -> None:

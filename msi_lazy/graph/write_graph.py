@@ -28,7 +28,7 @@ from msi_lazy.storage.stored_units import stored_units
 from msi_lazy.storage.write_units import write_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import dask.array as da
     import numpy as np
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from dask.typing import Key
 
     from msi_lazy.graph.marks import BlockGrid, BlockListeners
+    from msi_lazy.plan.slabs import BlockFlags
     from msi_lazy.storage.stored_units import StoredUnits
 
-__all__ = ["LevelArrays", "align_blocks", "store_block", "write_graph"]
+__all__ = ["LevelArrays", "align_blocks", "number_images", "store_block", "write_graph"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -120,13 +121,23 @@ def _rechunked(array: da.Array, chunks: tuple[tuple[int, ...], ...], *, edited: 
     return rechunked
 
 
+def number_images(images: Sequence[LevelArrays]) -> Iterator[tuple[LevelArrays, tuple[BlockGrid, ...]]]:
+    """Yield each image with its blocks as they are numbered, one image after another."""
+    first = 0
+    for image in images:
+        grids = number_blocks([grid.counts for grid in block_geometry(image.levels)], first)
+        first = grids[-1].first + prod(grids[-1].counts)
+        yield image, grids
+
+
 def write_graph(
     images: Sequence[LevelArrays],
     completions: Sequence[Callable[[], None]],
-    listeners: BlockListeners | None = None,
-    done: frozenset[int] = frozenset(),
+    listeners: BlockListeners,
+    done: BlockFlags,
+    slab: BlockFlags | None = None,
 ) -> Delayed:
-    """Build the graph that stores all levels of ``images``, and then runs ``completions`` in order.
+    """Build the graph that stores the levels of ``images``, and then runs ``completions`` in order.
 
     Keys carry a fresh token, as the same key under a held future would run nothing.
 
@@ -139,33 +150,29 @@ def write_graph(
     listeners
         Asked before each block is stored, and told after it.
     done
-        Numbers of the blocks that are stored already.
+        Which blocks, by number, are stored already.
+    slab
+        Which are to be stored, if not all others; what they need of others is read back.
     """
     name = f"pyramid-write-{uuid4().hex}"
     graph: dict[Key, GraphNode] = {}
     sinks: list[Key] = []
-    first = 0
-    for image in images:
-        grids = number_blocks([grid.counts for grid in block_geometry(image.levels)], first)
-        first = grids[-1].first + prod(grids[-1].counts)
-        tasks, ends = _store_levels(image, listeners, grids, done)
-        graph |= tasks
-        sinks.extend(ends)
+    for image, grids in number_images(images):
+        marks = BlockMarks(f"pyramid-listeners-{uuid4().hex}", grids, done, image.lossless, slab)
+        if slab is None or marks.any_left:
+            tasks, ends = _store_levels(image, listeners, marks)
+            graph |= tasks
+            sinks.extend(ends)
     graph |= gather(name, sinks, wait, _complete, tuple(completions))
     return as_delayed(graph, name)
 
 
 def _store_levels(
-    image: LevelArrays, listeners: BlockListeners | None, grids: tuple[BlockGrid, ...], done: frozenset[int]
+    image: LevelArrays, listeners: BlockListeners, marks: BlockMarks
 ) -> tuple[dict[Key, GraphNode], Sequence[Key]]:
     """Build the tasks that store one image; return them, and those of them that nothing waits for."""
     token = uuid4().hex
-    opened: dict[Key, DataNode] = {}
-    marks = None
-    if listeners is not None:
-        key = f"pyramid-listeners-{token}"
-        opened[key] = DataNode(key, listeners)
-        marks = BlockMarks(key, grids, done, image.lossless)
+    opened = {marks.listeners: DataNode(marks.listeners, listeners)}
     stores = []
     for number, (array, stored) in enumerate(zip(image.levels.arrays, image.targets, strict=True)):
         key = f"pyramid-target{number}-{token}"
