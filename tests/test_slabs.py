@@ -37,7 +37,7 @@ def count_graphs(patch):
 
 def build(method="mean", array=ARRAY, steps=(2, 2, 2), **options):
     source = CountingStore(MemoryStore())
-    image = msi.to_spatial_image(zarr.create_array(source, name="source", data=array, chunks=8))
+    image = msi.to_spatial_image(zarr.create_array(source, name="source", data=array, chunks=(8, 8)))
     options = {"chunks": 4, "block_bytes": 2 * 8**2, **options}
     return msi.to_multiscale(image, list(steps), method=method, **options), source
 
