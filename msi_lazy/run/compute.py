@@ -32,22 +32,19 @@ _PATIENCE = 5.0
 
 
 def compute(
-    graphs: Iterator[Delayed], options: RunOptions, watch: Watch, advice: str = "mode='w' starts over"
+    delayed: Delayed, options: RunOptions, watch: Watch, advice: str = "mode='w' starts over"
 ) -> Delayed | None:
-    """Compute the graphs of a write, one after another, or return the first if it is not to be computed now.
+    """Compute a write, or return it if it is not to be computed now.
 
     Errors get a note with ``advice``, and one on the block that killed workers, if one did.
     """
-    graph = next(graphs)
     if not options.compute:
-        return graph
+        return delayed
     try:
         with watch.shown():
-            run(graph, options.progress and watch.tally is None, options.retries)
-            for graph in graphs:
-                run(graph, options.progress and watch.tally is None, options.retries)
+            run(delayed, options.progress and watch.tally is None, options.retries)
     except BaseException as error:
-        block = _deadly_task(error, graph)
+        block = _deadly_task(error, delayed)
         if block:
             error.add_note(
                 f"workers died while computing {block}, or another block queued on the same workers (the scheduler "
