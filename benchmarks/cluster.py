@@ -143,7 +143,7 @@ def main(
     with TemporaryDirectory(dir=folder) as directory:
         source, target = make_volume(Path(directory, "source.zarr"), gib), Path(directory, "out.ome.zarr")
         click.echo(f"{gib:g} GiB uint16, {method}, {cores} cores, allocator of the workers: {allocator} {preload}\n")
-        click.echo("| workers × threads | cold s | warm s | of threads' speed | CPU s | idle | moved MiB | busy s |")
+        click.echo("| workers x threads | cold s | warm s | of threads' speed | CPU s | idle | moved MiB | busy s |")
         click.echo("|---|---|---|---|---|---|---|---|")
         on_threads(source, target, method, cores)  # imports
         every: list[Run] = []
@@ -159,7 +159,7 @@ def main(
                     with client.as_current():
                         runs.append(on_workers(source, emptied(target), method, client))
                     every.append(on_threads(source, emptied(target), method, cores))
-            report(f"{workers} × {threads}", runs[0].seconds, runs[1:], every, cores)
+            report(f"{workers} x {threads}", runs[0].seconds, runs[1:], every, cores)
         if adaptive:
             adapted(source, target, method, cores, every)
         report(f"threads, {cores}", None, every, every, cores)
@@ -170,7 +170,7 @@ def adapted(source: Path, target: Path, method: str, cores: int, every: list[Run
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
         cluster.adapt(minimum=1, maximum=cores, interval="200 ms")
         runs = [on_workers(source, emptied(target), method, client) for _ in range(2)]
-    report(f"adaptive, to {cores} × 1", runs[0].seconds, runs[1:], every, cores)
+    report(f"adaptive, to {cores} x 1", runs[0].seconds, runs[1:], every, cores)
 
 
 def emptied(target: Path) -> Path:

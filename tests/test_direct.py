@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 import msi_lazy as msi
 from msi_lazy.graph.direct import emit_blocks
 from msi_lazy.graph.fuse_levels import fuse_levels
-from msi_lazy.graph.fused_task import run_fused
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.merge import MergeLayer
 from msi_lazy.graph.stream import LevelStore
 from msi_lazy.tree.read_plan import level_images
+from tests.support.fused_steps import fused_steps
 from tests.support.strategies import pyramids
 
 
@@ -68,9 +68,7 @@ def test_emitted_tasks_equal_fused_ones(case, data, computed):
 
 
 def steps_of(graph):
-    tasks = [task for task in graph.tasks.values() if getattr(task, "func", None) is run_fused]
-    used = ((task.args[2], graph.tasks[task.args[0].key].value.templates[task.args[1]]) for task in tasks)
-    return sorted((str(index), sorted(step.func.__name__ for step in template.steps)) for index, template in used)
+    return sorted((str(index), sorted(step.__name__ for step in steps)) for index, steps in fused_steps(graph.tasks))
 
 
 def test_emitted_tasks_have_the_steps_of_fused_ones():

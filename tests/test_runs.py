@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.graph.fused_task import run_fused
 from msi_lazy.graph.stream import stream_run
 from msi_lazy.plan import memory, runs
 from msi_lazy.plan.windows import Interval
 from tests.support.counting import CountingStore
+from tests.support.fused_steps import fused_steps
 from tests.support.strategies import block_sizes
 from tests.support.wide_method import WIDE, whole_array_levels
 
@@ -35,9 +35,7 @@ def make_tree(array, factors, store, source_chunks, chunks, block_bytes, boundar
 
 def streamed_tasks(tree):
     graph = dict(tree.pyramid.to_zarr(MemoryStore(), compute=False).dask)
-    tasks = [task.args for task in graph.values() if getattr(task, "func", None) is run_fused]
-    templates = [graph[context.key].value.templates[number] for context, number, *_ in tasks]
-    return [template for template in templates if template.steps[0].func is stream_run]
+    return [index for index, steps in fused_steps(graph) if stream_run in steps]
 
 
 @given(data=st.data(), read_back=st.booleans())

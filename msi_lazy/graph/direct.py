@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from msi_lazy.graph.buffers import BlockBuffers
+import numpy as np
+
 from msi_lazy.graph.emit import EmittedStage, GatheredSource, StageEmitter
 from msi_lazy.graph.fuse import FusedGraph
 from msi_lazy.graph.remaining import remaining_blocks
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from dask.task_spec import DataNode, GraphNode
     from dask.typing import Key
 
+    from msi_lazy.graph.block_tasks import StageRecipe
     from msi_lazy.graph.level_graph import LevelGraph
     from msi_lazy.graph.marks import BlockMarks
+    from msi_lazy.graph.remaining import RemainingBlocks
     from msi_lazy.graph.stream import LevelStore
     from msi_lazy.plan.stages import StagePlan
 
@@ -66,7 +69,6 @@ def emit_blocks(
     read_back: Sequence[bool] = (),
     marks: BlockMarks | None = None,
     in_order: bool = False,
-    buffers: BlockBuffers | None = None,
 ) -> FusedGraph | None:
     """Build the tasks that store every level of an unedited tree; ``None`` if it is edited, or rechunked by Dask.
 
@@ -84,8 +86,6 @@ def emit_blocks(
         How blocks are marked, and which are stored already, if they are marked.
     in_order
         Whether the chunks of a computed source are computed row by row of blocks.
-    buffers
-        Buffers that blocks are computed in.
     """
     if not levels.is_whole:
         return None
@@ -95,9 +95,9 @@ def emit_blocks(
     returning = [not back for back in reads_back[1 : len(layers) + 1]]
     recipes, stages = [layer.recipe for layer in layers], [layer.task_stage for layer in layers]
     # 2. Find the blocks that are stored already, and so those of each stage that remain to be computed
-    grids = marks.grids if marks is not None else (None,) * len(layers)
-    done = [grid.among(marks.done) if marks is not None and grid is not None else frozenset() for grid in grids]
-    remaining = remaining_blocks(recipes, stages, done, returning, marks is None or marks.lossless)
+    remaining = _remaining(recipes, stages, returning, marks)
+    waited_for = [bool(after.computed) for after in remaining[1:]]
+    returning = [returns and waited for returns, waited in zip(returning, [*waited_for, False], strict=True)]
     # 3. Emit the tasks of each stage, fed by those of the stage before
     held = {key: node.value for key, node in opened.items()}
     source: Key | GatheredSource = layers[0].below
@@ -106,8 +106,9 @@ def emit_blocks(
         held[layers[0].below] = layers[0].source
     else:
         source, tasks = _gathered_source(levels, token, remaining[0].computed, in_order)
-    emitter = StageEmitter(f"pyramid-context-{token}", held, buffers or BlockBuffers())
+    emitter = StageEmitter(f"pyramid-context-{token}", held)
     below: EmittedStage | None = None
+    grids = marks.grids if marks is not None else (None,) * len(layers)
     for layer, stage, returns_carry, grid, left in zip(layers, stages, returning, grids, remaining, strict=True):
         written = tuple(stores[level] for level in stage.written)
         listeners = marks.listeners if marks is not None else None
@@ -119,6 +120,18 @@ def emit_blocks(
     awaited = {key for task in tasks.values() for key in task.dependencies}
     sinks = tuple(key for key in tasks if key not in awaited)
     return FusedGraph(tasks | {emitter.context: emitter.context_task()}, sinks)
+
+
+def _remaining(
+    recipes: Sequence[StageRecipe], stages: Sequence[StagePlan], returning: Sequence[bool], marks: BlockMarks | None
+) -> list[RemainingBlocks]:
+    """Find the blocks of each stage that have a task now."""
+    if marks is None:
+        none = [np.zeros(stage.counts, bool) for stage in stages]
+        return remaining_blocks(recipes, stages, none, returning, lossless=True)
+    done = [grid.part_of(marks.done) for grid in marks.grids]
+    slab = None if marks.slab is None else [grid.part_of(marks.slab) for grid in marks.grids]
+    return remaining_blocks(recipes, stages, done, returning, marks.lossless, slab)
 
 
 def _gathered_source(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import List, Task, TaskRef
 
@@ -11,7 +12,7 @@ from msi_lazy.compat.dask_graphs import build_calls
 from msi_lazy.graph.block_tasks import read_block, restore_carry
 from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
 from msi_lazy.graph.level_graph import find_stage, is_stage_task
-from msi_lazy.graph.marks import store_marked
+from msi_lazy.graph.marks import BlockGrid, BlockListeners, check_writer, mark_block
 from msi_lazy.graph.materialize import materialize
 from msi_lazy.graph.merge import GatherLayer, MergeLayer
 from msi_lazy.graph.owners import topological_order
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from dask.task_spec import DataNode, GraphNode
     from dask.typing import Key
 
-    from msi_lazy.graph.buffers import BlockBuffers
     from msi_lazy.graph.level_graph import LevelGraph
     from msi_lazy.graph.marks import BlockMarks
     from msi_lazy.graph.stream import LevelStore
@@ -42,7 +42,6 @@ def fuse_levels(
     token: str,
     marks: BlockMarks | None = None,
     in_order: bool = False,
-    buffers: BlockBuffers | None = None,
 ) -> FusedGraph:
     """Build the tasks that store ``levels``, in blocks of whole write units.
 
@@ -58,15 +57,15 @@ def fuse_levels(
         options = dict(store.options)
         function: Callable[..., StoredUnits | None] = store.store
         if marks is not None:
-            function, given = store_marked, [*given, TaskRef(marks.listeners)]
-            options |= {"store": store.store, "grid": marks.grids[number], "lends": store.lends}
+            function, given = _store_marked, [*given, TaskRef(marks.listeners)]
+            options |= {"store": store.store, "grid": marks.grids[number]}
         layer = build_calls(function, name, array.numblocks, array.name, *given, index=True, **options)
         layers |= {**array.dask.layers, name: layer}
         dependencies |= {**array.dask.dependencies, name: {array.name, "pyramid-targets"}}
-        done = marks.grids[number].among(marks.done) if marks is not None else frozenset()
-        wanted.extend(key for key in layer.get_output_keys() if key[1:] not in done)
+        done = marks.grids[number].part_of(marks.done) if marks is not None else None
+        wanted.extend(key for key in layer.get_output_keys() if done is None or not done[key[1:]])
     graph = materialize(HighLevelGraph(layers, dependencies))
-    if marks is not None and marks.done and marks.lossless:
+    if marks is not None and marks.done.any() and marks.lossless:
         graph |= _restoring_tasks(levels, stores, marks, layers)
     if in_order:
         for layer in layers.values():
@@ -74,7 +73,7 @@ def fuse_levels(
                 graph |= _ordered_rows(graph, wanted, layer, token)
     reads = (task for task in graph.values() if getattr(task, "func", None) is read_block)
     sources = dict.fromkeys(source for task in reads for source in task.dependencies)
-    return fuse_blocks(graph, wanted, is_stage_task, token, held=[*opened, *sources], buffers=buffers)
+    return fuse_blocks(graph, wanted, is_stage_task, token, held=[*opened, *sources])
 
 
 def _ordered_rows(
@@ -94,13 +93,27 @@ def _waiting(task: GraphNode, before: Key) -> GraphNode:
     return Task(task.key, task.func, List(*parts.args, TaskRef(before)), *rest, **task.kwargs)
 
 
+def _store_marked(
+    block: Any,
+    target: Any,
+    listeners: BlockListeners,
+    index: tuple[int, ...],
+    *,
+    store: Callable[..., StoredUnits | None],
+    grid: BlockGrid,
+    **options: Any,
+) -> None:
+    check_writer(listeners)
+    mark_block(listeners, index, [store(block, target, index, **options)], grid=grid)
+
+
 def _restoring_tasks(
     levels: LevelGraph, stores: Sequence[LevelStore], marks: BlockMarks, layers: Mapping[str, Any]
 ) -> dict[Key, GraphNode]:
     tasks: dict[Key, GraphNode] = {}
     for layer, level in _restorable_merges(levels, layers):
-        done = marks.grids[level].among(marks.done)
-        for index in done:
+        done = marks.grids[level].part_of(marks.done)
+        for index in map(tuple, np.argwhere(done).tolist()):
             if is_restorable(layer.before, index, done):
                 key: Key = (layer.below, *index)
                 stored = TaskRef(stores[level].target)

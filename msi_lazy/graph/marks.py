@@ -10,16 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-
-from msi_lazy.methods.lending import fresh
 
 if TYPE_CHECKING:
     from dask.typing import Key
 
-    from msi_lazy.methods.lending import Lend
+    from msi_lazy.plan.slabs import BlockFlags
     from msi_lazy.storage.stored_units import StoredUnits
 
 __all__ = [
@@ -31,7 +29,6 @@ __all__ = [
     "check_writer",
     "mark_block",
     "number_blocks",
-    "store_marked",
 ]
 
 Index = tuple[int, ...]
@@ -60,18 +57,16 @@ class BlockGrid:
         """
         return self.first + int(np.ravel_multi_index(index, self.counts))
 
-    def among(self, numbers: frozenset[int]) -> frozenset[Index]:
-        """Find the indices of the blocks whose number is one of ``numbers``.
+    def part_of(self, flags: BlockFlags) -> BlockFlags:
+        """View the flags of these blocks among ``flags`` of all blocks, by number.
 
         Examples
         --------
-        >>> sorted(BlockGrid(10, (2, 3)).among(frozenset({3, 10, 15, 16})))
-        [(0, 0), (1, 2)]
+        >>> BlockGrid(1, (2, 3)).part_of(np.array([True, False, False, True, False, False, False, True]))
+        array([[False, False,  True],
+               [False, False, False]])
         """
-        mine = [number - self.first for number in numbers if 0 <= number - self.first < prod(self.counts)]
-        if not mine:
-            return frozenset()
-        return frozenset(zip(*(along.tolist() for along in np.unravel_index(mine, self.counts)), strict=True))
+        return flags[self.first : self.first + prod(self.counts)].reshape(self.counts)
 
 
 @dataclass(frozen=True)
@@ -92,10 +87,18 @@ class BlockMarks:
     """Task that holds the :class:`BlockListeners`."""
     grids: tuple[BlockGrid, ...]
     """Blocks, as :func:`msi_lazy.graph.direct.block_geometry` lists them."""
-    done: frozenset[int] = frozenset()
-    """Numbers of the blocks that need not be stored again."""
+    done: BlockFlags
+    """Which blocks, by number, need not be stored again."""
     lossless: bool = True
     """Whether what is read back from the store is what was written."""
+    slab: BlockFlags | None = None
+    """Which blocks, by number, are stored now, if not all that are not done."""
+
+    @property
+    def any_left(self) -> bool:
+        """True if any of the blocks is to be stored now."""
+        parts = (grid.part_of(self.done if self.slab is None else ~self.slab | self.done) for grid in self.grids)
+        return not all(part.all() for part in parts)
 
 
 def check_writer(listeners: BlockListeners) -> None:
@@ -115,26 +118,6 @@ def mark_block(
     except Exception as error:
         error.add_note(f"while marking block {index} as stored")
         raise
-
-
-def store_marked(
-    block: Any,
-    target: Any,
-    listeners: BlockListeners,
-    index: Index,
-    *,
-    store: Callable[..., StoredUnits | None],
-    grid: BlockGrid,
-    lends: bool,
-    lend: Lend = fresh,
-    **options: Any,
-) -> None:
-    """Store a block of one level, if the write is still its target's, and mark it.
-
-    ``lends`` says whether nothing of the block is kept, so that it may be lent.
-    """
-    check_writer(listeners)
-    mark_block(listeners, index, [store(block, target, index, lend=lend, **options)], grid=grid)
 
 
 def number_blocks(counts: Sequence[Index], first: int = 0) -> tuple[BlockGrid, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence, Set
 
     from msi_lazy.graph.block_tasks import StageRecipe
+    from msi_lazy.plan.slabs import BlockFlags
     from msi_lazy.plan.stages import StagePlan
 
 __all__ = ["RemainingBlocks", "is_restorable", "remaining_blocks"]
@@ -42,11 +42,12 @@ class RemainingBlocks:
 def remaining_blocks(
     recipes: Sequence[StageRecipe],
     stages: Sequence[StagePlan],
-    done: Sequence[Set[Index]],
+    done: Sequence[BlockFlags],
     returns_carry: Sequence[bool],
     lossless: bool,
+    slab: Sequence[BlockFlags] | None = None,
 ) -> list[RemainingBlocks]:
-    """Find the blocks of each stage that have a task, if those in ``done`` are stored.
+    """Find the blocks of each stage that have a task.
 
     Parameters
     ----------
@@ -55,23 +56,25 @@ def remaining_blocks(
     stages
         The same in the blocks that their tasks compute.
     done
-        Blocks of each that are stored.
+        Which blocks of each are stored.
     returns_carry
         Whether the tasks of each return their carry; else the next stage reads back what they stored.
     lossless
         Whether what is read back is what was stored.
+    slab
+        Which blocks of each are to be stored now, if not all; what these need and is not, is stored.
     """
     remaining: list[RemainingBlocks] = []
     wanted: Set[Index] = frozenset()
     for number in range(len(stages) - 1, -1, -1):
-        stored = frozenset(np.ndindex(*stages[number].counts)) - done[number]
+        stored = _indices(~done[number] if slab is None else slab[number] & ~done[number])
         carried = wanted - stored
         restored = frozenset(
             index for index in carried if lossless and is_restorable(stages[number], index, done[number])
         )
         remaining.insert(0, RemainingBlocks(stored, carried - restored, restored))
         wanted = frozenset()
-        if number > 0 and returns_carry[number - 1] and done[number - 1]:  # else every block has a task anyway
+        if number > 0 and returns_carry[number - 1] and done[number - 1].any():  # else every block has a task anyway
             computed = remaining[0].computed
             wanted = frozenset(
                 at for index in computed for at in touched_blocks(recipes[number], stages[number - 1], index)
@@ -79,8 +82,12 @@ def remaining_blocks(
     return remaining
 
 
-def is_restorable(stage: StagePlan, index: Index, done: Set[Index]) -> bool:
+def _indices(flags: BlockFlags) -> frozenset[Index]:
+    return frozenset(map(tuple, np.argwhere(flags).tolist()))
+
+
+def is_restorable(stage: StagePlan, index: Index, done: BlockFlags) -> bool:
     """Tell whether everything that the carry of a block is computed from is stored, in blocks that are done."""
     assert stage.carry is not None
     finer = finer_window(stage, stage.carry, stage.owned(stage.carry, index))
-    return all(at in done for at in product(*stage.touching(stage.written[-1], finer)))
+    return bool(done[tuple(slice(at.start, at.stop) for at in stage.touching(stage.written[-1], finer))].all())

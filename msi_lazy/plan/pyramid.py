@@ -12,6 +12,7 @@ from msi_lazy.plan.grid import Grid
 from msi_lazy.plan.memory import TASK_BYTES, MemoryUse, project_memory
 from msi_lazy.plan.reading import Reading
 from msi_lazy.plan.runs import run_stage
+from msi_lazy.plan.slabs import count_slabs
 from msi_lazy.plan.source_rows import SourceChunks
 from msi_lazy.plan.windows import Boundary, level_extent
 
@@ -150,6 +151,16 @@ class PyramidPlan:
             work += ends
         return work + 1
 
+    @cached_property
+    def slabs(self) -> int:
+        """Slabs that a write is cut into, each a graph of its own: 1, but for millions of blocks of a stored source.
+
+        Only what is written without loss is cut.
+        """
+        if not self.stages or not self.reading.by_window:
+            return 1
+        return count_slabs([run_stage(self.stages[0], self.reading.run), *self.stages[1:]])
+
     @property
     def bytes_read(self) -> int:
         """Uncompressed bytes read from the source, halos and all."""
@@ -176,7 +187,8 @@ class PyramidPlan:
             return self.untransposed.memory(threads, limit, may_read_back)
         if self.stages:
             size, half = self.dtype.itemsize, self.dtype.kind == "f" and self.dtype.itemsize == 2
-            return project_memory(self.stages, self.reading, size, self.tasks, threads, limit, half, may_read_back)
+            tasks = self.tasks if self.slabs == 1 else self.tasks // (self.slabs - 1)  # the last slab is small
+            return project_memory(self.stages, self.reading, size, tasks, threads, limit, half, may_read_back)
         largest = 3 * max(prod(level.blocks) for level in self.levels) * self.dtype.itemsize
         return MemoryUse(threads, largest, 0, 0, self.tasks * TASK_BYTES, ())
 

@@ -32,19 +32,22 @@ _PATIENCE = 5.0
 
 
 def compute(
-    delayed: Delayed, options: RunOptions, watch: Watch, advice: str = "mode='w' starts over"
+    graphs: Iterator[Delayed], options: RunOptions, watch: Watch, advice: str = "mode='w' starts over"
 ) -> Delayed | None:
-    """Compute a write, or return it if it is not to be computed now.
+    """Compute the graphs of a write, one after another, or return the first if it is not to be computed now.
 
     Errors get a note with ``advice``, and one on the block that killed workers, if one did.
     """
+    graph = next(graphs)
     if not options.compute:
-        return delayed
+        return graph
     try:
         with watch.shown():
-            run(delayed, options.progress and watch.tally is None, options.retries)
+            run(graph, options.progress and watch.tally is None, options.retries)
+            for graph in graphs:
+                run(graph, options.progress and watch.tally is None, options.retries)
     except BaseException as error:
-        block = _deadly_task(error, delayed)
+        block = _deadly_task(error, graph)
         if block:
             error.add_note(
                 f"workers died while computing {block}, or another block queued on the same workers (the scheduler "

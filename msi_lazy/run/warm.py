@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,8 +37,9 @@ def warm_workers(recipes: Sequence[StageRecipe]) -> None:
         return
     kernels = {(recipe.method.kernel, recipe.dtype): recipe for recipe in recipes if recipe.stage.factors}
     ours = tuple(recipe for (kernel, _), recipe in kernels.items() if isinstance(kernel, LibraryKernel))
-    # in a thread of theirs, unpickling included: a worker whose loop is busy answers nobody
-    client.run(asyncio.to_thread, pickle.loads, pickle.dumps(_Kernels(ours)), wait=False, on_error="ignore")
+    # in a thread of theirs, unpickling included, as a worker whose loop is busy answers nobody; and on the loop here
+    load = partial(asyncio.to_thread, pickle.loads, pickle.dumps(_Kernels(ours)))
+    client.loop.add_callback(client.run, load, wait=False, on_error="ignore")
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,11 @@ def _facts(plan: PyramidPlan) -> list[tuple[str, str]]:
         read = f"{format_bytes(plan.bytes_read)} asked for, {how}; the source's chunks are unknown: it may decode more"
     if reading.chunks is not None and reading.source_chunks:
         read += f"; {reading.chunks:,} chunks decoded of {reading.source_chunks:,}"
+    tasks = f"{plan.tasks:,} for {plan.blocks:,} block{'s' * (plan.blocks > 1)} of level 0"
+    if plan.slabs > 1:
+        tasks += f", computed in {plan.slabs} slabs, one after another, so that a scheduler can take them"
     facts = [
-        ("tasks", f"{plan.tasks:,} for {plan.blocks:,} block{'s' * (plan.blocks > 1)} of level 0"),
+        ("tasks", tasks),
         ("read", read),
         (
             "written",

@@ -7,9 +7,11 @@ from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
 from dask.delayed import delayed
 
 from msi_lazy.compat.xarray_backends import is_in_memory
+from msi_lazy.graph.cut_write import cut_write
 from msi_lazy.graph.direct import block_geometry
 from msi_lazy.graph.marks import BlockListeners
 from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
@@ -129,6 +131,26 @@ def nothing_left(options: WriteOptions) -> Delayed | None:
     return None if options.run.compute else delayed(None)
 
 
+def _graphs(
+    levels: Sequence[LevelArrays],
+    ends: Sequence[Callable[[], None]],
+    listeners: BlockListeners,
+    stored: frozenset[int],
+    options: WriteOptions,
+) -> Iterator[Delayed]:
+    """Build the graphs of a write, each once the one before is computed; one if it is left to the user to compute."""
+    done = np.zeros(count_blocks(levels), bool)
+    done[list(stored)] = True
+    slabs = cut_write(levels) if options.run.compute else iter([None])
+    slab = next(slabs)
+    for following in slabs:
+        if slab is not None and not done[slab].all():
+            yield write_graph(levels, (), listeners, done, slab)
+            done |= slab
+        slab = following
+    yield write_graph(levels, ends, listeners, done, slab)
+
+
 def store_levels(
     levels: Sequence[LevelArrays],
     completions: Sequence[Callable[[], None]],
@@ -146,9 +168,9 @@ def store_levels(
     paths = [ledger.path_below(array.path) for image in levels for array in image.targets[image.kept :]]
     watch = watch_write(levels, options.run, done)
     listeners = BlockListeners((ledger.lease.check,), (marker, *watch.listeners))
-    graph = write_graph(levels, conclusion(marker, count_blocks(levels), paths, completions), listeners, done)
+    ends = conclusion(marker, count_blocks(levels), paths, completions)
     try:
-        return compute(graph, options.run, watch, advice)
+        return compute(_graphs(levels, ends, listeners, done, options), options.run, watch, advice)
     except BaseException:
         with suppress(Exception):  # the first error says more
             marker.flush()
