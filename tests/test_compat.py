@@ -2,7 +2,11 @@
 
 import asyncio
 import operator
+import os
 import pickle
+import subprocess
+import sys
+import time
 from pathlib import Path
 from threading import Lock
 
@@ -19,7 +23,7 @@ from dask.task_spec import Alias, DataNode, GraphNode, Task, TaskRef
 from zarr.storage import FsspecStore, LoggingStore, MemoryStore, WrapperStore
 from zarrs import ZarrsCodecPipeline
 
-from msi_lazy.compat import dask_graphs, dask_tasks
+from msi_lazy.compat import dask_graphs, dask_tasks, heap_reserve
 from msi_lazy.compat.dask_arrays import meta_of
 from msi_lazy.compat.dask_graphs import (
     array_reads,
@@ -32,6 +36,7 @@ from msi_lazy.compat.dask_graphs import (
     layers_of,
 )
 from msi_lazy.compat.mapped_files import is_still_mapped
+from msi_lazy.compat.rust_codecs import chunk_item, one_thread_codecs, pipeline_of
 from msi_lazy.compat.tiff_stores import tiff_page
 from msi_lazy.compat.xarray_backends import (
     PlainZarrStore,
@@ -444,3 +449,55 @@ def test_the_rust_pipeline_has_its_codecs_in_impl_and_zarrs_own_besides(tmp_path
     assert {"retrieve_chunks_and_apply_index", "store_chunks_with_indices"} <= set(dir(pipeline.impl))
     again = ZarrsCodecPipeline(pipeline.metadata, pipeline.store, None, pipeline.python_impl)
     assert again.impl is None
+
+
+def test_with_these_limits_the_codecs_of_rust_run_in_the_thread_that_calls_them(tmp_path):
+    stored = zarr.create_array(tmp_path / "a.zarr", shape=(64, 2**16), chunks=(8, 2**16), dtype="u4")
+    codecs = one_thread_codecs(stored.metadata, tmp_path / "a.zarr")
+    assert pipeline_of(stored) is stored.async_array.codec_pipeline
+    samples = np.random.default_rng(0).integers(0, 99, stored.shape, "u4")
+    whole = (slice(0, 8), slice(0, 2**16))
+    places = [(f"c/{n}/0", (slice(8 * n, 8 * n + 8), whole[1])) for n in range(8)]
+    items = [chunk_item(key, whole, stored.chunks, place, stored.shape) for key, place in places]
+    before, all_before = time.thread_time(), time.process_time()
+    codecs.store_chunks_with_indices(items, samples, False)
+    # of a pool of threads, this one would only wait
+    assert time.thread_time() - before > (time.process_time() - all_before) / 2
+    found = np.empty_like(samples)
+    codecs.retrieve_chunks_and_apply_index(items, found)
+    np.testing.assert_array_equal(found, samples)
+    np.testing.assert_array_equal(stored[:], samples)
+
+
+RESERVE = """
+import ctypes, os, resource, sys
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("heap_reserve", sys.argv[1])
+module = module_from_spec(spec)
+spec.loader.exec_module(module)
+reserve = module.HeapReserve(int(sys.argv[2]))
+library = module._glibc()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    block = library.malloc(2**20)
+    ctypes.memset(block, 1, 2**20)
+    library.free(block)
+faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+held = reserve.is_held
+reserve.close()
+print(faults, held, reserve.is_held)
+"""
+
+
+@pytest.mark.skipif(heap_reserve._glibc() is None, reason="the C library is not glibc")
+def test_a_reserve_of_the_heap_is_used_for_large_blocks_where_glibc_would_map_each():
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+    runs = []
+    for nbytes in ("0", str(2**22)):
+        command = [sys.executable, "-c", RESERVE, heap_reserve.__file__, nbytes]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        runs.append(done.stdout.split())
+    (mapped, *none), (reserved, *held) = runs
+    assert (none, held) == (["False", "False"], ["True", "False"])
+    assert int(mapped) > 20
+    assert int(reserved) < int(mapped) / 4

@@ -6,12 +6,15 @@ Module-level functions of picklable arguments, so that they run in any worker.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from msi_lazy.graph.declared import check_block
+from msi_lazy.methods.kernel import LibraryKernel
+from msi_lazy.methods.lending import fresh, prefixed
 from msi_lazy.methods.row import no_radius
 from msi_lazy.methods.samples import as_samples
 from msi_lazy.plan.block_names import naming_block
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     import zarr
 
     from msi_lazy.methods import Method
+    from msi_lazy.methods.lending import Lend
     from msi_lazy.plan.reading import Reading
     from msi_lazy.plan.source_rows import SourceChunks
     from msi_lazy.plan.stages import StagePlan
@@ -69,14 +73,16 @@ class StageRecipe:
     """Kept for the record: the plan's remarks."""
 
 
-def read_block(source: WindowSource, index: Index, *, recipe: StageRecipe) -> tuple[Array, ...]:
+def read_block(source: WindowSource, index: Index, *, recipe: StageRecipe, lend: Lend = fresh) -> tuple[Array, ...]:
     """Read the window of block ``index`` from the source and compute the stage's levels."""
     with naming_block(recipe.stage, index):
-        window = source.read(recipe.stage.needed(index)[0])
-    return reduce_block(window, index, recipe=recipe)
+        window = source.read(recipe.stage.needed(index)[0], lend)
+    return reduce_block(window, index, recipe=recipe, lend=lend)
 
 
-def merge_block(carries: Sequence[Array], index: Index, *, recipe: StageRecipe, before: StagePlan) -> tuple[Array, ...]:
+def merge_block(
+    carries: Sequence[Array], index: Index, *, recipe: StageRecipe, before: StagePlan, lend: Lend = fresh
+) -> tuple[Array, ...]:
     """Merge the carries that touch the window of block ``index``, and compute the stage's levels.
 
     ``carries`` are those of the blocks of stage ``before`` that touch the window, in C order.
@@ -86,11 +92,16 @@ def merge_block(carries: Sequence[Array], index: Index, *, recipe: StageRecipe, 
     touched = (before.owned(level, position) for position in product(*before.touching(level, window)))
     pairs = ((carry, owned, _common(owned, window)) for carry, owned in zip(carries, touched, strict=True))
     pieces = ((common, carry[relative_slices(common, owned)]) for carry, owned, common in pairs)
-    return reduce_block(_join(pieces, window, recipe.dtype), index, recipe=recipe)
+    return reduce_block(_join(pieces, window, recipe.dtype, lend), index, recipe=recipe, lend=lend)
 
 
 def gather_block(
-    parts: Sequence[Array | None], index: Index, *, recipe: StageRecipe, chunks: SourceChunks
+    parts: Sequence[Array | None],
+    index: Index,
+    *,
+    recipe: StageRecipe,
+    chunks: SourceChunks,
+    lend: Lend = fresh,
 ) -> tuple[Array, ...]:
     """Cut the window of block ``index`` out of the source's chunks, and compute the stage's levels.
 
@@ -106,8 +117,8 @@ def gather_block(
             yield common, check_block(part, position, chunks=chunks, dtype=recipe.dtype, part=cut)
 
     with naming_block(recipe.stage, index):
-        joined = _join(pieces(), window, recipe.dtype)
-    return reduce_block(joined, index, recipe=recipe)
+        joined = _join(pieces(), window, recipe.dtype, lend)
+    return reduce_block(joined, index, recipe=recipe, lend=lend)
 
 
 def _common(one: Window, other: Window) -> Window:
@@ -115,9 +126,9 @@ def _common(one: Window, other: Window) -> Window:
     return tuple(Interval(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
 
 
-def _join(pieces: Iterable[tuple[Window, Array]], window: Window, dtype: np.dtype[Any]) -> Array:
+def _join(pieces: Iterable[tuple[Window, Array]], window: Window, dtype: np.dtype[Any], lend: Lend) -> Array:
     """Join pieces, each with the window that it fills, to the array of ``window``; one that fills it is not copied."""
-    joined = np.empty(tuple(interval.length for interval in window), dtype)
+    joined = lend("window", tuple(interval.length for interval in window), dtype)
     for filled, piece in pieces:
         if filled == window:
             return piece
@@ -126,7 +137,13 @@ def _join(pieces: Iterable[tuple[Window, Array]], window: Window, dtype: np.dtyp
 
 
 def read_back_block(
-    stored: zarr.Array[Any], _done: Sequence[None], index: Index, *, recipe: StageRecipe, before: StagePlan
+    stored: zarr.Array[Any],
+    _done: Sequence[None],
+    index: Index,
+    *,
+    recipe: StageRecipe,
+    before: StagePlan,
+    lend: Lend = fresh,
 ) -> tuple[Array, ...]:
     """Read what the blocks of stage ``before`` stored, and compute the stage's levels of block ``index`` from it.
 
@@ -134,8 +151,8 @@ def read_back_block(
     ``stored`` is the array of the last level that ``before`` writes; ``_done`` waits for the tasks that wrote it.
     """
     with naming_block(recipe.stage, index):
-        array = _read_stored(stored, before, recipe.stage.first, recipe.stage.needed(index)[0], recipe)
-    return reduce_block(array, index, recipe=recipe)
+        array = _read_stored(stored, before, recipe.stage.first, recipe.stage.needed(index)[0], recipe, lend)
+    return reduce_block(array, index, recipe=recipe, lend=lend)
 
 
 def restore_carry(stored: zarr.Array[Any], index: Index, *, recipe: StageRecipe, stage: StagePlan) -> Array:
@@ -148,18 +165,29 @@ def restore_carry(stored: zarr.Array[Any], index: Index, *, recipe: StageRecipe,
         return _read_stored(stored, stage, stage.carry, stage.owned(stage.carry, index), recipe)
 
 
-def _read_stored(stored: zarr.Array[Any], stage: StagePlan, level: int, window: Window, recipe: StageRecipe) -> Array:
+def _read_stored(
+    stored: zarr.Array[Any],
+    stage: StagePlan,
+    level: int,
+    window: Window,
+    recipe: StageRecipe,
+    lend: Lend = fresh,
+) -> Array:
     """Compute ``window`` of a stage's carry, ``level``, from the stored samples of the last level that it writes."""
     finer = finer_window(stage, level, window)
-    array = read_window(stored, finer)
+    lend = prefixed(lend, "stored")
+    array = read_window(stored, finer, lend)
     if stage.written[-1] == level:
         return array
     step = level - stage.first - 1
-    return reduce_window(array, finer, window, stage.factors[step], stage.extents[step], recipe.method, recipe.nodata)
+    terms = (stage.factors[step], stage.extents[step], recipe.method, recipe.nodata)
+    return reduce_window(array, finer, window, *terms, lend)
 
 
-def reduce_block(array: Array, index: Index, *, recipe: StageRecipe) -> tuple[Array, ...]:
+def reduce_block(array: Array, index: Index, *, recipe: StageRecipe, lend: Lend = fresh) -> tuple[Array, ...]:
     """Compute the levels of a stage from the samples of its input level that block ``index`` needs.
+
+    The levels that it writes may be in arrays that are lent by ``lend``; its carry is in none.
 
     Returns
     -------
@@ -173,10 +201,10 @@ def reduce_block(array: Array, index: Index, *, recipe: StageRecipe) -> tuple[Ar
         The samples have another dtype or shape than the image.
     """
     with naming_block(recipe.stage, index):
-        return _compute_levels(as_samples(array, recipe.dtype), index, recipe)
+        return _compute_levels(as_samples(array, recipe.dtype), index, recipe, lend)
 
 
-def _compute_levels(array: Array, index: Index, recipe: StageRecipe) -> tuple[Array, ...]:
+def _compute_levels(array: Array, index: Index, recipe: StageRecipe, lend: Lend) -> tuple[Array, ...]:
     """As :func:`reduce_block`, from plain samples in native byte order."""
     stage = recipe.stage
     windows = stage.needed(index)
@@ -188,12 +216,13 @@ def _compute_levels(array: Array, index: Index, recipe: StageRecipe) -> tuple[Ar
     values = {stage.first: array}
     for step, factors in enumerate(stage.factors):
         terms = (factors, stage.extents[step], recipe.method, recipe.nodata)
-        array = reduce_window(array, windows[step], windows[step + 1], *terms)
+        array = reduce_window(array, windows[step], windows[step + 1], *terms, prefixed(lend, str(step)))
         values[stage.first + step + 1] = array
-    return tuple(
-        values[level][relative_slices(stage.owned(level, index), windows[level - stage.first])]
-        for level in stage.outputs
-    )
+    owned = (relative_slices(stage.owned(level, index), windows[level - stage.first]) for level in stage.outputs)
+    outputs = [values[level][part] for level, part in zip(stage.outputs, owned, strict=True)]
+    if stage.carry is not None and lend is not fresh:  # it outlives the block
+        outputs[-1] = outputs[-1].copy()
+    return tuple(outputs)
 
 
 def reduce_overlapped(array: Array, index: Index, *, recipe: StageRecipe) -> tuple[Array, ...]:
@@ -216,17 +245,22 @@ def reduce_window(
     extents: tuple[int, ...],
     method: Method,
     nodata: Any,
+    lend: Lend = fresh,
 ) -> Array:
-    """Compute ``output`` of the next level from ``array``, which holds ``window`` of a level of shape ``extents``."""
+    """Compute ``output`` of the next level from ``array``, which holds ``window`` of a level of shape ``extents``.
+
+    Kernels of the library compute it in arrays lent by ``lend``; others get none.
+    """
     radii = tuple(method.radius(factor) if factor > 1 else 0 for factor in factors)
     out_shape = tuple(interval.length for interval in output)
     array = _cut_out(array, window, output, factors, radii, extents)
     if method.radius is not no_radius:
         array = _extend(array, output, factors, radii, extents, method.edge)
+    kernel = partial(method.kernel, lend=lend) if isinstance(method.kernel, LibraryKernel) else method.kernel
     if array.dtype == np.float16 and method.float16_through != "float16":
-        wide = method.kernel(array.astype(method.float16_through), factors, out_shape, nodata)
+        wide = kernel(array.astype(method.float16_through), factors, out_shape, nodata)
         return wide.astype(np.float16)
-    reduced = method.kernel(array, factors, out_shape, nodata)
+    reduced = kernel(array, factors, out_shape, nodata)
     if reduced.shape != out_shape or reduced.dtype != array.dtype:
         raise TypeError(
             f"the kernel of method {method.name!r} returned {reduced.dtype} of shape {reduced.shape} for a block of "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from msi_lazy.graph.buffers import BlockBuffers
 from msi_lazy.graph.emit import EmittedStage, GatheredSource, StageEmitter
 from msi_lazy.graph.fuse import FusedGraph
 from msi_lazy.graph.remaining import remaining_blocks
@@ -69,6 +70,7 @@ def emit_blocks(
     read_back: Sequence[bool] = (),
     marks: BlockMarks | None = None,
     in_order: bool = False,
+    buffers: BlockBuffers | None = None,
 ) -> FusedGraph | None:
     """Build the tasks that store every level of an unedited tree; ``None`` if it is edited, or rechunked by Dask.
 
@@ -86,6 +88,8 @@ def emit_blocks(
         How blocks are marked, and which are stored already, if they are marked.
     in_order
         Whether the chunks of a computed source are computed row by row of blocks.
+    buffers
+        Buffers that blocks are computed in.
     """
     if not levels.is_whole:
         return None
@@ -106,7 +110,7 @@ def emit_blocks(
         held[layers[0].below] = layers[0].source
     else:
         source, tasks = _gathered_source(levels, token, remaining[0].computed, in_order)
-    emitter = StageEmitter(f"pyramid-context-{token}", held)
+    emitter = StageEmitter(f"pyramid-context-{token}", held, buffers or BlockBuffers())
     below: EmittedStage | None = None
     grids = marks.grids if marks is not None else (None,) * len(layers)
     for layer, stage, returns_carry, grid, left in zip(layers, stages, returning, grids, remaining, strict=True):

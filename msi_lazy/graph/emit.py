@@ -23,6 +23,7 @@ from msi_lazy.graph.marks import BlockGrid, check_writer, mark_block
 from msi_lazy.graph.merge import touched_blocks
 from msi_lazy.graph.source_order import touched_chunks
 from msi_lazy.graph.stream import LevelStore, StreamedStage, skip_block, stream_run
+from msi_lazy.methods.kernel import LibraryKernel
 from msi_lazy.plan.block_names import describe_block
 from msi_lazy.plan.memory import finer_window
 from msi_lazy.plan.runs import run_stage
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from dask.task_spec import GraphNode
     from dask.typing import Key
 
+    from msi_lazy.graph.buffers import BlockBuffers
     from msi_lazy.graph.remaining import RemainingBlocks
     from msi_lazy.plan.source_rows import SourceChunks
     from msi_lazy.plan.stages import StagePlan
@@ -87,6 +89,12 @@ class EmittedStage:
         """True if a task computes several blocks, one after another."""
         return self.stage is not self.recipe.stage
 
+    @property
+    def lent(self) -> tuple[tuple[str, OfBlock], ...]:
+        """Argument of the steps that compute in lent arrays; none where users, or stores, might keep what they get."""
+        lends = isinstance(self.recipe.method.kernel, LibraryKernel) and all(store.lends for store in self.stores)
+        return (("lend", OfBlock.LEND),) if lends else ()
+
     def key(self, index: Index) -> Key:
         """Return the key of a block's task."""
         key: Key = (self.name, *index)
@@ -107,15 +115,17 @@ class StageEmitter:
         Key of the task that holds the context.
     held
         What it holds, by name: the source, the target of each level, the listeners.
+    buffers
+        Buffers that blocks are computed in.
     """
 
-    def __init__(self, context: Key, held: Mapping[Key, Any]) -> None:
-        self.context, self.held = context, held
+    def __init__(self, context: Key, held: Mapping[Key, Any], buffers: BlockBuffers) -> None:
+        self.context, self.held, self.buffers = context, held, buffers
         self._templates: list[Template] = []
 
     def context_task(self) -> DataNode:
         """Return the task that holds the context of all tasks emitted so far."""
-        return DataNode(self.context, BlockContext(tuple(self._templates), self.held))
+        return DataNode(self.context, BlockContext(tuple(self._templates), self.held, self.buffers))
 
     def emit(self, emitted: EmittedStage, below: EmittedStage | None) -> dict[Key, GraphNode]:
         """Emit one task for each block, or run of blocks, that remains; ``below`` is the stage before."""
@@ -166,7 +176,8 @@ def _run_template(emitted: EmittedStage) -> Template:
     streamed = StreamedStage(recipe, recipe.reading.run, emitted.stores, emitted.returns_carry, emitted.grid)
     listeners = None if emitted.listeners is None else Held(emitted.listeners)
     targets = (Held(store.target) for store in emitted.stores)
-    return make_template([(stream_run, (streamed, OfBlock.INDEX, Held(emitted.source), listeners, *targets), ())], (0,))
+    given = (streamed, OfBlock.INDEX, Held(emitted.source), listeners, *targets)
+    return make_template([(stream_run, given, emitted.lent)], (0,))
 
 
 def _restoring_template(emitted: EmittedStage) -> Template:
@@ -181,13 +192,13 @@ def _block_template(emitted: EmittedStage, below: EmittedStage | None) -> Templa
     stage = emitted.recipe.stage
     # 1. Compute the levels: from the source, from carries, or from what the stage before stored
     if below is None and isinstance(emitted.source, GatheredSource):
-        options = (("recipe", emitted.recipe), ("chunks", emitted.source.chunks))
+        options = (("recipe", emitted.recipe), ("chunks", emitted.source.chunks), *emitted.lent)
         calls = [(gather_block, (OfBlock.INPUTS, OfBlock.INDEX), options)]
     elif below is None:
         assert not isinstance(emitted.source, GatheredSource)
-        calls = [(read_block, (Held(emitted.source), OfBlock.INDEX), (("recipe", emitted.recipe),))]
+        calls = [(read_block, (Held(emitted.source), OfBlock.INDEX), (("recipe", emitted.recipe), *emitted.lent))]
     else:
-        between = (("recipe", emitted.recipe), ("before", below.stage))
+        between = (("recipe", emitted.recipe), ("before", below.stage), *emitted.lent)
         if below.returns_carry:
             calls = [(merge_block, (OfBlock.INPUTS, OfBlock.INDEX), between)]
         else:
@@ -201,7 +212,7 @@ def _block_template(emitted: EmittedStage, below: EmittedStage | None) -> Templa
     for position, store in enumerate(emitted.stores):
         calls.append((pick_level, (Slot(0),), (("position", position),)))
         given = (Slot(len(calls) - 1), Held(store.target), OfBlock.INDEX)
-        calls.append((store.store, given, tuple(store.options.items())))
+        calls.append((store.store, given, (*store.options.items(), *emitted.lent)))
         kept.append(Slot(len(calls) - 1))
     # 3. Mark the block
     if emitted.grid is not None:

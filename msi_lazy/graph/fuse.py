@@ -22,6 +22,7 @@ from typing import Any
 from dask.task_spec import DataNode, GraphNode, Task, TaskRef
 from dask.typing import Key
 
+from msi_lazy.graph.buffers import BlockBuffers
 from msi_lazy.graph.fused_task import BlockContext, Template, fused_task
 from msi_lazy.graph.garbage import collection_paused
 from msi_lazy.graph.owners import BARRIER_ROOTS, MANY, Ownership, find_owners, topological_order
@@ -61,6 +62,7 @@ def fuse_blocks(
     token: str,
     barrier: int = BARRIER_ROOTS,
     held: Collection[Key] = (),
+    buffers: BlockBuffers | None = None,
 ) -> FusedGraph:
     """Fold every task that depends on one root only into that root.
 
@@ -84,6 +86,8 @@ def fuse_blocks(
         Number of roots among its ancestors from which on blocks are read again for a value.
     held
         Tasks that hold data which all blocks use: the tasks of blocks get it from their context.
+    buffers
+        Buffers that blocks are computed in.
 
     Returns
     -------
@@ -118,7 +122,8 @@ def fuse_blocks(
     tasks = {key: task for key, task in tasks.items() if key not in held or key in awaited or key in sinks}
     if templates:
         steps = tuple(template for _, template in templates.values())
-        tasks[context] = DataNode(context, BlockContext(steps, {key: _value(graph[key]) for key in held}))
+        values = {key: _value(graph[key]) for key in held}
+        tasks[context] = DataNode(context, BlockContext(steps, values, buffers or BlockBuffers()))
     return FusedGraph(tasks, tuple(key for key in sinks if key not in awaited))
 
 

@@ -12,7 +12,7 @@ from msi_lazy.compat.dask_graphs import build_calls
 from msi_lazy.graph.block_tasks import read_block, restore_carry
 from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
 from msi_lazy.graph.level_graph import find_stage, is_stage_task
-from msi_lazy.graph.marks import BlockGrid, BlockListeners, check_writer, mark_block
+from msi_lazy.graph.marks import store_marked
 from msi_lazy.graph.materialize import materialize
 from msi_lazy.graph.merge import GatherLayer, MergeLayer
 from msi_lazy.graph.owners import topological_order
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dask.task_spec import DataNode, GraphNode
     from dask.typing import Key
 
+    from msi_lazy.graph.buffers import BlockBuffers
     from msi_lazy.graph.level_graph import LevelGraph
     from msi_lazy.graph.marks import BlockMarks
     from msi_lazy.graph.stream import LevelStore
@@ -42,6 +43,7 @@ def fuse_levels(
     token: str,
     marks: BlockMarks | None = None,
     in_order: bool = False,
+    buffers: BlockBuffers | None = None,
 ) -> FusedGraph:
     """Build the tasks that store ``levels``, in blocks of whole write units.
 
@@ -57,8 +59,8 @@ def fuse_levels(
         options = dict(store.options)
         function: Callable[..., StoredUnits | None] = store.store
         if marks is not None:
-            function, given = _store_marked, [*given, TaskRef(marks.listeners)]
-            options |= {"store": store.store, "grid": marks.grids[number]}
+            function, given = store_marked, [*given, TaskRef(marks.listeners)]
+            options |= {"store": store.store, "grid": marks.grids[number], "lends": store.lends}
         layer = build_calls(function, name, array.numblocks, array.name, *given, index=True, **options)
         layers |= {**array.dask.layers, name: layer}
         dependencies |= {**array.dask.dependencies, name: {array.name, "pyramid-targets"}}
@@ -73,7 +75,7 @@ def fuse_levels(
                 graph |= _ordered_rows(graph, wanted, layer, token)
     reads = (task for task in graph.values() if getattr(task, "func", None) is read_block)
     sources = dict.fromkeys(source for task in reads for source in task.dependencies)
-    return fuse_blocks(graph, wanted, is_stage_task, token, held=[*opened, *sources])
+    return fuse_blocks(graph, wanted, is_stage_task, token, held=[*opened, *sources], buffers=buffers)
 
 
 def _ordered_rows(
@@ -91,20 +93,6 @@ def _waiting(task: GraphNode, before: Key) -> GraphNode:
     assert isinstance(task, Task)
     parts, *rest = task.args
     return Task(task.key, task.func, List(*parts.args, TaskRef(before)), *rest, **task.kwargs)
-
-
-def _store_marked(
-    block: Any,
-    target: Any,
-    listeners: BlockListeners,
-    index: tuple[int, ...],
-    *,
-    store: Callable[..., StoredUnits | None],
-    grid: BlockGrid,
-    **options: Any,
-) -> None:
-    check_writer(listeners)
-    mark_block(listeners, index, [store(block, target, index, **options)], grid=grid)
 
 
 def _restoring_tasks(

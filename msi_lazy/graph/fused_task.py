@@ -9,18 +9,22 @@ tasks, queues them and hands them to whichever worker is free.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from dask.task_spec import Alias, DataNode, GraphNode, List, Task, TaskRef
 
 from msi_lazy.compat.dask_graphs import alias_target
+from msi_lazy.graph.buffers import BlockBuffers
+from msi_lazy.graph.lent_steps import may_lend, takes_lent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 
     from dask.typing import Key
+
+    from msi_lazy.methods.lending import Lend
 
 __all__ = [
     "BlockContext",
@@ -67,6 +71,11 @@ class OfBlock(Enum):
     """Index of the block."""
     INPUTS = "inputs"
     """List of all values from outside the fused task."""
+    LEND = "lend"
+    """Function that lends the thread's buffers until the block is done."""
+
+
+_LENT = (("lend", OfBlock.LEND),)
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,8 @@ class BlockContext:
     """Steps of the tasks, each of which gives the number of its own."""
     held: Mapping[Key, Any]
     """Values that blocks use, such as the source and the targets, by name."""
+    buffers: BlockBuffers = field(default_factory=BlockBuffers)
+    """Buffers of the threads that run them."""
 
 
 def fused_task(
@@ -157,6 +168,8 @@ def fused_task(
             nested = _nested(node, slots, externals, index)
             calls.append((_evaluate, (nested.node, nested.names, nested.values), ()))
     produced = tuple(members.index(output) for output in outputs)
+    if may_lend(calls, produced):
+        calls = [(func, args, (*given, *_LENT) if takes_lent(func) else given) for func, args, given in calls]
     signature = (produced, tuple(map(_signature, calls)))
     if signature not in templates:
         templates[signature] = len(templates), make_template(calls, produced)
@@ -235,9 +248,14 @@ def _slots_in(argument: Any) -> Iterable[int]:
 
 def run_fused(context: BlockContext, template: int, index: Index, *externals: Any) -> Any:
     """Run the steps of a fused task: those of the template of this number."""
-    steps, outputs = context.templates[template].steps, context.templates[template].outputs
+    with context.buffers.lent() as lend:
+        return _run_steps(context, context.templates[template], index, externals, lend)
+
+
+def _run_steps(context: BlockContext, template: Template, index: Index, externals: Sequence[Any], lend: Lend) -> Any:
+    steps, outputs = template.steps, template.outputs
     slots: list[Any] = [None] * len(steps)
-    values = _Values(slots, externals, index, context.held)
+    values = _Values(slots, externals, index, context.held, lend)
     for number, step in enumerate(steps):
         args = [_resolve(argument, values) for argument in step.args]
         kwargs = {name: _resolve(argument, values) for name, argument in step.kwargs}
@@ -259,6 +277,7 @@ class _Values:
     externals: Sequence[Any]
     index: Index
     held: Mapping[Key, Any]
+    lend: Lend
 
 
 def _resolve(argument: Any, values: _Values) -> Any:
@@ -270,6 +289,8 @@ def _resolve(argument: Any, values: _Values) -> Any:
         return values.held[argument.key]
     if argument is OfBlock.INDEX:
         return values.index
+    if argument is OfBlock.LEND:
+        return values.lend
     if argument is OfBlock.INPUTS:
         return list(values.externals)
     if isinstance(argument, Listed):

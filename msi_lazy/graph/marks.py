@@ -10,13 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from msi_lazy.methods.lending import fresh
 
 if TYPE_CHECKING:
     from dask.typing import Key
 
+    from msi_lazy.methods.lending import Lend
     from msi_lazy.plan.slabs import BlockFlags
     from msi_lazy.storage.stored_units import StoredUnits
 
@@ -29,6 +32,7 @@ __all__ = [
     "check_writer",
     "mark_block",
     "number_blocks",
+    "store_marked",
 ]
 
 Index = tuple[int, ...]
@@ -118,6 +122,26 @@ def mark_block(
     except Exception as error:
         error.add_note(f"while marking block {index} as stored")
         raise
+
+
+def store_marked(
+    block: Any,
+    target: Any,
+    listeners: BlockListeners,
+    index: Index,
+    *,
+    store: Callable[..., StoredUnits | None],
+    grid: BlockGrid,
+    lends: bool,
+    lend: Lend = fresh,
+    **options: Any,
+) -> None:
+    """Store a block of one level, if the write is still its target's, and mark it.
+
+    ``lends`` says whether nothing of the block is kept, so that it may be lent.
+    """
+    check_writer(listeners)
+    mark_block(listeners, index, [store(block, target, index, lend=lend, **options)], grid=grid)
 
 
 def number_blocks(counts: Sequence[Index], first: int = 0) -> tuple[BlockGrid, ...]:

@@ -12,6 +12,7 @@ from uuid import uuid4
 from dask.task_spec import DataNode, GraphNode
 
 from msi_lazy.compat.zarr_arrays import run_in_python
+from msi_lazy.graph.buffers import BlockBuffers
 from msi_lazy.graph.declared import check_blocks
 from msi_lazy.graph.direct import block_geometry, emit_blocks
 from msi_lazy.graph.fuse_levels import fuse_levels
@@ -19,12 +20,14 @@ from msi_lazy.graph.gather import as_delayed, gather, wait
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.graph.marks import BlockMarks, number_blocks
 from msi_lazy.graph.stream import LevelStore, skip_block
+from msi_lazy.methods.lending import fresh
 from msi_lazy.methods.samples import as_samples
 from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.block_size import aligned_blocks
 from msi_lazy.plan.windows import Interval, slices
 from msi_lazy.storage.arrays import runs_in_rust
 from msi_lazy.storage.stored_units import stored_units
+from msi_lazy.storage.thread_codecs import thread_codecs
 from msi_lazy.storage.write_units import write_window
 
 if TYPE_CHECKING:
@@ -37,11 +40,16 @@ if TYPE_CHECKING:
     from dask.typing import Key
 
     from msi_lazy.graph.marks import BlockGrid, BlockListeners
+    from msi_lazy.methods.lending import Lend
     from msi_lazy.plan.slabs import BlockFlags
     from msi_lazy.storage.stored_units import StoredUnits
 
 __all__ = ["LevelArrays", "align_blocks", "number_images", "store_block", "write_graph"]
 
+_CODEC_BYTES = 6 * 2**20
+"""Bytes that codecs need of a thread's heap besides chunks: zstd in Blosc takes 4 MiB."""
+_MOST_RESERVED = 32 * 2**20
+"""Most bytes that a thread reserves for codecs: glibc's heap of a thread has parts of 64 MiB."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -74,6 +82,7 @@ def store_block(
     *,
     starts: tuple[tuple[int, ...], ...],
     probe: bool = False,
+    lend: Lend = fresh,
 ) -> StoredUnits:
     """Write one block, and return which chunks or shards it stored.
 
@@ -86,6 +95,8 @@ def store_block(
     probe
         Whether to look first if any chunk can be empty: zarr-python compares every sample of every chunk
         with the fill value, on the one thread that all writes go through.
+    lend
+        Function that lends an array to encode from.
     """
     corner = (begins[position] for begins, position in zip(starts, index, strict=True))
     window = tuple(Interval(start, start + n) for start, n in zip(corner, block.shape, strict=True))
@@ -93,7 +104,7 @@ def store_block(
         block = as_samples(block, target.dtype)
         if probe and _none_is_empty(block, target):
             target = run_in_python(target, write_empty_chunks=True)
-        write_window(target, window, block)
+        write_window(target, window, block, lend)
         return stored_units(target, window)
 
 
@@ -155,20 +166,21 @@ def write_graph(
         Which are to be stored, if not all others; what they need of others is read back.
     """
     name = f"pyramid-write-{uuid4().hex}"
+    buffers = BlockBuffers(_reserve_bytes(images))
     graph: dict[Key, GraphNode] = {}
     sinks: list[Key] = []
     for image, grids in number_images(images):
         marks = BlockMarks(f"pyramid-listeners-{uuid4().hex}", grids, done, image.lossless, slab)
         if slab is None or marks.any_left:
-            tasks, ends = _store_levels(image, listeners, marks)
+            tasks, ends = _store_levels(image, listeners, marks, buffers)
             graph |= tasks
             sinks.extend(ends)
-    graph |= gather(name, sinks, wait, _complete, tuple(completions))
+    graph |= gather(name, sinks, wait, _complete, (buffers.release, *completions))
     return as_delayed(graph, name)
 
 
 def _store_levels(
-    image: LevelArrays, listeners: BlockListeners, marks: BlockMarks
+    image: LevelArrays, listeners: BlockListeners, marks: BlockMarks, buffers: BlockBuffers
 ) -> tuple[dict[Key, GraphNode], Sequence[Key]]:
     """Build the tasks that store one image; return them, and those of them that nothing waits for."""
     token = uuid4().hex
@@ -179,15 +191,24 @@ def _store_levels(
         opened[key] = DataNode(key, stored)
         starts = tuple(tuple(accumulate(lengths[:-1], initial=0)) for lengths in array.chunks)
         probe = stored.shards is None and not runs_in_rust(stored)
-        stores.append(
-            LevelStore(skip_block if number < image.kept else store_block, key, {"starts": starts, "probe": probe})
-        )
-    fused = emit_blocks(image.levels, stores, opened, token, image.read_back, marks, image.in_order)
+        store = skip_block if number < image.kept else store_block
+        lends = number < image.kept or thread_codecs(stored, writes=True) is not None
+        stores.append(LevelStore(store, key, {"starts": starts, "probe": probe}, lends))
+    fused = emit_blocks(image.levels, stores, opened, token, image.read_back, marks, image.in_order, buffers)
     origin = "Dask's graph of the levels" if fused is None else "the plan"
     _LOGGER.debug("tasks that store %s come from %s", image.path or "the image", origin)
     if fused is None:
-        fused = fuse_levels(image.levels, stores, opened, token, marks, image.in_order)
+        fused = fuse_levels(image.levels, stores, opened, token, marks, image.in_order, buffers)
     return fused.tasks, fused.sinks
+
+
+def _reserve_bytes(images: Sequence[LevelArrays]) -> int:
+    """Bytes of its heap that each thread reserves for the codecs of the largest chunks that it reads and writes."""
+    written = (prod(target.chunks) * target.dtype.itemsize for image in images for target in image.targets)
+    stages = (image.levels.stages[0].recipe for image in images if image.levels.is_whole)
+    read = (recipe.reading.chunk_samples * recipe.dtype.itemsize for recipe in stages if recipe.reading.by_window)
+    needed = _CODEC_BYTES + 4 * max(written, default=0) + 3 * max(read, default=0)
+    return min(needed, _MOST_RESERVED)
 
 
 def _complete(_done: list[Any], completions: Sequence[Callable[[], None]]) -> None:

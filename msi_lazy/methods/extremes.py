@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from msi_lazy.methods.compiled import compiled
+from msi_lazy.methods.lending import Lend, as_contiguous, fresh
 from msi_lazy.methods.rows import first_samples, row_batches, row_layout, row_parts
 
 __all__ = ["window_corner", "window_maximum", "window_minimum"]
@@ -43,12 +44,16 @@ class _Keys(NamedTuple):
     """Whether nothing is left out, and keys are only flipped bits."""
 
 
-def window_minimum(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
+def window_minimum(
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None, lend: Lend = fresh
+) -> Array:
     """Find the smallest sample of each window; missing samples as in :func:`window_maximum`."""
-    return _extreme(array, factors, out_shape, nodata, largest=False)
+    return _extreme(array, factors, out_shape, nodata, lend, largest=False)
 
 
-def window_maximum(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
+def window_maximum(
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None, lend: Lend = fresh
+) -> Array:
     """Find the largest sample of each window; parameters of :class:`msi_lazy.methods.row.WindowKernel`.
 
     Returns
@@ -57,23 +62,27 @@ def window_maximum(array: Array, factors: tuple[int, ...], out_shape: tuple[int,
         Shape ``out_shape``, dtype of ``array``.  NaN is left out; a window of nothing but NaN is NaN, or ``nodata``
         if there is one.  0.0 is larger than -0.0.
     """
-    return _extreme(array, factors, out_shape, nodata, largest=True)
+    return _extreme(array, factors, out_shape, nodata, lend, largest=True)
 
 
-def window_corner(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
+def window_corner(
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None, lend: Lend = fresh
+) -> Array:
     """Pick the sample at ``factor * i`` of every dimension, whatever its value (``nodata`` and NaN too)."""
     picked = array[tuple(slice(None, None, factor) for factor in factors)]
-    return np.ascontiguousarray(picked[tuple(map(slice, out_shape))])
+    out = lend("result", out_shape, array.dtype)
+    out[...] = picked[tuple(map(slice, out_shape))]
+    return out
 
 
 def _extreme(
-    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any, *, largest: bool
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any, lend: Lend, *, largest: bool
 ) -> Array:
-    array = np.ascontiguousarray(array)
+    array = as_contiguous(array, lend)
     bits = array.view(f"i{array.dtype.itemsize}")
     layout = row_layout(array.shape, out_shape, factors)
     rows_in = bits.reshape(-1, layout.row_in * layout.inner)
-    out = np.empty(out_shape, bits.dtype)
+    out = lend("result", out_shape, bits.dtype)
     rows_out = out.reshape(-1, layout.row_out * layout.inner)
     keys = _describe_keys(array.dtype, bits.dtype, nodata, largest=largest)
     for part in row_parts(layout):

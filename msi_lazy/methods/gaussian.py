@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from msi_lazy.methods.lending import Lend, fresh
 from msi_lazy.methods.separable import filter_windows
 from msi_lazy.methods.weights import bessel_weights, centred_gaussian_weights, gaussian_weights
 
@@ -14,13 +15,15 @@ __all__ = ["window_bessel_gaussian", "window_centred_gaussian", "window_gaussian
 Array = np.ndarray[Any, Any]
 
 
-def window_gaussian(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
+def window_gaussian(
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None, lend: Lend = fresh
+) -> Array:
     """Compute the Gaussian-weighted mean around each window's centre, with :func:`gaussian_weights`."""
-    return filter_windows(array, factors, out_shape, nodata, gaussian_weights)
+    return filter_windows(array, factors, out_shape, nodata, gaussian_weights, lend)
 
 
 def window_centred_gaussian(
-    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None, lend: Lend = fresh
 ) -> Array:
     """Evaluate SciPy's Gaussian filter at the centre of each window.
 
@@ -28,11 +31,11 @@ def window_centred_gaussian(
     the filtered sample in the centre, for an even one the mean of the two central ones along each axis, before the
     only rounding.
     """
-    return filter_windows(array, factors, out_shape, nodata, centred_gaussian_weights)
+    return filter_windows(array, factors, out_shape, nodata, centred_gaussian_weights, lend)
 
 
 def window_bessel_gaussian(
-    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None, lend: Lend = fresh
 ) -> Array:
     """Evaluate ITK's discrete Gaussian filter at the centre of each window.
 
@@ -40,4 +43,4 @@ def window_bessel_gaussian(
     the filtered sample in the centre, for an even one the mean of the two central ones along each axis, before the
     only rounding.
     """
-    return filter_windows(array, factors, out_shape, nodata, bessel_weights)
+    return filter_windows(array, factors, out_shape, nodata, bessel_weights, lend)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from msi_lazy.methods.lending import Lend, fresh
+
 if TYPE_CHECKING:
     import numpy as np
-
-    from msi_lazy.methods.row import WindowKernel
 
 __all__ = ["LibraryKernel"]
 
@@ -33,13 +33,21 @@ class LibraryKernel:
     function: str
     """Name of the kernel in it."""
 
-    def load(self) -> WindowKernel:
+    def load(self) -> Any:
         """Import the kernel."""
-        kernel: WindowKernel = getattr(import_module(f"msi_lazy.methods.{self.module}"), self.function)
-        return kernel
+        return getattr(import_module(f"msi_lazy.methods.{self.module}"), self.function)
 
     def __call__(
-        self, array: np.ndarray[Any, Any], factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None
+        self,
+        array: np.ndarray[Any, Any],
+        factors: tuple[int, ...],
+        out_shape: tuple[int, ...],
+        nodata: Any = None,
+        lend: Lend = fresh,
     ) -> np.ndarray[Any, Any]:
-        """Reduce each window of ``array`` to one sample, as :class:`msi_lazy.methods.row.WindowKernel` says."""
-        return self.load()(array, factors, out_shape, nodata)
+        """Reduce each window of ``array`` to one sample, as :class:`msi_lazy.methods.row.WindowKernel` says.
+
+        The result, and what is computed on the way, are in arrays that are lent by ``lend``.
+        """
+        reduced: np.ndarray[Any, Any] = self.load()(array, factors, out_shape, nodata, lend)
+        return reduced

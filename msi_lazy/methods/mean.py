@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msi_lazy.methods.compiled import compiled
+from msi_lazy.methods.lending import Lend, as_contiguous, fresh
 from msi_lazy.methods.rounding import EXACT_SUMS, HALF_EVEN, HALF_UP, TRUNCATED, round_quotients
 from msi_lazy.methods.rows import first_samples, row_batches, row_layout, row_parts
 from msi_lazy.methods.words import mean_words
@@ -30,7 +31,9 @@ __all__ = ["window_mean", "window_mean_half_up", "window_mean_truncated"]
 Array = np.ndarray[Any, Any]
 
 
-def window_mean(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
+def window_mean(
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None, lend: Lend = fresh
+) -> Array:
     """Compute the mean of each window of an integer or floating-point array; integers rounded half to even.
 
     Parameters are those of :class:`msi_lazy.methods.row.WindowKernel`; a partial window is the mean of its samples.
@@ -41,32 +44,34 @@ def window_mean(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ..
         Shape ``out_shape``, dtype of ``array``.  Integers are exact and rounded once.  In
         floats NaN is left out; a window of nothing but NaN is NaN.
     """
-    return _mean(array, factors, out_shape, nodata, HALF_EVEN)
+    return _mean(array, factors, out_shape, nodata, lend, HALF_EVEN)
 
 
 def window_mean_half_up(
-    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None, lend: Lend = fresh
 ) -> Array:
     """Do as :func:`window_mean`, but round integers half up: the floor of the mean plus one half, also below zero.
 
     So does ITK's ``BinShrinkImageFilter``, but for the ties that it loses as it multiplies by the float64 nearest to
     the reciprocal of the number of samples, the smallest number being 98.
     """
-    return _mean(array, factors, out_shape, nodata, HALF_UP)
+    return _mean(array, factors, out_shape, nodata, lend, HALF_UP)
 
 
 def window_mean_truncated(
-    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None, lend: Lend = fresh
 ) -> Array:
     """Do as :func:`window_mean`, but truncate integers towards zero, as ``xarray``'s ``coarsen().mean().astype()``."""
-    return _mean(array, factors, out_shape, nodata, TRUNCATED)
+    return _mean(array, factors, out_shape, nodata, lend, TRUNCATED)
 
 
-def _mean(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any, rounding: int) -> Array:
-    array = np.ascontiguousarray(array)
+def _mean(
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any, lend: Lend, rounding: int
+) -> Array:
+    array = as_contiguous(array, lend)
     layout = row_layout(array.shape, out_shape, factors)
     rows_in = array.reshape(-1, layout.row_in * layout.inner)
-    out = np.empty(out_shape, array.dtype)
+    out = lend("result", out_shape, array.dtype)
     rows_out = out.reshape(-1, layout.row_out * layout.inner)
     samples = layout.window_rows * layout.factor
     for part in row_parts(layout):

@@ -16,6 +16,7 @@ import numpy as np
 
 from msi_lazy.methods.compiled import compiled
 from msi_lazy.methods.lanes import count_lanes, decode, describe_keys, encode, sort_lanes, split_columns
+from msi_lazy.methods.lending import Lend, as_contiguous, fresh
 from msi_lazy.methods.rows import list_window_rows, row_layout
 
 __all__ = ["window_median"]
@@ -26,7 +27,9 @@ _LANES = 256
 """Most windows side by side."""
 
 
-def window_median(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
+def window_median(
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None, lend: Lend = fresh
+) -> Array:
     """Find the middle sample of each window; of an even number the lower one of the two in the middle.
 
     Parameters are those of :class:`msi_lazy.methods.row.WindowKernel`; ``array`` is bool, integer, or float of 32 or
@@ -39,11 +42,11 @@ def window_median(array: Array, factors: tuple[int, ...], out_shape: tuple[int, 
         NaN is left out; a window of nothing but NaN is NaN, or ``nodata`` if there is one.
         0.0 and -0.0 are one value, which is written as 0.0.
     """
-    array = np.ascontiguousarray(array)
+    array = as_contiguous(array, lend)
     bits = array.view(f"i{array.dtype.itemsize}")
     layout = row_layout(array.shape, out_shape, factors)
     rows_in = bits.reshape(-1, layout.row_in * layout.inner)
-    out = np.empty(out_shape, bits.dtype)
+    out = lend("result", out_shape, bits.dtype)
     rows_out = out.reshape(-1, layout.row_out * layout.inner)
     outer = (layout.outer_in, layout.outer_out, layout.outer_factors, layout.window_rows)
     keys = describe_keys(array.dtype, bits.dtype, nodata)

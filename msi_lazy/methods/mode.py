@@ -14,6 +14,7 @@ import numpy as np
 
 from msi_lazy.methods.compiled import compiled
 from msi_lazy.methods.lanes import count_lanes, decode, describe_keys, encode, sort_lanes, split_columns
+from msi_lazy.methods.lending import Lend, as_contiguous, fresh
 from msi_lazy.methods.rows import list_window_rows, row_layout
 
 __all__ = ["window_mode"]
@@ -24,7 +25,9 @@ _LANES = 256
 """Most windows sorted side by side."""
 
 
-def window_mode(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
+def window_mode(
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None, lend: Lend = fresh
+) -> Array:
     """Find the most frequent sample of each window; of equally frequent ones the smallest.
 
     Parameters are those of :class:`msi_lazy.methods.row.WindowKernel`; ``array`` is bool, integer, or float of 32 or
@@ -36,11 +39,11 @@ def window_mode(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ..
         Shape ``out_shape``, dtype of ``array``.  NaN has no vote; a window of nothing but NaN is NaN,
         or ``nodata`` if there is one.  0.0 and -0.0 are one value, which is written as 0.0.
     """
-    array = np.ascontiguousarray(array)
+    array = as_contiguous(array, lend)
     bits = array.view(f"i{array.dtype.itemsize}")
     layout = row_layout(array.shape, out_shape, factors)
     rows_in = bits.reshape(-1, layout.row_in * layout.inner)
-    out = np.empty(out_shape, bits.dtype)
+    out = lend("result", out_shape, bits.dtype)
     rows_out = out.reshape(-1, layout.row_out * layout.inner)
     outer = (layout.outer_in, layout.outer_out, layout.outer_factors, layout.window_rows)
     keys = describe_keys(array.dtype, bits.dtype, nodata)

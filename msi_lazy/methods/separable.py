@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from msi_lazy.methods.compiled import compiled
+from msi_lazy.methods.lending import Lend, as_contiguous, fresh
 from msi_lazy.methods.weights import count_taps
 
 __all__ = ["filter_windows"]
@@ -33,7 +34,12 @@ _SHORT = 32
 
 
 def filter_windows(
-    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any, halves: Halves
+    array: Array,
+    factors: tuple[int, ...],
+    out_shape: tuple[int, ...],
+    nodata: Any,
+    halves: Halves,
+    lend: Lend = fresh,
 ) -> Array:
     """Compute the weighted mean of the samples around the centre of each window.
 
@@ -52,6 +58,8 @@ def filter_windows(
         to one; where nothing else has a weight the result is this value.
     halves : callable
         Function that returns half of the filter for a factor; see :mod:`msi_lazy.methods.weights`.
+    lend : callable
+        Function that lends the result, and arrays for what is computed on the way.
 
     Returns
     -------
@@ -67,19 +75,23 @@ def filter_windows(
     Floats beyond 2^1022 may overflow to infinity, as two samples are added before they are weighted.
     """
     if max(factors, default=1) == 1:
-        return np.array(array)
+        out = lend("result", array.shape, array.dtype)
+        out[...] = array
+        return out
     radii = tuple((count_taps(halves(factor), factor) - factor) // 2 for factor in factors)
     # a filter narrower than its window leaves samples out at either end
     array = array[tuple(slice(max(-r, 0), n - max(-r, 0)) for n, r in zip(array.shape, radii, strict=True))]
     slow = _choose_slow_axis(array.shape, factors)
     if slow < 0:
-        plane: Array = filter_windows(array[np.newaxis], (1, *factors), (1, *out_shape), nodata, halves)[0]
+        plane: Array = filter_windows(array[np.newaxis], (1, *factors), (1, *out_shape), nodata, halves, lend)[0]
         return plane
-    strips = [
-        _filter(np.ascontiguousarray(array[strip]), factors, radii, slow, nodata, halves)
-        for strip in _cut_strips(array.shape, factors[slow + 1], radii[slow + 1], out_shape[slow + 1], slow)
-    ]
-    return np.concatenate(strips, axis=slow + 1)
+    out = lend("result", out_shape, array.dtype)
+    stop = 0
+    for strip in _cut_strips(array.shape, factors[slow + 1], radii[slow + 1], out_shape[slow + 1], slow):
+        filtered = _filter(as_contiguous(array[strip], lend), factors, radii, slow, nodata, halves, lend)
+        start, stop = stop, stop + filtered.shape[slow + 1]
+        out[(slice(None),) * (slow + 1) + (slice(start, stop),)] = filtered
+    return out
 
 
 def _choose_slow_axis(shape: tuple[int, ...], factors: tuple[int, ...]) -> int:
@@ -130,7 +142,7 @@ def _plan_passes(
 
 
 def _filter(
-    array: Array, factors: tuple[int, ...], radii: tuple[int, ...], slow: int, nodata: Any, halves: Halves
+    array: Array, factors: tuple[int, ...], radii: tuple[int, ...], slow: int, nodata: Any, halves: Halves, lend: Lend
 ) -> Array:
     """Filter a contiguous block whose planes fit the cache."""
     out_shape, passes = _plan_passes(array.shape, factors, radii, slow)
@@ -138,7 +150,7 @@ def _filter(
     weights = np.zeros((len(filters), max(map(len, filters))))
     for row, half in zip(weights, filters, strict=True):
         row[: len(half)] = half
-    out = np.empty(out_shape, array.dtype)
+    out = lend("strip", out_shape, array.dtype)
     volume = array.reshape(-1, passes[0].length, passes[0].inner)
     planes = out.reshape(len(volume), passes[0].length_out, -1)
     if array.dtype.kind == "f":

@@ -17,6 +17,7 @@ import numpy as np
 
 from msi_lazy.methods.compiled import compiled
 from msi_lazy.methods.lanes import decode, describe_keys, encode
+from msi_lazy.methods.lending import Lend, as_contiguous, fresh
 from msi_lazy.methods.rows import row_layout
 from msi_lazy.methods.taps import plan_taps
 from msi_lazy.methods.weights import gaussian_radius
@@ -36,7 +37,9 @@ _SLAB = 2**14
 """Windows that are settled or listed before the listed ones are voted on."""
 
 
-def window_votes(array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None) -> Array:
+def window_votes(
+    array: Array, factors: tuple[int, ...], out_shape: tuple[int, ...], nodata: Any = None, lend: Lend = fresh
+) -> Array:
     """Find the label with the largest Gaussian-weighted vote around each window's centre; of equal votes the smallest.
 
     A tap's votes are the product of its :func:`~msi_lazy.methods.weights.gaussian_votes` along the divided dimensions.
@@ -67,7 +70,7 @@ def window_votes(array: Array, factors: tuple[int, ...], out_shape: tuple[int, .
     with_halo = tuple(n * f + 2 * gaussian_radius(f) for n, f in zip(out_shape, factors, strict=True))
     if array.shape != with_halo:
         raise ValueError(f"windows {out_shape} of {factors} with their halo are {with_halo} samples, not {array.shape}")
-    array = np.ascontiguousarray(array)
+    array = as_contiguous(array, lend)
     flat = array.view(f"i{array.dtype.itemsize}").reshape(-1)
     layout = row_layout(array.shape, out_shape, factors)
     strides, boxes, taps = plan_taps(layout)
@@ -76,7 +79,8 @@ def window_votes(array: Array, factors: tuple[int, ...], out_shape: tuple[int, .
     keys = describe_keys(array.dtype, flat.dtype, nodata)
     flip = keys.flip  # integers stay as they are until equal votes are compared
     keys = keys._replace(skip=keys.skip ^ flip, missing=keys.skip ^ flip)
-    out = np.empty((prod(layout.outer_out.tolist()), layout.row_out * layout.inner), flat.dtype)
+    rows = prod(layout.outer_out.tolist())
+    out = lend("result", (rows, layout.row_out * layout.inner), flat.dtype)
     step = max(1, _SLAB // out.shape[1])
     settle, vote = cast("Callable[..., int]", _settle_rows), cast("Callable[..., None]", _vote)
     firsts, positions = (np.empty(step * out.shape[1], kind) for kind in (np.uint64, np.int64))

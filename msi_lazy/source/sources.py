@@ -18,6 +18,7 @@ import zarr
 from msi_lazy.arguments.image_kinds import check_held
 from msi_lazy.compat.dask_arrays import classic_array, from_array, meta_of
 from msi_lazy.compat.xarray_backends import backend_array, is_adapter, is_in_memory
+from msi_lazy.methods.lending import fresh
 from msi_lazy.methods.samples import as_plain
 from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.windows import slices
@@ -26,10 +27,12 @@ from msi_lazy.source.selection import SlicedArray
 from msi_lazy.source.stored_chunks import WholeChunks, decoded_bytes, restore_order, stored_chunks
 from msi_lazy.source.views import find_view
 from msi_lazy.storage.arrays import reopen_array
+from msi_lazy.storage.thread_codecs import read_samples
 
 if TYPE_CHECKING:
     import dask.array as da
 
+    from msi_lazy.methods.lending import Lend
     from msi_lazy.plan.windows import Window
     from msi_lazy.source.selection import Chunks
     from msi_lazy.source.stored_chunks import Stored
@@ -66,13 +69,15 @@ class WindowSource:
         """Bytes of its largest chunk as it is decoded, with what a view leaves out; 0 if that is unknown."""
         return 0 if self.chunks is None else decoded_bytes(self.array)
 
-    def read(self, window: Window) -> np.ndarray[Any, Any]:
-        """Read the samples of ``window``."""
+    def read(self, window: Window, lend: Lend = fresh) -> np.ndarray[Any, Any]:
+        """Read the samples of ``window``, into a lent array where that saves an allocation."""
         key = slices(window)
         with naming_samples("reading the source", key):
             if isinstance(self.array, xr.Variable):
                 return as_plain(self.array[key].data)
             with self.lock or nullcontext():
+                if isinstance(self.array, zarr.Array):
+                    return as_plain(read_samples(self.array, window, lend))
                 return as_plain(self.array[key])
 
 

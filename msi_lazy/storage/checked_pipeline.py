@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from zarr.abc.store import Store
 
-__all__ = ["CheckedPipeline", "CheckedRustPipeline", "checked", "checked_codecs"]
+__all__ = ["CheckedPipeline", "CheckedRust", "CheckedRustPipeline", "checked", "checked_codecs"]
 
 _CONFIGURING = RLock()
 """Held while zarr is configured to open nodes: two threads at once would leave it so."""
@@ -51,7 +51,7 @@ def checked_codecs() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _CheckedRust:
+class CheckedRust:
     """The Rust codecs for one read, or write: they run once the stored chunks have been looked at."""
 
     rust: Any
@@ -95,6 +95,8 @@ class CheckedPipeline(ZarrsCodecPipeline):
     """Form of the chunks; ``None`` where it is not known."""
     direct: DirectChunks | None = None
     """Codec that needs no pipeline; ``None`` where there is none."""
+    in_thread: Any = None
+    """All codecs for the thread that asks, once it has (:mod:`msi_lazy.storage.thread_codecs`)."""
     in_rust: ClassVar[bool] = False
 
     @classmethod
@@ -118,8 +120,8 @@ class CheckedPipeline(ZarrsCodecPipeline):
         try:
             if self.direct is not None and self.direct.inner is None:
                 await asyncio.to_thread(self.direct.read, batch, out.as_ndarray_like(), drop_axes)
-            elif self._runs_in_rust() and self.form is not None and self.form.known:
-                rust = _CheckedRust(self.impl, self.form, batch)
+            elif self.form is not None and self.runs_in_rust():
+                rust = CheckedRust(self.impl, self.form, batch)
                 await ZarrsCodecPipeline.read(self._with(rust), batch, out, drop_axes)
             elif self.python_impl is not None:  # which it always is
                 if holds_plain_files(self.store):
@@ -138,14 +140,16 @@ class CheckedPipeline(ZarrsCodecPipeline):
             await asyncio.to_thread(self.direct.write, batch, value.as_ndarray_like())
             return
         whole = all(_is_whole(selection, spec.shape) for _, spec, selection, *_ in batch)
-        if self._runs_in_rust() and self.form is not None and (self.form.known or whole):
-            rust = _CheckedRust(self.impl, self.form, batch)
+        if self.form is not None and self.runs_in_rust(writes=whole):
+            rust = CheckedRust(self.impl, self.form, batch)
             await ZarrsCodecPipeline.write(self._with(rust), batch, value, drop_axes)
         elif self.python_impl is not None:
             await self.python_impl.write(batch, value, drop_axes)
 
-    def _runs_in_rust(self) -> bool:
-        return self.impl is not None and not in_forked_process()
+    def runs_in_rust(self, *, writes: bool = False) -> bool:
+        """Tell whether Rust decodes chunks, or ``writes`` whole ones."""
+        able = self.impl is not None and not in_forked_process()
+        return able and self.form is not None and (self.form.known or writes)
 
     def _with(self, rust: Any) -> Self:
         """Return the pipeline with other codecs of Rust, or without."""

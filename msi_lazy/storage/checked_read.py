@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msi_lazy.methods.lending import fresh
 from msi_lazy.methods.samples import as_native
-from msi_lazy.plan.windows import slices
 from msi_lazy.storage.arrays import runs_in_rust
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.store_errors import retried_read
+from msi_lazy.storage.thread_codecs import read_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import zarr
 
+    from msi_lazy.methods.lending import Lend
     from msi_lazy.plan.grid import Grid, Index
     from msi_lazy.plan.windows import Window
 
@@ -25,9 +27,9 @@ __all__ = ["find_unreadable", "read_window", "try_read"]
 Array = np.ndarray[Any, Any]
 
 
-def read_window(array: zarr.Array[Any], window: Window) -> Array:
+def read_window(array: zarr.Array[Any], window: Window, lend: Lend = fresh) -> Array:
     """Read ``window``, in native byte order; a few times where the store fails."""
-    return as_native(retried_read(lambda: array[slices(window)]))
+    return as_native(retried_read(lambda: read_samples(array, window, lend)))
 
 
 def try_read(array: zarr.Array[Any], window: Window, units: Grid) -> Array | Exception:

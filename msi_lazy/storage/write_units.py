@@ -11,17 +11,20 @@ from zarr.storage import LocalStore, MemoryStore, StorePath
 
 from msi_lazy.compat.zarr_arrays import run_in_python
 from msi_lazy.compat.zarr_stores import delete_key, key_exists, store_buffers
+from msi_lazy.methods.lending import fresh
 from msi_lazy.plan.grid import Grid, Index
 from msi_lazy.plan.windows import Interval, slices
 from msi_lazy.storage.arrays import local_store
 from msi_lazy.storage.links import refuse_links_out, remove_link
 from msi_lazy.storage.partial_files import is_partial
+from msi_lazy.storage.thread_codecs import thread_codecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from zarr.abc.buffer import Buffer
 
+    from msi_lazy.methods.lending import Lend
     from msi_lazy.plan.windows import Window
 
 __all__ = [
@@ -36,12 +39,16 @@ __all__ = [
 Array = np.ndarray[Any, Any]
 
 
-def write_window(array: zarr.Array[Any], window: Window, samples: Array) -> None:
+def write_window(array: zarr.Array[Any], window: Window, samples: Array, lend: Lend = fresh) -> None:
     """Write whole write units of an image that is not complete yet, in place, also over damaged ones.
 
-    Both pipelines read a unit that the array's end cuts before they write it: where that fails, it is removed first.
+    zarr reads a unit that the array's end cuts before it writes it: where that fails, it is removed first.
     """
     samples = samples.astype(array.dtype, copy=False)
+    codecs = thread_codecs(array, writes=True)
+    if codecs is not None:
+        codecs.write(window, samples, lend)
+        return
     try:
         array[slices(window)] = samples
     except Exception:  # whatever a codec may raise
