@@ -10,8 +10,12 @@ import pickle
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import click
 import dask
@@ -25,8 +29,12 @@ import msi_lazy as msi
 from benchmarks.build import peak_memory
 from benchmarks.procedural import Discard, Procedural
 
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 EDGES = {"1 GB": 768, "10 GB": 1664, "100 GB": 3712, "1 TB": 8192, "10 TB": 17664, "100 TB": 36864, "1 PB": 81920}
-MOST_TASKS = 500_000
+SLABS = 2
+"""Slabs that are built of a write that has more."""
 CHUNK = 128
 THREADS = 2
 
@@ -51,8 +59,8 @@ def measure_plan(edge: int, method: str) -> None:
         plan = tree.pyramid.explain()
         str(plan)
         row = [f"{plan.blocks:,}", f"{plan.tasks:,}", f"{built:.2f}", f"{time.perf_counter() - start:.2f}"]
-        if plan.tasks > MOST_TASKS:
-            row += ["not built"] * 3
+        if plan.slabs > 1:
+            row += measure_slabs(tree, Path(directory, "out.zarr"), plan.slabs, before)
         else:
             start = time.perf_counter()
             graph = dict(tree.pyramid.to_zarr(Path(directory, "out.zarr"), compute=False).dask)
@@ -60,6 +68,25 @@ def measure_plan(edge: int, method: str) -> None:
             row += [f"{time.perf_counter() - start:.1f}", f"{peak_memory() - before:.0f}"]
             row.append(f"{len(pickle.dumps(graph)) / 2**20:.1f}")
     click.echo("RESULT | " + " | ".join(row) + " |")
+
+
+def measure_slabs(tree: xr.DataTree, target: Path, slabs: int, before: float) -> list[str]:
+    """Build the first slabs of a write, computing none: seconds and MiB pickled of each, and MiB at the peak."""
+    seconds, pickled = [], []
+
+    def note(graph: Delayed, *_: object) -> None:
+        tasks = dict(graph.dask)
+        order(tasks)
+        seconds.append(time.perf_counter() - start - sum(seconds))
+        pickled.append(len(pickle.dumps(tasks)) / 2**20)
+        if len(seconds) == SLABS:
+            raise KeyboardInterrupt
+
+    start = time.perf_counter()
+    with patch("msi_lazy.run.compute.run", note), suppress(KeyboardInterrupt):
+        tree.pyramid.to_zarr(target)
+    each = f" in each of {slabs} slabs"
+    return [f"{median(seconds):.1f}{each}", f"{peak_memory() - before:.0f}", f"{median(pickled):.1f}{each}"]
 
 
 def measure_engine(gib: float, method: str) -> str:

@@ -187,7 +187,7 @@ class PyramidPlan:
             return self.untransposed.memory(threads, limit, may_read_back)
         if self.stages:
             size, half = self.dtype.itemsize, self.dtype.kind == "f" and self.dtype.itemsize == 2
-            tasks = self.tasks if self.slabs == 1 else self.tasks // (self.slabs - 1)  # the last slab is small
+            tasks = -(-self.tasks // self.slabs)
             return project_memory(self.stages, self.reading, size, tasks, threads, limit, half, may_read_back)
         largest = 3 * max(prod(level.blocks) for level in self.levels) * self.dtype.itemsize
         return MemoryUse(threads, largest, 0, 0, self.tasks * TASK_BYTES, ())
