@@ -3,6 +3,8 @@
 import itertools
 import pickle
 import struct
+from dataclasses import replace
+from threading import current_thread, main_thread
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from msi_lazy.plan.windows import Interval
 from msi_lazy.storage import stored_units as units
 from msi_lazy.storage.arrays import reopen_array
 from msi_lazy.storage.stored_units import stored_units
+from msi_lazy.storage.thread_codecs import thread_codecs
 from msi_lazy.storage.write_units import chunk_key
 
 SAMPLES = np.random.default_rng(0).integers(1, 300, (21, 37)).astype("u2")
@@ -144,6 +147,30 @@ def test_sizes_and_digests_of_what_is_stored_are_those_of_the_files(tmp_path, mo
     monkeypatch.undo()
     (tmp_path / "a.zarr" / chunk_key(array, (0, 0))).write_bytes(b"altered")
     assert stored_units(array, window) != expected  # each record is taken once
+
+
+class OffMain:
+    """Codec that refuses to run in the main thread, in which Blosc has threads of its own."""
+
+    def encode(self, chunk):
+        assert current_thread() is not main_thread()
+        return bytes(chunk)
+
+    def decode(self, stored):
+        assert current_thread() is not main_thread()
+        return stored
+
+
+def test_the_main_thread_neither_encodes_nor_decodes(tmp_path):
+    array = reopen_array(created(tmp_path / "a.zarr", compressors=ZstdCodec()))
+    codecs = thread_codecs(array, writes=True)
+    codecs = replace(codecs, direct=replace(codecs.direct, codec=OffMain(), kind=""))
+    window, out = tuple(Interval(0, n) for n in array.shape), np.empty_like(SAMPLES)
+    codecs.write(window, SAMPLES)
+    codecs.read(window, out)
+    np.testing.assert_array_equal(out, SAMPLES)
+    with pytest.raises(ValueError, match="cannot be decoded"):  # errors are the caller's
+        array[:]
 
 
 def test_other_codecs_and_parts_of_chunks_are_left_to_the_pipelines(tmp_path):

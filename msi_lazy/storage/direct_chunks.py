@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
 import google_crc32c
@@ -27,7 +30,7 @@ from msi_lazy.storage.regular_files import RegularStore, check_regular, open_reg
 from msi_lazy.storage.zarr_formats import store_format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __all__ = ["DirectChunks"]
 
@@ -76,6 +79,13 @@ class DirectChunks:
 
     def read(self, batch: Sequence[Any], out: Array, drop_axes: tuple[int, ...]) -> None:
         """Decode chunks, as zarr describes them, into ``out``."""
+        _off_main_thread(partial(self._read, batch, out, drop_axes))
+
+    def write(self, batch: Sequence[Any], samples: Array) -> None:
+        """Encode and store whole chunks, as zarr describes them; those of nothing but the fill value are removed."""
+        _off_main_thread(partial(self._write, batch, samples))
+
+    def _read(self, batch: Sequence[Any], out: Array, drop_axes: tuple[int, ...]) -> None:
         scratch = _Scratch(out.dtype)
         for getter, spec, selection, place, *_ in batch:
             bounds = bounds_of(spec.shape, spec.dtype)
@@ -97,8 +107,7 @@ class DirectChunks:
             for _, spec, selection, _, whole in batch
         )
 
-    def write(self, batch: Sequence[Any], samples: Array) -> None:
-        """Encode and store whole chunks, as zarr describes them; those of nothing but the fill value are removed."""
+    def _write(self, batch: Sequence[Any], samples: Array) -> None:
         scratch = _Scratch(samples.dtype)
         for setter, spec, _, place, _ in batch:
             path, part = f"{setter.store.root}/{setter.path}", samples[place]
@@ -167,6 +176,18 @@ class DirectChunks:
             content = index.tobytes()
             yield content + struct.pack("<I", google_crc32c.value(content)) if self.index_checksum else content
             yield from held
+
+
+def _off_main_thread(task: Callable[[], None]) -> None:
+    """Run a task in another thread than the main one: there Blosc would start threads of its own, which stay.
+
+    They would also put the blocks of a chunk in an order that changes from run to run.
+    """
+    if current_thread() is not main_thread():
+        task()
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(task).result()
 
 
 class _Scratch:
