@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.plan.flat_chunks import default_chunks
+from msi_lazy.plan.spill import choose_tiles
 from tests.support.stored_images import levels_of
 
 GIB = 2**30
@@ -114,3 +116,104 @@ def test_a_halo_holds_no_neighbouring_chunks_where_the_image_is_read_back(chunks
     assert set(counted.times.values()) == {1}
     for level, found in enumerate(levels_of(store)):
         np.testing.assert_array_equal(found, expected[f"scale{level}/image"].values)
+
+
+def spilling_limit(tree, threads=1):
+    """Memory in which a tree is written if its source is spilled, and not otherwise."""
+    held, spilled = (msi.explain(tree).memory(threads, spills=spills).total for spills in (False, True))
+    assert spilled < held
+    return held - 1
+
+
+@pytest.fixture
+def one_thread():
+    with dask.config.set(scheduler="threads", num_workers=1):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("chunks", "method", "boundary"),
+    [
+        ((1, -1, -1), "gaussian", "trim"),
+        ((1, -1, -1), "mode", "pad"),
+        ((2, 25, -1), "mean", "pad"),
+        ((-1, 1, -1), "gaussian", "pad"),
+        ((5, 50, 61), "median", "trim"),
+    ],
+)
+def test_a_source_that_memory_cannot_hold_is_computed_once_and_spilled(
+    chunks, method, boundary, samples, tmp_path, one_thread
+):
+    counted, settings = Counted(samples, chunks), {"method": method, "boundary": boundary, "chunks": 16}
+    tree = msi.to_multiscale(counted.image, [2, 3], block_bytes="16 kiB", **settings)
+    limit = spilling_limit(tree)
+    write = tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit=limit, compute=False)
+    assert any("-spilled-" in str(key) for key in write.dask)
+    assert not counted.times
+    write.compute()
+    assert set(counted.times.values()) == {1}
+    assert len(counted.times) == msi.explain(tree).reading.source_chunks
+    expected = msi.to_multiscale(msi.to_spatial_image(samples), [2, 3], **settings)
+    for level, found in enumerate(levels_of(tmp_path / "out.zarr")):
+        np.testing.assert_array_equal(found, expected[f"scale{level}/image"].values)
+    assert sorted(path.name for path in (tmp_path / "out.zarr").iterdir()) == [
+        "scale0",
+        "scale1",
+        "scale2",
+        "zarr.json",
+    ]
+
+
+def test_what_is_spilled_is_not_computed_again_when_the_write_is_resumed(samples, tmp_path, one_thread):
+    counted, fails = Counted(samples, (1, -1, -1)), True
+
+    def sometimes(block, block_info=None):
+        if fails and block_info[None]["array-location"][0][0] == 37:
+            raise OSError("the reader is gone")
+        return block
+
+    image = counted.image.copy(data=counted.image.data.map_blocks(sometimes, dtype="u2", name="sometimes"))
+    tree = msi.to_multiscale(image, [2], chunks=16, block_bytes="16 kiB")
+    options = {"memory_limit": spilling_limit(tree), "resume": True}
+    with pytest.raises(OSError, match="the reader is gone"):
+        tree.pyramid.to_zarr(tmp_path / "out.zarr", **options)
+    before, fails = Counter(counted.times), False
+    assert len(before) > 1
+    tree.pyramid.to_zarr(tmp_path / "out.zarr", **options)
+    again = counted.times - before
+    assert set(again) == {corner for corner in counted.times if corner not in before or corner[0] == (37, 38)}
+    np.testing.assert_array_equal(levels_of(tmp_path / "out.zarr")[0], samples)
+    assert not (tmp_path / "out.zarr" / ".msi_lazy-unfinished").exists()
+
+
+def test_a_write_resumed_with_more_memory_needs_no_spill(samples, tmp_path, one_thread):
+    counted = Counted(samples, (1, -1, -1))
+    tree = msi.to_multiscale(counted.image, [2], chunks=16, block_bytes="16 kiB")
+    tree.pyramid.to_zarr(tmp_path / "out.zarr", memory_limit=spilling_limit(tree), compute=False)
+    tree.pyramid.to_zarr(tmp_path / "out.zarr", resume=True)
+    np.testing.assert_array_equal(levels_of(tmp_path / "out.zarr")[0], samples)
+    assert not (tmp_path / "out.zarr" / ".msi_lazy-unfinished").exists()
+
+
+def test_an_image_is_replaced_by_one_that_is_spilled(samples, tmp_path, one_thread):
+    msi.to_multiscale(msi.to_spatial_image(samples), [2]).pyramid.to_zarr(tmp_path / "out.zarr")
+    tree = msi.to_multiscale(Counted(samples + 1, (1, -1, -1)).image, [2], chunks=16, block_bytes="16 kiB")
+    tree.pyramid.to_zarr(tmp_path / "out.zarr", mode="w", memory_limit=spilling_limit(tree))
+    np.testing.assert_array_equal(levels_of(tmp_path / "out.zarr")[0], samples + 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.zarr"]
+
+
+def test_spilling_is_explained(monkeypatch):
+    tree = msi.to_multiscale(virtual_planes((256, 10_000, 10_000)), "auto", chunks=64)
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 6 * GIB)
+    with dask.config.set(scheduler="threads", num_workers=2):
+        (note,) = msi.explain(tree).notes
+    assert "in tiles of 1 x 128 x 128" in note
+    assert "a process may use 6.00 GiB" in note
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 1024 * GIB)
+    assert not msi.explain(tree).notes
+
+
+def test_chunks_that_have_nothing_in_common_are_not_spilled():
+    assert choose_tiles(((3, 5, 7, 100), (10, 10))) is None
+    assert choose_tiles(None) is None

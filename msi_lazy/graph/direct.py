@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from msi_lazy.graph.buffers import BlockBuffers
-from msi_lazy.graph.emit import EmittedStage, GatheredSource, StageEmitter
+from msi_lazy.graph.computed_source import gather_source, spill_source
+from msi_lazy.graph.emit import EmittedStage, StageEmitter
 from msi_lazy.graph.fuse import FusedGraph
 from msi_lazy.graph.remaining import remaining_blocks
-from msi_lazy.graph.source_order import order_rows, source_tasks, touched_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Set
+    from collections.abc import Mapping, Sequence
 
     from dask.task_spec import DataNode, GraphNode
     from dask.typing import Key
 
     from msi_lazy.graph.block_tasks import StageRecipe
+    from msi_lazy.graph.computed_source import GatheredSource, Spill
     from msi_lazy.graph.level_graph import LevelGraph
     from msi_lazy.graph.marks import BlockMarks
     from msi_lazy.graph.remaining import RemainingBlocks
@@ -71,6 +72,7 @@ def emit_blocks(
     marks: BlockMarks | None = None,
     in_order: bool = False,
     buffers: BlockBuffers | None = None,
+    spill: Spill | None = None,
 ) -> FusedGraph | None:
     """Build the tasks that store every level of an unedited tree; ``None`` if it is edited, or rechunked by Dask.
 
@@ -90,6 +92,8 @@ def emit_blocks(
         Whether the chunks of a computed source are computed row by row of blocks.
     buffers
         Buffers that blocks are computed in.
+    spill
+        Array that the chunks of a computed source are stored in first, if they are.
     """
     if not levels.is_whole:
         return None
@@ -104,13 +108,15 @@ def emit_blocks(
     returning = [returns and waited for returns, waited in zip(returning, [*waited_for, False], strict=True)]
     # 3. Emit the tasks of each stage, fed by those of the stage before
     held = {key: node.value for key, node in opened.items()}
-    source: Key | GatheredSource = layers[0].below
-    tasks: dict[Key, GraphNode] = {}
     if layers[0].chunks is None:
         held[layers[0].below] = layers[0].source
-    else:
-        source, tasks = _gathered_source(levels, token, remaining[0].computed, in_order)
     emitter = StageEmitter(f"pyramid-context-{token}", held, buffers or BlockBuffers())
+    source: Key | GatheredSource = layers[0].below
+    tasks: dict[Key, GraphNode] = {}
+    if spill is not None:
+        source, tasks = spill_source(levels, token, remaining[0].computed, spill, emitter)
+    elif layers[0].chunks is not None:
+        source, tasks = gather_source(levels, token, remaining[0].computed, in_order)
     below: EmittedStage | None = None
     grids = marks.grids if marks is not None else (None,) * len(layers)
     for layer, stage, returns_carry, grid, left in zip(layers, stages, returning, grids, remaining, strict=True):
@@ -136,19 +142,3 @@ def _remaining(
     done = [grid.part_of(marks.done) for grid in marks.grids]
     slab = None if marks.slab is None else [grid.part_of(marks.slab) for grid in marks.grids]
     return remaining_blocks(recipes, stages, done, returning, marks.lossless, slab)
-
-
-def _gathered_source(
-    levels: LevelGraph, token: str, blocks: Set[tuple[int, ...]], in_order: bool
-) -> tuple[GatheredSource, dict[Key, GraphNode]]:
-    """Describe the computed source that ``blocks`` of the first stage are cut from; return it and its tasks."""
-    first = levels.stages[0]
-    assert first.chunks is not None
-    terms = (first.below, first.chunks, first.recipe)
-    needed = dict.fromkeys(key for index in sorted(blocks) for key in touched_chunks(*terms, index))
-    tasks = source_tasks(levels.arrays[0], str(first.below), needed)
-    waits: dict[tuple[int, ...], Key] = {}
-    if in_order:
-        waits, loaded = order_rows(f"{first.name}-loaded-{token}", *terms, blocks)
-        tasks |= loaded
-    return GatheredSource(first.below, first.chunks, waits), tasks

@@ -18,10 +18,10 @@ from msi_lazy.graph.block_tasks import (
     read_block,
     restore_carry,
 )
+from msi_lazy.graph.computed_source import GatheredSource, read_spilled
 from msi_lazy.graph.fused_task import BlockContext, Held, Listed, OfBlock, Slot, Template, make_template, run_fused
 from msi_lazy.graph.marks import BlockGrid, check_writer, mark_block
 from msi_lazy.graph.merge import touched_blocks
-from msi_lazy.graph.source_order import touched_chunks
 from msi_lazy.graph.stream import LevelStore, StreamedStage, skip_block, stream_run
 from msi_lazy.methods.kernel import LibraryKernel
 from msi_lazy.plan.block_names import describe_block
@@ -36,29 +36,11 @@ if TYPE_CHECKING:
 
     from msi_lazy.graph.buffers import BlockBuffers
     from msi_lazy.graph.remaining import RemainingBlocks
-    from msi_lazy.plan.source_rows import SourceChunks
     from msi_lazy.plan.stages import StagePlan
 
-__all__ = ["EmittedStage", "GatheredSource", "StageEmitter", "describe_task"]
+__all__ = ["EmittedStage", "StageEmitter", "describe_task"]
 
 Index = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class GatheredSource:
-    """A computed source, whose chunks the blocks of the first stage are cut from."""
-
-    name: Key
-    """Name of the tasks of its chunks."""
-    chunks: SourceChunks
-    """Lengths of the chunks."""
-    waits: Mapping[Index, Key]
-    """What blocks wait for besides."""
-
-    def inputs(self, recipe: StageRecipe, index: Index) -> list[TaskRef]:
-        """List what block ``index`` waits for."""
-        waited = [self.waits[index]] if index in self.waits else []
-        return list(map(TaskRef, [*touched_chunks(self.name, self.chunks, recipe, index), *waited]))
 
 
 @dataclass(frozen=True)
@@ -134,7 +116,7 @@ class StageEmitter:
         tasks |= self._computing_tasks(emitted.without_storing(), below, remaining.recomputed)
         if remaining.restored:
             restored = ((emitted.key(index), index, ()) for index in sorted(remaining.restored))
-            tasks |= self._tasks(_restoring_template(emitted), restored)
+            tasks |= self.emit_tasks(_restoring_template(emitted), restored)
         return tasks
 
     def _computing_tasks(
@@ -145,9 +127,9 @@ class StageEmitter:
         template = _run_template(emitted) if emitted.in_runs else _block_template(emitted, below)
         keyed = ((emitted.key(index), index) for index in sorted(indices))
         inputs = partial(_inputs, emitted, below)
-        return self._tasks(template, ((key, index, inputs(index)) for key, index in keyed))
+        return self.emit_tasks(template, ((key, index, inputs(index)) for key, index in keyed))
 
-    def _tasks(
+    def emit_tasks(
         self, template: Template, blocks: Iterable[tuple[Key, Index, Iterable[TaskRef]]]
     ) -> dict[Key, GraphNode]:
         """Emit the task of each block: its key, its index, and what it waits for."""
@@ -191,7 +173,10 @@ def _block_template(emitted: EmittedStage, below: EmittedStage | None) -> Templa
     calls: list[tuple[Any, tuple[Any, ...], tuple[tuple[str, Any], ...]]]
     stage = emitted.recipe.stage
     # 1. Compute the levels: from the source, from carries, or from what the stage before stored
-    if below is None and isinstance(emitted.source, GatheredSource):
+    if below is None and isinstance(emitted.source, GatheredSource) and emitted.source.spilled is not None:
+        spilled = (Held(emitted.source.spilled), OfBlock.INPUTS, OfBlock.INDEX)
+        calls = [(read_spilled, spilled, (("recipe", emitted.recipe), *emitted.lent))]
+    elif below is None and isinstance(emitted.source, GatheredSource):
         options = (("recipe", emitted.recipe), ("chunks", emitted.source.chunks), *emitted.lent)
         calls = [(gather_block, (OfBlock.INPUTS, OfBlock.INDEX), options)]
     elif below is None:

@@ -13,12 +13,13 @@ from dask.task_spec import DataNode, GraphNode
 
 from msi_lazy.compat.zarr_arrays import run_in_python
 from msi_lazy.graph.buffers import BlockBuffers
+from msi_lazy.graph.computed_source import Spill
 from msi_lazy.graph.declared import check_blocks
 from msi_lazy.graph.direct import block_geometry, emit_blocks
 from msi_lazy.graph.fuse_levels import fuse_levels
 from msi_lazy.graph.gather import as_delayed, gather, wait
 from msi_lazy.graph.level_graph import LevelGraph
-from msi_lazy.graph.marks import BlockMarks, number_blocks
+from msi_lazy.graph.marks import BlockListeners, BlockMarks, number_blocks
 from msi_lazy.graph.stream import LevelStore, skip_block
 from msi_lazy.methods.lending import fresh
 from msi_lazy.methods.samples import as_samples
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
     from dask.typing import Key
 
-    from msi_lazy.graph.marks import BlockGrid, BlockListeners
+    from msi_lazy.graph.marks import BlockGrid
     from msi_lazy.methods.lending import Lend
     from msi_lazy.plan.slabs import BlockFlags
+    from msi_lazy.storage.spill_array import SpillArray
     from msi_lazy.storage.stored_units import StoredUnits
 
 __all__ = ["LevelArrays", "align_blocks", "number_images", "store_block", "write_graph"]
@@ -73,6 +75,10 @@ class LevelArrays:
     """Whether the chunks of a computed source are computed row by row of blocks; they must not leave their process."""
     first: int = 0
     """Number of the first of these levels in the image."""
+    spills: bool = False
+    """Whether the chunks of a computed source are stored before blocks read them, as memory cannot hold them."""
+    spill: SpillArray | None = None
+    """Array that they are stored in, once it has been created."""
 
 
 def store_block(
@@ -194,7 +200,13 @@ def _store_levels(
         store = skip_block if number < image.kept else store_block
         lends = number < image.kept or thread_codecs(stored, writes=True) is not None
         stores.append(LevelStore(store, key, {"starts": starts, "probe": probe}, lends))
-    fused = emit_blocks(image.levels, stores, opened, token, image.read_back, marks, image.in_order, buffers)
+    spill = None
+    if image.spill is not None:
+        spill = Spill(f"pyramid-spill-{token}", f"pyramid-spill-listeners-{token}", image.spill.stored_chunks())
+        told = BlockListeners(() if listeners is None else listeners.guards, (image.spill.marker,))
+        opened |= {spill.target: DataNode(spill.target, image.spill.array)}
+        opened |= {spill.listeners: DataNode(spill.listeners, told)}
+    fused = emit_blocks(image.levels, stores, opened, token, image.read_back, marks, image.in_order, buffers, spill)
     origin = "Dask's graph of the levels" if fused is None else "the plan"
     _LOGGER.debug("tasks that store %s come from %s", image.path or "the image", origin)
     if fused is None:

@@ -71,6 +71,7 @@ def project_memory(
     limit: int | None = None,
     half: bool = False,
     may_read_back: bool = True,
+    spills: bool = False,
 ) -> MemoryUse:
     """Project the memory of a write with ``threads`` worker threads in a process.
 
@@ -87,12 +88,14 @@ def project_memory(
         Whether the samples are of half precision, which is computed in a wider one.
     may_read_back
         Whether stages may read back at all.  One whose carry is the whole image is always read back then.
+    spills
+        Whether the chunks of a computed source are stored one by one, and blocks read their windows of that.
     """
     read_back = [False]
-    source = None
+    held, rows = 0, None
     if not reading.by_window and reading.lengths is not None:
-        source = BlockRows(stages[0], SourceChunks(reading.lengths))
-    rows = source
+        rows = BlockRows(stages[0], SourceChunks(reading.lengths))
+        held = (2 * threads + 1) * reading.chunk_samples if spills else rows.held_samples(threads)
     per_thread = [_first_bytes(stages[0], reading, itemsize)]
     carries = 0
     for before, stage in pairwise([run_stage(stages[0], reading.run), *stages[1:]]):
@@ -106,7 +109,7 @@ def project_memory(
         threads=threads,
         per_thread=max(per_thread) * (_HALF_PRECISION if half else 1),
         carries=carries,
-        rechunking=0 if source is None else source.held_samples(threads) * itemsize * (_KEPT_SHARE + 1) // _KEPT_SHARE,
+        rechunking=held * itemsize * (_KEPT_SHARE + 1) // _KEPT_SHARE,
         graph=tasks * TASK_BYTES + reading.links * _LINK_BYTES,
         read_back=tuple(read_back),
     )

@@ -176,19 +176,19 @@ class PyramidPlan:
         """Samples read per sample of the image."""
         return self.reading.samples / prod(self.levels[0].shape)
 
-    def memory(self, threads: int = 1, limit: int | None = None, may_read_back: bool = True) -> MemoryUse:
+    def memory(self, threads: int = 1, limit: int | None = None, **savings: bool) -> MemoryUse:
         """Projected memory of a process that writes the pyramid with ``threads`` threads.
 
-        ``limit``, in bytes, decides whether later stages read back what was stored, if they may; see
-        :class:`MemoryUse`.
-        For a tree whose arrays were edited, only its largest block is known.
+        ``limit``, in bytes, decides whether later stages read back what was stored; ``savings`` are the last arguments
+        of :func:`~msi_lazy.plan.memory.project_memory`.  For a tree whose arrays were edited, only its largest block
+        is known.
         """
         if self.untransposed is not None:
-            return self.untransposed.memory(threads, limit, may_read_back)
+            return self.untransposed.memory(threads, limit, **savings)
         if self.stages:
             size, half = self.dtype.itemsize, self.dtype.kind == "f" and self.dtype.itemsize == 2
             tasks = -(-self.tasks // self.slabs)
-            return project_memory(self.stages, self.reading, size, tasks, threads, limit, half, may_read_back)
+            return project_memory(self.stages, self.reading, size, tasks, threads, limit, half, **savings)
         largest = 3 * max(prod(level.blocks) for level in self.levels) * self.dtype.itemsize
         return MemoryUse(threads, largest, 0, 0, self.tasks * TASK_BYTES, ())
 

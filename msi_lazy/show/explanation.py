@@ -13,8 +13,8 @@ from msi_lazy.show.plan_table import plan_html, plan_text
 from msi_lazy.source.sources import lazy_array
 from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.write.measure import measure_block
-from msi_lazy.write.projected_image import ProjectedImage
-from msi_lazy.write.projection import describe_excess
+from msi_lazy.write.projected_image import ProjectedImage, spill_where_needed
+from msi_lazy.write.projection import describe_excess, describe_spill
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,14 +78,15 @@ def explain(tree: xr.DataTree, *, measure: bool = False) -> ExplainedPlan:
     arrays = [lazy_array(image) for image in level_images(tree)]
     if measure:
         plan = replace(plan, measured=measure_block(arrays, plan))
-    excess = _describe_excess(arrays, plan)
-    return replace(plan, notes=(*plan.notes, excess)) if excess else plan
+    return replace(plan, notes=(*plan.notes, *_memory_notes(arrays, plan)))
 
 
-def _describe_excess(arrays: Sequence[da.Array], plan: PyramidPlan) -> str:
-    """Describe by how much a write exceeds the memory of a process; empty if it does not, or is unknown."""
+def _memory_notes(arrays: Sequence[da.Array], plan: PyramidPlan) -> list[str]:
+    """Describe what a write does to fit the memory of a process, and by how much it exceeds that."""
     threads = worker_threads()
     if not plan.stages or plan.memory(threads).total < _NEVER_EXCEEDED:
-        return ""
-    method = LevelGraph.of(arrays).recipes[0].method
-    return describe_excess([ProjectedImage.of_plan(plan, method)], threads, process_memory())
+        return []
+    method, limit = LevelGraph.of(arrays).recipes[0].method, process_memory()
+    (image,) = spill_where_needed([ProjectedImage.of_plan(plan, method)], threads, limit)
+    notes = [describe_spill(image, threads, limit)] if image.spills else []
+    return [*notes, *filter(None, [describe_excess([image], threads, limit)])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from msi_lazy.storage.ledger import (
 from msi_lazy.storage.mark_files import ask_for_marks, read_marks
 from msi_lazy.storage.partial_files import remove_partial_files
 from msi_lazy.storage.stored_units import sizes_differ
+from msi_lazy.storage.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from msi_lazy.storage.place import Place
     from msi_lazy.storage.replacement import Replacement
     from msi_lazy.storage.stored_units import StoredUnits
-    from msi_lazy.storage.target import Target
 
 __all__ = ["StoredLedger", "Witness"]
 
@@ -101,6 +101,12 @@ class StoredLedger:
     def witness(self) -> Witness:
         """Key by which the new image is recognised when it has taken the place of the old one."""
         return Witness(self.image, self.run)
+
+    def below_ledger(self, name: str) -> StoredLedger:
+        """Ledger of what is stored in this one's folder until the write ends."""
+        home = self.home
+        target = Target(home.store, home.path, home.given, home.base)
+        return replace(self, target=target, run=f"{self.run}-{name}", replacement=None, folder="")
 
     def begin(self, fingerprint: Mapping[str, Any], blocks: int, state: State, nested: Sequence[str] = ()) -> None:
         """Store a ledger in which none of ``blocks`` is marked; arguments as in :class:`LedgerDocument`."""

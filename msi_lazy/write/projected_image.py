@@ -7,21 +7,24 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from msi_lazy.arguments.factors import auto_factors
+from msi_lazy.graph.block_tasks import gather_block
 from msi_lazy.plan.block_size import aligned_blocks
 from msi_lazy.plan.memory import PROCESS_RESERVE
 from msi_lazy.plan.reading import longest_between
 from msi_lazy.plan.replan import replan
+from msi_lazy.plan.spill import choose_tiles
 from msi_lazy.run.scheduler import active_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from msi_lazy.graph.level_graph import LevelGraph
     from msi_lazy.methods import Method
     from msi_lazy.plan.memory import MemoryUse
     from msi_lazy.plan.pyramid import PyramidPlan
     from msi_lazy.write.job import ImageJob
 
-__all__ = ["ProjectedImage", "process_bytes", "total_bytes"]
+__all__ = ["ProjectedImage", "process_bytes", "spill_where_needed", "total_bytes"]
 
 Chunks = tuple[tuple[int, ...], ...]
 
@@ -40,11 +43,18 @@ class ProjectedImage:
     """Write unit of each of these levels; ``None`` for one that follows the chunks, or the blocks, of the plan."""
     may_read_back: bool = False
     """Whether later stages may read back what was stored."""
+    may_spill: bool = False
+    """Whether the chunks of its source may be stored once, and read by windows from then on."""
+    spills: bool = False
+    """Whether they are."""
 
     @classmethod
     def of_plan(cls, plan: PyramidPlan, method: Method | None) -> ProjectedImage:
         """Describe a pyramid that is written in its own chunks, without shards."""
-        return cls(plan, method, may_read_back=_is_emitted(plan))
+        may_spill = (
+            not plan.reading.by_window and active_client() is None and choose_tiles(plan.reading.lengths) is not None
+        )
+        return cls(plan, method, may_read_back=_is_emitted(plan), may_spill=may_spill)
 
     @classmethod
     def of_job(cls, job: ImageJob) -> ProjectedImage:
@@ -63,11 +73,12 @@ class ProjectedImage:
             blocks=tuple(array.chunks for array in arrays),
             units=tuple(units),
             may_read_back=job.lossless and not job.kept and job.levels.is_whole,
+            may_spill=not job.kept and _is_gathered(job.levels) and choose_tiles(job.plan.reading.lengths) is not None,
         )
 
     def memory(self, threads: int, limit: int | None) -> MemoryUse:
         """Project the memory of the write, with that of merging blocks to the chunks or shards that store them."""
-        memory = self.plan.memory(threads, limit, self.may_read_back)
+        memory = self.plan.memory(threads, limit, may_read_back=self.may_read_back, spills=self.spills)
         merged = held = 0
         for blocks, unit in zip(self.blocks, self.units, strict=True):
             aligned = blocks if unit is None else aligned_blocks(blocks, unit)
@@ -101,6 +112,20 @@ class ProjectedImage:
             units=units,
             may_read_back=self.may_read_back and _is_emitted(plan),
         )
+
+
+def _is_gathered(levels: LevelGraph) -> bool:
+    """Tell whether blocks are cut from the chunks of a computed source, as these are."""
+    return levels.is_whole and levels.stages[0].function is gather_block
+
+
+def spill_where_needed(images: Sequence[ProjectedImage], threads: int, limit: int) -> list[ProjectedImage]:
+    """Let images spill their sources if they need more than ``limit`` bytes without, and less with it."""
+    held = total_bytes([image.memory(threads, limit) for image in images], threads)
+    spilling = [replace(image, spills=image.may_spill) for image in images]
+    if held <= limit or total_bytes([image.memory(threads, limit) for image in spilling], threads) >= held:
+        return list(images)
+    return spilling
 
 
 def _is_emitted(plan: PyramidPlan) -> bool:

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dask.utils import format_bytes
 
 from msi_lazy.arguments.sizes import parse_bytes_of
 from msi_lazy.errors import MemoryLimitError, warn_user
+from msi_lazy.plan.spill import choose_tiles
 from msi_lazy.run.scheduler import process_memory, worker_threads
 from msi_lazy.source.views import find_view
 from msi_lazy.write.memory_advice import advise
-from msi_lazy.write.projected_image import ProjectedImage, process_bytes, total_bytes
+from msi_lazy.write.projected_image import ProjectedImage, process_bytes, spill_where_needed, total_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from msi_lazy.write.job import ImageJob
 
-__all__ = ["describe_excess", "project_write"]
+__all__ = ["Savings", "describe_excess", "describe_spill", "project_write"]
 
 _LOGGER = logging.getLogger(__name__)
 
 
-def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None) -> list[Sequence[bool]]:
-    """Project the memory of a write: return which stages of each image read back stored samples to save memory.
+@dataclass(frozen=True)
+class Savings:
+    """What a write does to hold less memory."""
+
+    read_back: Sequence[bool]
+    """Per stage, whether it reads back stored samples."""
+    spills: bool
+    """Whether the source is stored once, and read by windows from then on."""
+
+
+def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None) -> list[Savings]:
+    """Project the memory of a write: return what each image does to save some.
 
     A write that needs more than a process has is warned of, unless a limit is given.
 
@@ -36,7 +48,7 @@ def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None) -> l
     """
     threads = worker_threads()
     limit = process_memory() if memory_limit is None else parse_bytes_of("memory_limit", memory_limit)
-    images = [ProjectedImage.of_job(job) for job in jobs]
+    images = spill_where_needed([ProjectedImage.of_job(job) for job in jobs], threads, limit)
     if memory_limit is not None:
         for job in jobs:
             _check_known(job)
@@ -51,7 +63,7 @@ def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None) -> l
             "%s: %s for each of %d threads, in %s; %d stages read back what was stored",
             job.path or "the image", format_bytes(use.per_thread), threads, format_bytes(limit), sum(use.read_back),
         )  # fmt: skip
-    return [use.read_back for use in uses]
+    return [Savings(use.read_back, image.spills) for use, image in zip(uses, images, strict=True)]
 
 
 def _check_known(job: ImageJob) -> None:
@@ -82,4 +94,17 @@ def describe_excess(images: Sequence[ProjectedImage], threads: int, limit: int, 
         f"the write would hold up to {format_bytes(total)} of memory in each process ({each} with "
         f"{format_bytes(max(use.per_thread for use in uses))} each, and {format_bytes(process_bytes(uses))} besides), "
         f"and {there_is} {format_bytes(limit)}; {advise(images, threads, limit, otherwise)}"
+    )
+
+
+def describe_spill(image: ProjectedImage, threads: int, limit: int) -> str:
+    """Say why the source of an image is stored for a while."""
+    held, tiles = (
+        replace(image, spills=False).memory(threads, limit).rechunking,
+        choose_tiles(image.plan.reading.lengths),
+    )
+    tile = " x ".join(map(str, tiles.tile if tiles else ()))
+    return (
+        f"each chunk of the source is computed once, and stored beside the target until the write ends, in tiles of "
+        f"{tile}: {format_bytes(held)} of chunks would be held together, and a process may use {format_bytes(limit)}"
     )

@@ -15,6 +15,7 @@ from msi_lazy.graph.cut_write import cut_write
 from msi_lazy.graph.direct import block_geometry
 from msi_lazy.graph.marks import BlockListeners
 from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
+from msi_lazy.plan.spill import choose_tiles
 from msi_lazy.run.compute import compute
 from msi_lazy.run.scheduler import check_processes, crosses_processes
 from msi_lazy.run.warm import warm_workers
@@ -24,6 +25,7 @@ from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.marker import Marker
 from msi_lazy.storage.recorded_store import recorded
+from msi_lazy.storage.spill_array import SpillArray
 from msi_lazy.write.conclude import conclusion
 from msi_lazy.write.hierarchy import compose_hierarchy, create_hierarchy
 from msi_lazy.write.projection import project_write
@@ -98,11 +100,13 @@ def prepare_levels(jobs: Sequence[ImageJob], options: WriteOptions) -> list[Leve
     levels = []
     if options.run.compute:
         warm_workers([layer.recipe for job in jobs for layer in job.levels.stages])
-    for job, read_back in zip(jobs, project_write(jobs, options.memory_limit), strict=True):
+    for job, saving in zip(jobs, project_write(jobs, options.memory_limit), strict=True):
         kept = [(1,) * len(job.plan.dims)] * job.kept  # any blocks will do, as they are only read
         aligned = align_blocks(job.levels, [*kept, *(layout.write_unit for layout in job.layouts)])
         in_order = not crosses_processes()
-        levels.append(LevelArrays(aligned, (), read_back, job.lossless, job.kept, job.path, in_order))
+        spills = saving.spills and aligned is job.levels
+        image = LevelArrays(aligned, (), saving.read_back, job.lossless, job.kept, job.path, in_order, spills=spills)
+        levels.append(image)
     return levels
 
 
@@ -151,6 +155,16 @@ def _graphs(
     yield write_graph(levels, ends, listeners, done, slab)
 
 
+def _with_spill(image: LevelArrays, ledger: StoredLedger, number: int) -> LevelArrays:
+    """Create the array that the source of an image is stored in for a while, if it is."""
+    array, chunks = image.levels.arrays[0], image.levels.stages[0].chunks if image.spills else None
+    tiles = None if chunks is None else choose_tiles(chunks.lengths)
+    if chunks is None or tiles is None:
+        return image
+    count = prod(map(len, chunks.lengths))
+    return replace(image, spill=SpillArray.create(ledger, f"source{number}", array.shape, tiles, array.dtype, count))
+
+
 def store_levels(
     levels: Sequence[LevelArrays],
     completions: Sequence[Callable[[], None]],
@@ -165,6 +179,9 @@ def store_levels(
     ledger = replace(ledger, durable=options.durable)
     done = ledger.marked()
     marker = Marker(ledger)
+    levels = [_with_spill(image, ledger, number) for number, image in enumerate(levels)]
+    spilled = [image.spill.marker for image in levels if image.spill is not None]
+    completions = [*(one.flush for one in spilled), *completions]
     paths = [ledger.path_below(array.path) for image in levels for array in image.targets[image.kept :]]
     watch = watch_write(levels, options.run, done)
     listeners = BlockListeners((ledger.lease.check,), (marker, *watch.listeners))
@@ -173,5 +190,6 @@ def store_levels(
         return compute(_graphs(levels, ends, listeners, done, options), options.run, watch, advice)
     except BaseException:
         with suppress(Exception):  # the first error says more
-            marker.flush()
+            for one in (marker, *spilled):
+                one.flush()
         raise

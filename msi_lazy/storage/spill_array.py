@@ -1,0 +1,65 @@
+"""Temporary array beside the ledger of a write: a source that is computed once, and read by windows from then on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from zarr.storage import MemoryStore
+
+from msi_lazy.compat.zarr_stores import store_buffers
+from msi_lazy.storage.arrays import open_array
+from msi_lazy.storage.marker import Marker
+from msi_lazy.storage.recorded_store import recorded
+from msi_lazy.storage.zarr_formats import store_format
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from msi_lazy.plan.spill import TileShapes
+    from msi_lazy.storage.stored_ledger import StoredLedger
+
+__all__ = ["SpillArray"]
+
+
+@dataclass(frozen=True)
+class SpillArray:
+    """Tiles of a computed source, in the folder of the ledger, with which they go."""
+
+    array: zarr.Array[Any]
+    """Samples of the image."""
+    marker: Marker
+    """Marks the chunks of the source that are stored, so that a resumed write does not compute them again."""
+
+    @classmethod
+    def create(
+        cls,
+        ledger: StoredLedger,
+        name: str,
+        shape: tuple[int, ...],
+        tiles: TileShapes,
+        dtype: np.dtype[Any],
+        chunks: int,
+    ) -> SpillArray:
+        """Create the array for ``chunks`` chunks of the source, or open the one of the run that is resumed."""
+        own = ledger.below_ledger(f"{name}-marks")
+        place = own.target.child(f"{ledger.run}-{name}")
+        documents: dict[str, Any] = {}
+        zarr.create_array(
+            MemoryStore(documents),
+            shape=shape,
+            chunks=tiles.tile,
+            shards=tiles.shard,
+            dtype=dtype,
+            compressors=store_format(3).named_codecs["fast"].of_images,
+            fill_value=0,
+        )
+        own.create_marks(chunks)
+        store_buffers(place.store, {f"{place.path}/zarr.json": documents["zarr.json"]}, len)
+        return cls(recorded(open_array(place.store, place.path)), Marker(own))
+
+    def stored_chunks(self) -> frozenset[int]:
+        """Return the numbers of the chunks that are stored: by the run that is resumed, or for a slab before."""
+        self.marker.flush()
+        return replace(self.marker.ledger, resumed=True).marked()
