@@ -41,7 +41,7 @@ def virtual(shape, dims=("z", "y", "x")):
 IMAGES = {
     "planes": computed((256, 1024, 1024), (1, -1, -1)),
     "slabs": computed((256, 1024, 1024), (16, -1, -1)),
-    "rows": computed((8192, 8192), (64, -1), ("y", "x")),
+    "rows": computed((32768, 32768), (64, -1), ("y", "x")),
     "bricks": computed((384, 384, 384), (100, 100, 100)),
     "transposed": computed((1024, 1024, 256), (-1, -1, 1), ("x", "y", "z")),
     "channels": computed((3, 64, 1024, 1024), (1, 1, -1, -1), ("c", "z", "y", "x")),
@@ -53,6 +53,11 @@ def excess(tree, limit, **options):
     with pytest.raises(msi.MemoryLimitError) as caught:
         tree.pyramid.to_zarr(MemoryStore(), memory_limit=limit, compute=False, **options)
     return str(caught.value)
+
+
+def least(tree, threads):
+    """Memory that a write needs, its source spilled where that helps."""
+    return min(tree.pyramid.explain().memory(threads, spills=spills).total for spills in (False, True))
 
 
 def parts_of(message):
@@ -69,7 +74,7 @@ def test_each_advice_is_one_that_fits(kind, method, factors):
     """At limits from nearly enough on down, until nothing fits any more."""
     tree = msi.to_multiscale(IMAGES[kind], factors, method=method)
     with dask.config.set(scheduler="threads", num_workers=4):
-        limit, advised = tree.pyramid.explain().memory(4).total * 3 // 4, 0
+        limit, advised = least(tree, threads=4) * 3 // 4, 0
         while limit > 80 * MIB:
             message = excess(tree, limit)
             if " takes least: raise memory_limit" in message:
@@ -118,7 +123,7 @@ def test_threads_of_a_pool_are_replaced(tmp_path):
 def test_labels_along_count_and_are_planned_anew_too():
     image = IMAGES["planes"]
     trees = [msi.to_multiscale(image, [2, 2], method=method, chunks=128) for method in ("mean", "mode")]
-    limit = trees[0].pyramid.explain().memory(2).total
+    limit = least(trees[0], threads=2)
     with dask.config.set(scheduler="threads", num_workers=2):
         advice = list(parts_of(excess(trees[0], limit, labels={"cells": trees[1]})))
         for changes, _ in advice:
@@ -131,26 +136,26 @@ def test_labels_along_count_and_are_planned_anew_too():
 
 @pytest.fixture
 def small_machine(monkeypatch):
-    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 600 * MIB)  # the least of cgroup, machine and user
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 200 * MIB)  # the least of cgroup, machine and user
     with dask.config.set(scheduler="threads", num_workers=2):
         yield
 
 
 def test_a_write_that_exceeds_the_machine_is_warned_of_once(small_machine, tmp_path):
     tree = msi.to_multiscale(IMAGES["planes"], [2, 2], chunks=128)
-    with pytest.warns(UserWarning, match=r"up to .* of memory .*a process may use 600.00 MiB; it fits") as caught:
+    with pytest.warns(UserWarning, match=r"up to .* of memory .*a process may use 200.00 MiB; it fits") as caught:
         tree.pyramid.to_zarr(tmp_path / "out.zarr", compute=False)
     assert [Path(warning.filename) for warning in caught] == [Path(__file__)]
-    (note,) = tree.pyramid.explain().notes
+    *_, note = tree.pyramid.explain().notes
     assert note == str(caught[0].message)
     assert note in str(tree.pyramid.explain())
 
 
 def test_what_is_advised_is_warned_of_no_more(small_machine, tmp_path):
-    (changes, _), *_ = parts_of(msi.explain(msi.to_multiscale(IMAGES["planes"], [2, 2], chunks=128)).notes[0])
+    (changes, _), *_ = parts_of(msi.explain(msi.to_multiscale(IMAGES["planes"], [2, 2], chunks=128)).notes[-1])
     tree = msi.to_multiscale(IMAGES["planes"], [2, 2], **{"chunks": 128, **changes["to_multiscale"]})
     tree.pyramid.to_zarr(tmp_path / "out.zarr", compute=False)
-    assert not tree.pyramid.explain().notes
+    assert not any("it fits with" in note for note in tree.pyramid.explain().notes)
 
 
 def test_a_limit_that_is_given_is_the_one_that_counts(small_machine, tmp_path):
