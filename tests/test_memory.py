@@ -99,7 +99,7 @@ def test_a_plan_that_cannot_fit_is_refused_before_anything_is_created(tmp_path):
 
 def test_what_the_machine_does_not_have_is_warned_of_once(tmp_path, monkeypatch):
     virtual = np.broadcast_to(np.zeros((), "u2"), (512, 512, 512))
-    tree = msi.to_multiscale(xr.DataArray(virtual, dims=("z", "y", "x")), [2], chunks=64)
+    tree = msi.to_multiscale(xr.DataArray(virtual, dims=("z", "y", "x")), [2, 2], method=WIDE, chunks=64)
     tree.pyramid.to_zarr(tmp_path / "silent.zarr", compute=False)
     monkeypatch.setattr(projection, "process_memory", lambda: 2**27)
     with pytest.warns(UserWarning, match=r"memory .* a process may use 128.00 MiB; it fits with") as said:
