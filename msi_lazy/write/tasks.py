@@ -144,7 +144,7 @@ def _graphs(
 ) -> Iterator[Delayed]:
     """Build the graphs of a write, each once the one before is computed; one if it is left to the user to compute."""
     done = np.zeros(count_blocks(levels), bool)
-    done[list(stored)] = True
+    done[[number for number in stored if number < done.size]] = True  # a mark of no block is none
     slabs = cut_write(levels) if options.run.compute else iter([None])
     slab = next(slabs)
     for following in slabs:
