@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 import dask
@@ -26,6 +27,9 @@ from dask.callbacks import Callback
 from benchmarks.build import peak_memory
 from benchmarks.contenders import CONTENDERS, FLOORS, THREADS, Work
 from benchmarks.volume import CODEC, make_labels, make_plane, make_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PACKAGES = ("msi-lazy", "dask", "zarr", "zarrs", "tensorstore", "xarray-multiscale", "ngff-zarr", "ome-zarr")
 SIZES = {"volume": (4, 64), "plane": (5, 512), "labels": (4, 64)}
@@ -69,11 +73,17 @@ def run_child(name: str, source: Path, target: Path, work: Work) -> None:
     click.echo(f"RESULT {seconds} {cpu} {peak_memory()} {counter.tasks}")
 
 
-def measure(name: str, source: Path, target: Path, work: Work) -> tuple[float, ...] | None:
-    """Seconds, CPU seconds, MiB, tasks and files of one contender; ``None`` if it is not installed or fails."""
+def measure(
+    name: str, source: Path, target: Path, work: Work, environment: Mapping[str, str] | None = None
+) -> tuple[float, ...] | None:
+    """Seconds, CPU seconds, MiB, tasks and files of one contender; ``None`` if it is not installed or fails.
+
+    ``environment`` has variables of its process, besides those of this one.
+    """
     job = [name, str(source), str(target), str(work.levels), str(work.chunk), work.method, work.codec]
     command = [sys.executable, "-m", "benchmarks.compare", "--child", *job]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    variables = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     for line in done.stdout.splitlines():
         if line.startswith("RESULT"):
             return (*map(float, line.split()[1:]), sum(path.is_file() for path in target.rglob("*")))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import build, codecs, compare, floor, imports, kernels, memory, planes, scale, volume
+from benchmarks import bare_copy, build, codecs, compare, floor, imports, kernels, memory, planes, scale, volume
 
 
 def test_build_checks_every_sample():
@@ -38,6 +38,14 @@ def test_compare_prints_a_row_for_each_contender(options, names):
     assert int(rows[-1][4]) > 1
     assert int(rows[-1][5]) > 5
     assert len(rows[-1]) == 6 + len(names) - 1
+
+
+def test_bare_copy_prints_a_row_for_each_case_and_allocator():
+    arguments = ["--gib", "0.001", "--rounds", "1", "--case", "mean 3D", "--allocator", "nanny"]
+    result = CliRunner().invoke(bare_copy.main, arguments, catch_exceptions=False)
+    row = [cell.strip() for cell in result.output.splitlines()[-1].split("|")[1:-1]]
+    assert row[:2] == ["mean 3D", "nanny"]
+    assert all(float(cell) > 0 for cell in row[2:])
 
 
 def test_labels_are_blocks_of_one_value():
