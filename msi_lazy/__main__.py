@@ -1,6 +1,16 @@
-"""Run the command line: ``python -m msi_lazy``."""
+"""Run the command line: ``msi-lazy``, or ``python -m msi_lazy``."""
 
 from msi_lazy.cli import main
+from msi_lazy.compat.allocator import keep_freed_memory
+
+__all__ = ["run"]
+
+
+def run() -> None:
+    """Run the command line in a process of its own, whose allocator then keeps freed memory."""
+    keep_freed_memory()
+    main(prog_name="msi-lazy")
+
 
 if __name__ == "__main__":
-    main(prog_name="msi-lazy")
+    run()

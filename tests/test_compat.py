@@ -23,7 +23,7 @@ from dask.task_spec import Alias, DataNode, GraphNode, Task, TaskRef
 from zarr.storage import FsspecStore, LoggingStore, MemoryStore, WrapperStore
 from zarrs import ZarrsCodecPipeline
 
-from msi_lazy.compat import dask_graphs, dask_tasks, heap_reserve
+from msi_lazy.compat import allocator, dask_graphs, dask_tasks, heap_reserve
 from msi_lazy.compat.dask_arrays import meta_of
 from msi_lazy.compat.dask_graphs import (
     array_reads,
@@ -501,3 +501,34 @@ def test_a_reserve_of_the_heap_is_used_for_large_blocks_where_glibc_would_map_ea
     assert (none, held) == (["False", "False"], ["True", "False"])
     assert int(mapped) > 20
     assert int(reserved) < int(mapped) / 4
+
+
+ALLOCATOR = """
+import ctypes, resource, sys
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("allocator", sys.argv[1])
+module = module_from_spec(spec)
+spec.loader.exec_module(module)
+kept = sys.argv[2] == "1" and module.keep_freed_memory()
+library = ctypes.PyDLL(None)
+library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+for n in range(20):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = library.malloc(2**24)
+    ctypes.memset(block, 1, 2**24)
+    library.free(block)
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(heap_reserve._glibc() is None, reason="the C library is not glibc")
+def test_glibc_keeps_freed_memory_where_it_is_told_to():
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+    runs = []
+    for told in "01":
+        command = [sys.executable, "-c", ALLOCATOR, allocator.__file__, told]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        runs.append(done.stdout.split())
+    (_, mapped), (kept, faults) = runs
+    assert kept == "True"
+    assert int(faults) < int(mapped) / 4

@@ -62,7 +62,7 @@ def test_the_wheel_says_what_the_project_does(wheel):
         "[console_scripts]",
         "msi-lazy",
         "=",
-        "msi_lazy.cli:main",
+        "msi_lazy.__main__:run",
     ]
 
 
