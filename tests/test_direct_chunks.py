@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import zarr
 from numcodecs import Blosc, Zstd
+from zarr.buffer import default_buffer_prototype
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec, ZstdCodec
+from zarr.codecs.numcodecs import Blosc as NumcodecsBlosc
 from zarrs import ZarrsCodecPipeline
 
 from msi_lazy.plan.windows import Interval
@@ -181,3 +183,32 @@ def test_other_codecs_and_parts_of_chunks_are_left_to_the_pipelines(tmp_path):
         expected = SAMPLES.copy()
         expected[2:11, 3:30] = SAMPLES[:9, :27]
         np.testing.assert_array_equal(array[:], expected)
+
+
+@pytest.mark.parametrize("layout", ["zstd", "v2, blosc", "shards"])
+def test_samples_in_another_order_of_bytes_are_stored_and_read_as_they_are(tmp_path, layout):
+    stored = created(tmp_path / "a.zarr", **LAYOUTS[layout])
+    array = reopen_array(stored)
+    array[:] = SAMPLES.astype(">u2")
+    np.testing.assert_array_equal(stored[:], SAMPLES)
+    out = np.empty(SAMPLES.shape, ">u2")
+    if layout != "shards":  # which Rust refuses to read so
+        array.get_basic_selection(..., out=default_buffer_prototype().nd_buffer(out))
+        np.testing.assert_array_equal(out, SAMPLES)
+
+
+def test_snappy_in_blosc_which_numcodecs_lacks_is_left_to_rust(tmp_path):
+    array = reopen_array(created(tmp_path / "a.zarr", compressors=BloscCodec(cname="snappy")))
+    array[:] = SAMPLES
+    np.testing.assert_array_equal(array[:], SAMPLES)
+
+
+@pytest.mark.filterwarnings("ignore:Numcodecs codecs")
+@pytest.mark.parametrize("shuffle", [-1, 1])
+def test_the_codec_of_numcodecs_in_format_3_is_left_to_zarr(tmp_path, shuffle):
+    stored = created(tmp_path / "a.zarr", compressors=NumcodecsBlosc(shuffle=shuffle))
+    stored[:] = SAMPLES
+    array = reopen_array(stored)
+    np.testing.assert_array_equal(array[:], SAMPLES)
+    array[:] = SAMPLES[::-1]
+    np.testing.assert_array_equal(stored[:], SAMPLES[::-1])

@@ -23,7 +23,7 @@ from msi_lazy.storage.zarr_formats import store_format
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["bounded_codecs", "bounds_of", "check_segment", "codec_kind"]
+__all__ = ["bounded_codecs", "bounds_of", "check_segment", "codec_kind", "native_dtype"]
 
 _LZMA_MEMORY = 2**28
 """Most bytes that LZMA may take for its dictionary; its highest preset takes 64 MiB."""
@@ -39,10 +39,16 @@ def codec_kind(settings: Any) -> str:
     return str(name).removeprefix("numcodecs.")
 
 
+def native_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return the dtype of NumPy's that a dtype of Zarr's, or NumPy's, is."""
+    found: np.dtype[Any] = dtype if isinstance(dtype, np.dtype) else dtype.to_native_dtype()
+    return found
+
+
 @lru_cache(64)
 def bounds_of(shape: tuple[int, ...], dtype: Any, filtered: bool = False) -> Bounds:
     """Bounds of a chunk of a shape, and of a dtype of Zarr's or NumPy's."""
-    found = dtype if isinstance(dtype, np.dtype) else dtype.to_native_dtype()
+    found = native_dtype(dtype)
     nbytes = prod(shape) * found.itemsize
     if found.kind in "OT":
         return Bounds(nbytes, factor=64, slack=_STRINGS)

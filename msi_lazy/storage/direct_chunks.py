@@ -20,9 +20,10 @@ import google_crc32c
 import numpy as np
 import xxhash
 from numcodecs import Blosc, Zstd
+from numcodecs.blosc import list_compressors
 from zarr.codecs import ShardingCodec
 
-from msi_lazy.storage.bounded_codecs import bounds_of, codec_kind
+from msi_lazy.storage.bounded_codecs import bounds_of, codec_kind, native_dtype
 from msi_lazy.storage.chunk_forms import MISSING, ChunkError
 from msi_lazy.storage.promised_sizes import Bounds, check_promise, too_large
 from msi_lazy.storage.recorded_store import EMPTY
@@ -36,6 +37,9 @@ __all__ = ["DirectChunks"]
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
+
+_COMPRESSORS = frozenset(list_compressors())
+_SHUFFLES = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,10 @@ class DirectChunks:
     def of(cls, metadata: Any, itemsize: int) -> DirectChunks | None:
         """Return the codec of an array; ``None`` if it has others than one of Blosc or zstd."""
         if store_format(metadata.zarr_format).has_numcodecs:
-            kind = "" if metadata.compressor is None else metadata.compressor.codec_id
-            return cls(metadata.compressor, kind) if kind in ("blosc", "zstd") and not metadata.filters else None
+            settings = {} if metadata.compressor is None else metadata.compressor.get_config()
+            kind = codec_kind(settings)
+            known = not metadata.filters and (kind == "zstd" or (kind == "blosc" and settings["cname"] in _COMPRESSORS))
+            return cls(metadata.compressor, kind) if known else None
         codecs: Sequence[Any] = metadata.codecs
         options: dict[str, Any] = {}
         if len(codecs) == 1 and isinstance(codecs[0], ShardingCodec):
@@ -86,15 +92,16 @@ class DirectChunks:
         _off_main_thread(partial(self._write, batch, samples))
 
     def _read(self, batch: Sequence[Any], out: Array, drop_axes: tuple[int, ...]) -> None:
-        scratch = _Scratch(out.dtype)
+        scratch = _Scratch()
         for getter, spec, selection, place, *_ in batch:
+            dtype = native_dtype(spec.dtype)  # whatever that of ``out`` is
             bounds = bounds_of(spec.shape, spec.dtype)
             try:
                 stored = _read_file(f"{getter.store.root}/{getter.path}", bounds)
                 if stored is None:
                     out[place] = spec.fill_value
                     continue
-                chunk = self._decode(stored, scratch.of(spec.shape), bounds)
+                chunk = self._decode(stored, scratch.of(spec.shape, dtype), bounds)
             except (ValueError, RuntimeError) as error:
                 raise ChunkError(f"the chunk {getter.path!r} cannot be decoded: {error}") from error
             found = chunk[selection]
@@ -108,16 +115,17 @@ class DirectChunks:
         )
 
     def _write(self, batch: Sequence[Any], samples: Array) -> None:
-        scratch = _Scratch(samples.dtype)
+        scratch, dtype = _Scratch(), samples.dtype.newbyteorder("=")  # zarr leaves the order of bytes to codecs
         for setter, spec, _, place, _ in batch:
             path, part = f"{setter.store.root}/{setter.path}", samples[place]
             check_regular(path)  # to write into a named pipe is to wait
-            fill = None if spec.config.write_empty_chunks else np.array(spec.fill_value, samples.dtype)
+            fill = np.array(spec.fill_value, dtype)
+            skipped = None if spec.config.write_empty_chunks else fill
             if self.inner is None:
-                encoded = self._encode(part, scratch.of(spec.shape), np.array(spec.fill_value, samples.dtype), fill)
+                encoded = self._encode(part, scratch.of(spec.shape, dtype), fill, skipped)
                 contents: Iterable[bytes] = () if encoded is None else (encoded,)
             else:
-                contents = self._encode_shard(part, spec, scratch.of(self.inner), fill)
+                contents = self._encode_shard(part, spec, scratch.of(self.inner, dtype), skipped)
             entry = _store_file(path, contents)
             if isinstance(setter.store, RegularStore):
                 setter.store.record(setter.path, entry)
@@ -141,7 +149,7 @@ class DirectChunks:
         if part.shape != chunk.shape:
             chunk.fill(fill)
             chunk[tuple(map(slice, part.shape))] = part
-        elif part.flags.c_contiguous:
+        elif part.flags.c_contiguous and part.dtype == chunk.dtype:
             chunk = part
         else:
             np.copyto(chunk, part)
@@ -193,15 +201,14 @@ def _off_main_thread(task: Callable[[], None]) -> None:
 class _Scratch:
     """Arrays for the samples of one chunk, by its shape, made when they are needed."""
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
-        self._arrays: dict[Shape, Array] = {}
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[Shape, Any], Array] = {}
 
-    def of(self, shape: Shape) -> Array:
-        """Return the array of a shape, with whatever it holds."""
-        if shape not in self._arrays:
-            self._arrays[shape] = np.empty(shape, self.dtype)
-        return self._arrays[shape]
+    def of(self, shape: Shape, dtype: np.dtype[Any]) -> Array:
+        """Return the array of a shape and dtype, with whatever it holds."""
+        if (shape, dtype) not in self._arrays:
+            self._arrays[shape, dtype] = np.empty(shape, dtype)
+        return self._arrays[shape, dtype]
 
 
 def _is_little(codec: Any) -> bool:
@@ -216,8 +223,9 @@ def _numcodec(settings: dict[str, Any], itemsize: int) -> Any:
         return Zstd(**options)
     if codec_kind(settings) != "blosc" or options.pop("typesize", itemsize) != itemsize:
         return None
-    shuffle = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}
-    return Blosc(**{**options, "shuffle": shuffle[options["shuffle"]]})
+    if options.get("cname") not in _COMPRESSORS or options.get("shuffle") not in _SHUFFLES:
+        return None  # Snappy, which numcodecs lacks; or numcodecs' own codec in Zarr v3, that shuffles bytes as bytes
+    return Blosc(**{**options, "shuffle": _SHUFFLES[options["shuffle"]]})
 
 
 def _holds_only(chunk: Array, value: Array) -> bool:

@@ -140,7 +140,9 @@ _FORMATS: dict[int, StoreFormat] = {
         has_numcodecs=False,
         codecs_of=lambda metadata: tuple(metadata.codecs),
         codec_settings=lambda codec: dict(codec.to_dict()),
-        is_plain=lambda metadata: True,
+        is_plain=lambda metadata: (
+            not any(str(codec.to_dict()["name"]).startswith("numcodecs.") for codec in metadata.codecs)
+        ),
         separator_of=lambda metadata: str(metadata.chunk_key_encoding.separator),
         like=lambda array, dims: {"dimension_names": dims},
     ),
