@@ -212,3 +212,20 @@ def test_the_codec_of_numcodecs_in_format_3_is_left_to_zarr(tmp_path, shuffle):
     np.testing.assert_array_equal(array[:], SAMPLES)
     array[:] = SAMPLES[::-1]
     np.testing.assert_array_equal(stored[:], SAMPLES[::-1])
+
+
+@pytest.mark.parametrize("options", [{"shards": (4,)}, {"compressors": None}])
+def test_samples_selected_one_by_one_of_chunks_that_are_not_stored_are_the_fill_value(tmp_path, options):
+    stored = zarr.create_array(tmp_path / "a.zarr", shape=(8,), chunks=(2,), dtype="u1", fill_value=7, **options)
+    array = reopen_array(stored)
+    np.testing.assert_array_equal(array.vindex[[0, 4, 1]], [7, 7, 7])
+    array.oindex[[1, 6]] = 3
+    np.testing.assert_array_equal(stored[:], [7, 3, 7, 7, 7, 7, 3, 7])
+
+
+def test_a_row_of_shards_is_read_and_written(tmp_path):
+    stored = zarr.create_array(tmp_path / "a.zarr", shape=(13, 13), chunks=(2, 2), shards=(4, 4), dtype="u1")
+    array = reopen_array(stored)
+    array[8, 9:] = 5
+    np.testing.assert_array_equal(array[8, 10:], [5, 5, 5])
+    assert stored[:].sum() == 20

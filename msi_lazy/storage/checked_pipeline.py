@@ -10,6 +10,8 @@ import asyncio
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
+from numbers import Integral
 from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -120,7 +122,7 @@ class CheckedPipeline(ZarrsCodecPipeline):
         try:
             if self.direct is not None and self.direct.inner is None:
                 await asyncio.to_thread(self.direct.read, batch, out.as_ndarray_like(), drop_axes)
-            elif self.form is not None and self.runs_in_rust():
+            elif self.form is not None and self.runs_in_rust() and _rust_takes(self.form, batch):
                 rust = CheckedRust(self.impl, self.form, batch)
                 await ZarrsCodecPipeline.read(self._with(rust), batch, out, drop_axes)
             elif self.python_impl is not None:  # which it always is
@@ -140,7 +142,7 @@ class CheckedPipeline(ZarrsCodecPipeline):
             await asyncio.to_thread(self.direct.write, batch, value.as_ndarray_like())
             return
         whole = all(_is_whole(selection, spec.shape) for _, spec, selection, *_ in batch)
-        if self.form is not None and self.runs_in_rust(writes=whole):
+        if self.form is not None and self.runs_in_rust(writes=whole) and _rust_takes(self.form, batch):
             rust = CheckedRust(self.impl, self.form, batch)
             await ZarrsCodecPipeline.write(self._with(rust), batch, value, drop_axes)
         elif self.python_impl is not None:
@@ -167,6 +169,19 @@ def _is_whole(selection: Any, shape: tuple[int, ...]) -> bool:
     """Tell whether a selection is a whole chunk: of one that the array's end cuts, zarr says so in any case."""
     return isinstance(selection, tuple) and all(
         isinstance(part, slice) and part.indices(n) == (0, n, 1) for part, n in zip(selection, shape, strict=True)
+    )
+
+
+def _rust_takes(form: ChunkForm, batch: Sequence[Any]) -> bool:
+    """Tell whether Rust does what is selected: slices without steps, and integers, of which it fails in shards.
+
+    Of samples that are selected one by one, it leaves those as they were whose chunks are not stored.
+    """
+    selections = (selection for _, _, *both, _ in batch for selection in both)
+    parts = chain.from_iterable(part if isinstance(part, tuple) else (part,) for part in selections)
+    return all(
+        part.step in (None, 1) if isinstance(part, slice) else form.inner is None and isinstance(part, Integral)
+        for part in parts
     )
 
 
