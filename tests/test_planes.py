@@ -186,6 +186,24 @@ def test_what_is_spilled_is_not_computed_again_when_the_write_is_resumed(samples
     assert not (tmp_path / "out.zarr" / ".msi_lazy-unfinished").exists()
 
 
+def test_what_is_spilled_in_other_chunks_is_not_taken_for_those_of_the_resumed_write(samples, tmp_path, one_thread):
+    def build(depth, fails):
+        def compute(block, block_info=None):
+            if fails and block_info[None]["array-location"][0][0] >= 30:
+                raise OSError("the reader is gone")
+            return block
+
+        image = Counted(samples, (depth, -1, -1)).image
+        image = image.copy(data=image.data.map_blocks(compute, dtype="u2", name=f"planes{depth}"))
+        return msi.to_multiscale(image, [2], chunks=16, block_bytes="16 kiB")
+
+    options = {"memory_limit": spilling_limit(build(1, fails=False)), "resume": True, "source_id": "the scan"}
+    with pytest.raises(OSError, match="the reader is gone"):
+        build(2, fails=True).pyramid.to_zarr(tmp_path / "out.zarr", **options)
+    build(1, fails=False).pyramid.to_zarr(tmp_path / "out.zarr", **options)
+    np.testing.assert_array_equal(levels_of(tmp_path / "out.zarr")[0], samples)
+
+
 def test_a_write_resumed_with_more_memory_needs_no_spill(samples, tmp_path, one_thread):
     counted = Counted(samples, (1, -1, -1))
     tree = msi.to_multiscale(counted.image, [2], chunks=16, block_bytes="16 kiB")

@@ -114,7 +114,7 @@ def test_two_barriers_take_three_readings():
     ran = Ran()
     graph, wanted = normalised(ran, 4)
     result = fuse_blocks(graph, wanted, ran.is_root, "token", barrier=4)
-    assert len(result.tasks) == 1 + 3 * 4 + 2  # the data, the readings, the two totals
+    assert len(result.tasks) == 1 + 1 + 3 * 4 + 2  # the data, the context, the readings, the two totals
     assert sorted(result.sinks) == [("read-again2-token", n) for n in range(4)]
     dask.get(result.tasks, list(result.sinks))
     assert [ran.times["read", n] for n in range(4)] == [3] * 4
@@ -148,7 +148,7 @@ def test_a_value_of_one_merge_of_many_blocks_is_a_barrier_too():
     shape += [(("effect", n), (("add", n),)) for n in range(4)]
     wanted = [("effect", n) for n in range(4)]
     result = fuse_blocks(build(shape, ran), wanted, ran.is_root, "token", barrier=4)
-    assert len(result.tasks) == 1 + 4 + 1 + 4
+    assert len(result.tasks) == 1 + 1 + 4 + 1 + 4
     dask.get(result.tasks, list(result.sinks))
     assert ran.times == Counter({("root", 0): 1, **{("read", n): 2 for n in range(4)}, **dict.fromkeys(wanted, 1)})
 
@@ -162,7 +162,7 @@ def test_a_block_that_is_needed_behind_the_barrier_only_is_read_once():
     result = fuse_blocks(build([*shape, (wanted[0], (("add", 0),))], ran), wanted, ran.is_root, "token", barrier=3)
     dask.get(result.tasks, list(result.sinks))
     assert set(ran.times.values()) == {1}
-    assert len(result.tasks) == 1 + 3 + 1 + 1
+    assert len(result.tasks) == 1 + 1 + 3 + 1 + 1
 
 
 def test_an_effect_whose_value_is_needed_behind_the_barrier_runs_once():

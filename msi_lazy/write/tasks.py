@@ -8,6 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
+import xxhash
 from dask.delayed import delayed
 
 from msi_lazy.compat.xarray_backends import is_in_memory
@@ -162,7 +163,8 @@ def _with_spill(image: LevelArrays, ledger: StoredLedger, number: int) -> LevelA
     if chunks is None or tiles is None:
         return image
     count = prod(map(len, chunks.lengths))
-    return replace(image, spill=SpillArray.create(ledger, f"source{number}", array.shape, tiles, array.dtype, count))
+    name = f"source{number}-{xxhash.xxh3_64_hexdigest(repr(chunks.lengths).encode())}"  # marks number these chunks
+    return replace(image, spill=SpillArray.create(ledger, name, array.shape, tiles, array.dtype, count))
 
 
 def store_levels(
