@@ -1,5 +1,6 @@
 """On a cluster of worker processes: the same bits, and next to nothing sent between workers."""
 
+import gc
 import os
 import sys
 from functools import partial
@@ -47,6 +48,20 @@ def images(stored, tmp_path):
         "planes": xr.DataArray(da.from_array(stored[:], chunks=(1, 130, 140)), dims=dims),
         "expression": xr.DataArray(da.from_zarr(stored) // 3, dims=dims),
     }
+
+
+def test_a_long_write_leaves_no_tasks_on_the_scheduler(client, stored, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["msi_lazy.run.compute"], "_PATIENCE", 0.01)
+    client.wait_for_workers(2)
+    gc.disable()
+    try:
+        msi.to_multiscale(msi.to_spatial_image(stored), [2]).pyramid.to_zarr(tmp_path / "out.zarr")
+        until = monotonic() + 5
+        while client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) and monotonic() < until:
+            sleep(0.02)
+        assert not client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("kind", ["zarr", "numpy", "memmap", "planes", "expression"])

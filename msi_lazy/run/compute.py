@@ -102,6 +102,8 @@ def _run_on_cluster(client: Any, delayed: Delayed, progress: bool, retries: int)
         except BaseException:
             future.cancel()
             raise
+        finally:
+            future.release()  # or the scheduler keeps all tasks until errors of waiting, which hold it, are collected
 
 
 def _wait(client: Any, future: Any, progress: bool) -> None:
