@@ -19,7 +19,7 @@ from msi_lazy.plan.windows import Interval
 from msi_lazy.storage import stored_units as units
 from msi_lazy.storage.arrays import reopen_array
 from msi_lazy.storage.stored_units import stored_units
-from msi_lazy.storage.thread_codecs import thread_codecs
+from msi_lazy.storage.thread_codecs import read_samples, thread_codecs
 from msi_lazy.storage.write_units import chunk_key
 
 SAMPLES = np.random.default_rng(0).integers(1, 300, (21, 37)).astype("u2")
@@ -229,3 +229,16 @@ def test_a_row_of_shards_is_read_and_written(tmp_path):
     array[8, 9:] = 5
     np.testing.assert_array_equal(array[8, 10:], [5, 5, 5])
     assert stored[:].sum() == 20
+
+
+def test_an_error_of_rust_names_the_chunk(tmp_path):
+    array = reopen_array(created(tmp_path / "a.zarr", **sharded(index=[BytesCodec()])))
+    array[:] = SAMPLES
+    shard = tmp_path / "a.zarr/c/0/1"
+    content = bytearray(shard.read_bytes())
+    content[16:40] = b"\xff" * 24  # behind the header of its first inner chunk
+    shard.write_bytes(content)
+    for read in (lambda: array[:16, 16:32], lambda: read_samples(array, (Interval(0, 16), Interval(16, 32)))):
+        with pytest.raises(RuntimeError) as caught:
+            read()
+        assert "'c/0/1'" in str(caught.value.__notes__)

@@ -81,7 +81,8 @@ class CheckedRust:
     def _run(self, task: Any) -> None:
         try:
             task()
-        except Exception:
+        except Exception as error:
+            error.add_note(f"while Rust's codecs ran on {_named(self.batch)}")
             raise
         except BaseException as error:
             if type(error).__name__ != "PanicException":  # of pyo3, which no ``except Exception`` sees
