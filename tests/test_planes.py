@@ -1,5 +1,7 @@
 """Images that come in planes: flat chunks by default, flat blocks, and bounded memory."""
 
+import contextlib
+import re
 from collections import Counter
 
 import dask
@@ -230,6 +232,29 @@ def test_spilling_is_explained(monkeypatch):
     assert "a process may use 6.00 GiB" in note
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 1024 * GIB)
     assert not msi.explain(tree).notes
+
+
+@pytest.mark.parametrize(("dims", "spills"), [("zyx", True), ("xyz", False)])
+def test_only_what_is_spilled_is_said_to_be(dims, spills, tmp_path, monkeypatch):
+    size = {"z": 256, "y": 2048, "x": 2048}
+    image = virtual_planes([size[dim] for dim in dims], [1 if dim == "z" else -1 for dim in dims], dims)
+    tree = msi.to_multiscale(image, [2], method="gaussian")
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", GIB // 2)
+    with dask.config.set(scheduler="threads", num_workers=2):
+        assert any("in tiles of" in note for note in msi.explain(tree).notes) is spills
+        with contextlib.nullcontext() if spills else pytest.warns(UserWarning, match="a process may use 512"):
+            write = tree.pyramid.to_zarr(tmp_path / "out.zarr", compute=False)
+    assert any("-spilled-" in str(key) for key in write.dask) is spills
+
+
+def test_a_limit_is_not_kept_by_a_spill_that_blocks_of_other_chunks_do_not_do(tmp_path, one_thread):
+    tree = msi.to_multiscale(
+        virtual_planes((128, 1024, 1024)), [2, 2], method="gaussian", chunks=32, block_bytes="8 MiB"
+    )
+    with pytest.raises(msi.MemoryLimitError) as refused:
+        tree.pyramid.to_zarr(tmp_path / "out.zarr", shards=128, memory_limit=1)
+    (needed,) = re.findall(r"hold up to ([0-9.]+) MiB", str(refused.value))
+    assert float(needed) * 2**20 > msi.explain(tree).memory(1).total > spilling_limit(tree)
 
 
 def test_chunks_that_have_nothing_in_common_are_not_spilled():

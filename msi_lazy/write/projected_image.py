@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msi_lazy.arguments.factors import auto_factors
 from msi_lazy.graph.block_tasks import gather_block
+from msi_lazy.ngff.write_attributes import spec_order
 from msi_lazy.plan.block_size import aligned_blocks
 from msi_lazy.plan.memory import PROCESS_RESERVE
 from msi_lazy.plan.reading import longest_between
@@ -51,10 +52,9 @@ class ProjectedImage:
     @classmethod
     def of_plan(cls, plan: PyramidPlan, method: Method | None) -> ProjectedImage:
         """Describe a pyramid that is written in its own chunks, without shards."""
-        may_spill = (
-            not plan.reading.by_window and active_client() is None and choose_tiles(plan.reading.lengths) is not None
-        )
-        return cls(plan, method, may_read_back=_is_emitted(plan), may_spill=may_spill)
+        emitted = _is_emitted(plan) and spec_order(plan.axes) == plan.dims  # others are transposed by Dask
+        gathered = emitted and not plan.reading.by_window and active_client() is None
+        return cls(plan, method, may_read_back=emitted, may_spill=gathered and _has_tiles(plan))
 
     @classmethod
     def of_job(cls, job: ImageJob) -> ProjectedImage:
@@ -65,6 +65,10 @@ class ProjectedImage:
             layout.write_unit
             for layout, level in zip(job.layouts, levels, strict=True)
         ]  # fmt: skip
+        emitted = job.levels.is_whole and all(
+            unit is None or aligned_blocks(array.chunks, unit) == array.chunks
+            for array, unit in zip(arrays, units, strict=True)
+        )
         origin = job.levels if job.origin is None else job.origin
         planned = job.kept == 0 and origin.are_picks and (job.plan.untransposed or job.plan).stages
         return cls(
@@ -72,8 +76,8 @@ class ProjectedImage:
             method=origin.recipes[0].method if planned else None,
             blocks=tuple(array.chunks for array in arrays),
             units=tuple(units),
-            may_read_back=job.lossless and not job.kept and job.levels.is_whole,
-            may_spill=not job.kept and _is_gathered(job.levels) and choose_tiles(job.plan.reading.lengths) is not None,
+            may_read_back=emitted and job.lossless and not job.kept,
+            may_spill=emitted and not job.kept and _is_gathered(job.levels) and _has_tiles(job.plan),
         )
 
     def memory(self, threads: int, limit: int | None) -> MemoryUse:
@@ -117,6 +121,10 @@ class ProjectedImage:
 def _is_gathered(levels: LevelGraph) -> bool:
     """Tell whether blocks are cut from the chunks of a computed source, as these are."""
     return levels.is_whole and levels.stages[0].function is gather_block
+
+
+def _has_tiles(plan: PyramidPlan) -> bool:
+    return choose_tiles(plan.reading.lengths) is not None
 
 
 def spill_where_needed(images: Sequence[ProjectedImage], threads: int, limit: int) -> list[ProjectedImage]:
