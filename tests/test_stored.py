@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import dask
@@ -294,3 +296,22 @@ def test_two_writes_at_once_are_refused(tmp_path):
     edited.pyramid.to_zarr(tmp_path / "o.zarr")
     assert "is being written by another write" in str(second.error)
     assert msi.verify(tmp_path / "o.zarr").ok
+
+
+_ENDS_WITH_MARKS = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from msi_lazy.storage import marker
+
+folder = Path(sys.argv[1])
+marker._SHORTEST_WAIT, marker.sync_target = 60, lambda target: None
+marker.store_mark = lambda marks, number, stored: (folder / str(number)).touch()
+place = SimpleNamespace(directory=folder)
+marker.Marker(SimpleNamespace(durable=True, target=place, marks=place))(3, [])
+"""
+
+
+def test_a_process_that_ends_marks_what_it_has_stored(tmp_path):  # as workers do that an adaptive cluster retires
+    subprocess.run([sys.executable, "-c", _ENDS_WITH_MARKS, tmp_path], check=True, timeout=50)
+    assert [path.name for path in tmp_path.iterdir()] == ["3"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, main_thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ class Marker:
             self._waiting[number] = levels
             if self._thread is None:
                 self._stop.clear()
-                self._thread = Thread(target=self._mark_now_and_then, name="msi_lazy-marks", daemon=True)
+                self._thread = Thread(target=self._mark_now_and_then, name="msi_lazy-marks", daemon=False)
                 self._thread.start()
 
     def flush(self) -> None:
@@ -86,10 +86,10 @@ class Marker:
                     return
 
     def _pause(self, seconds: float) -> None:
-        """Wait, unless marks are asked for."""
+        """Wait, unless marks are asked for, or the process ends, which waits for this thread."""
         until = monotonic() + seconds
         while (left := until - monotonic()) > 0 and not self._stop.wait(min(_LOOK, left)):
-            if marks_are_asked_for(self.ledger.marks):
+            if marks_are_asked_for(self.ledger.marks) or not main_thread().is_alive():  # this worker is retired
                 return
 
     def _mark_waiting(self) -> None:
