@@ -199,10 +199,12 @@ def test_what_is_spilled_in_other_chunks_is_not_taken_for_those_of_the_resumed_w
         image = image.copy(data=image.data.map_blocks(compute, dtype="u2", name=f"planes{depth}"))
         return msi.to_multiscale(image, [2], chunks=16, block_bytes="16 kiB")
 
-    options = {"memory_limit": spilling_limit(build(1, fails=False)), "resume": True, "source_id": "the scan"}
+    options = {"resume": True, "source_id": "the scan"}
+    limit = spilling_limit(build(2, fails=False))
     with pytest.raises(OSError, match="the reader is gone"):
-        build(2, fails=True).pyramid.to_zarr(tmp_path / "out.zarr", **options)
-    build(1, fails=False).pyramid.to_zarr(tmp_path / "out.zarr", **options)
+        build(2, fails=True).pyramid.to_zarr(tmp_path / "out.zarr", memory_limit=limit, **options)
+    limit = spilling_limit(build(1, fails=False))
+    build(1, fails=False).pyramid.to_zarr(tmp_path / "out.zarr", memory_limit=limit, **options)
     np.testing.assert_array_equal(levels_of(tmp_path / "out.zarr")[0], samples)
 
 

@@ -17,6 +17,8 @@ def told(monkeypatch):
     times = []
     for module in (worker_allocator, __main__):
         monkeypatch.setattr(module, "keep_freed_memory", lambda: times.append(1))
+    for name in ("MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"):
+        monkeypatch.delenv(name, raising=False)
     return times
 
 
@@ -36,6 +38,10 @@ def test_the_command_line_tells_its_process_and_the_library_tells_none(told, mon
     msi.to_zarr(msi.to_multiscale(image, [2]), tmp_path / "a.zarr")
     assert not told
     monkeypatch.setattr(sys, "argv", ["msi-lazy", "--version"])
+    with pytest.raises(SystemExit):
+        __main__.run()
+    assert told == [1]
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")  # the user's own setting
     with pytest.raises(SystemExit):
         __main__.run()
     assert told == [1]
