@@ -173,7 +173,7 @@ def test_settings_that_cannot_be_stored_leave_what_is_there(tmp_path):
     group = flat(tmp_path / "a.zarr")
     group.create_array("1", data=np.arange(3))
     with pytest.raises(ValueError, match="cannot be stored: "):
-        msi.add_levels(tmp_path / "a.zarr", [2], mode="w", compressors="rubbish")
+        msi.add_levels(tmp_path / "a.zarr", [2], mode="w", compressors=["rubbish"])
     assert group["1"][:].tolist() == [0, 1, 2]
 
 
