@@ -132,7 +132,7 @@ def _taken_for_pattern(store: Store, key: str) -> tuple[Any, str] | None:
         inner = wrapped
     if not isinstance(inner, FsspecStore) or store.read_only:  # of which nothing is deleted
         return None
-    path = "/".join(filter(None, (inner.path.rstrip("/"), key)))
+    path = _path_in_files(inner, key)
     return (inner.fs, path) if set("*?[") & set(path) else None
 
 
@@ -156,9 +156,13 @@ async def _delete_literally(files: Any, path: str, *, below: bool) -> None:
 
 def key_info(store: FsspecStore, key: str) -> dict[str, Any]:
     """Return the details of ``key`` from its fsspec file system, which zarr needs to be asynchronous."""
-    place = f"{store.path.rstrip('/')}/{key}" if store.path else key
-    found: dict[str, Any] = sync(store.fs._info(place))
+    found: dict[str, Any] = sync(store.fs._info(_path_in_files(store, key)))
     return found
+
+
+def _path_in_files(store: FsspecStore, key: str) -> str:
+    """Return the path of ``key`` in the file system of its store."""
+    return "/".join(filter(None, (store.path.rstrip("/"), key)))
 
 
 def wrapped_store(store: Any) -> Any:

@@ -40,9 +40,8 @@ def choose_tiles(lengths: Sequence[tuple[int, ...]] | None) -> TileShapes | None
 def _edges(lengths: tuple[int, ...]) -> tuple[int, int]:
     """Choose the edges of tiles, and of a file of them, along one dimension; 0 if there are none."""
     if len(lengths) == 1:
-        return min(lengths[0], _TILE), min(-(-lengths[0] // _TILE) * _TILE, _SHARD) if lengths[0] > _TILE else lengths[
-            0
-        ]
+        (length,) = lengths
+        return (length, length) if length <= _TILE else (_TILE, min(-(-length // _TILE) * _TILE, _SHARD))
     common = gcd(*lengths[:-1]) if lengths[-1] <= min(lengths) else gcd(*lengths)
     if common < min(max(lengths), _SMALLEST):
         return 0, 0
