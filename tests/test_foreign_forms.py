@@ -293,7 +293,7 @@ def test_versions_of_a_kind_are_read_as_what_they_are_of(version, read):
 
 @pytest.mark.parametrize("version", ["0.6", "0.6rc0", "0.6.dev1", "0.51", "0.40", "1.0", "latest"])
 def test_other_versions_are_named(version):
-    with pytest.raises(ValueError, match=f"the image is OME-Zarr {version}; versions 0.4 and 0.5 can be read"):
+    with pytest.raises(ValueError, match=rf"the image is OME-Zarr {version}; versions 0\.1, .* and \S+ can be read"):
         msi.open_multiscale(stored(change=lambda image, block: block.update(version=version)).store)
 
 
@@ -303,11 +303,6 @@ SYSTEMS = [{"name": "physical", "axes": [{"name": "y", "type": "space"}, {"name"
 @pytest.mark.parametrize(
     ("block", "named"),
     [
-        ({"multiscales": [{"datasets": [{"path": "0"}]}]}, r"0\.1 or 0\.2 \(it states no version"),
-        ({"multiscales": [{"version": "0.1", "datasets": [{"path": "0"}]}]}, r"0\.1;"),
-        ({"multiscales": [{"version": "0.2", "datasets": [{"path": "0"}]}]}, r"0\.2;"),
-        ({"multiscales": [{"axes": ["y", "x"], "datasets": [{"path": "0"}]}]}, r"0\.3 \(it states no version"),
-        ({"multiscales": [{"version": "0.3", "axes": ["y", "x"], "datasets": [{"path": "0"}]}]}, r"0\.3;"),
         ({"ome": {"multiscales": [{"coordinateSystems": SYSTEMS, "datasets": [{"path": "0"}]}]}}, r"0\.6 \(it lists"),
         (
             {"ome": {"version": "0.5", "multiscales": [{"coordinateSystems": SYSTEMS, "datasets": [{"path": "0"}]}]}},

@@ -96,6 +96,8 @@ def add_levels(
     check_waiting(compute)
     opened = open_image(place)
     stored, attributes, base = opened.stored, opened.attributes, opened.images[-1]
+    specification = specification_of(attributes)
+    specification.check_written()
     if [level.path for level in parse_image(attributes).levels] != [level.path for level in stored.levels]:
         raise ValueError(
             f"the image does not list its datasets from the largest on, so that none can be added behind them; list "
@@ -113,7 +115,7 @@ def add_levels(
     levels = LevelGraph.of([lazy_array(image) for image in level_images(tree)])
     job = ImageJob(tree, levels, plan, appended_attributes(attributes, plan, paths), kept=1)
     options = WriteOptions(
-        specification_of(attributes),
+        specification,
         mode,
         memory_limit=memory_limit,
         durable=durable,

@@ -25,10 +25,10 @@ def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
 
     Examples
     --------
-    >>> parse_image({})
+    >>> parse_image({})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: the group holds no OME-Zarr image: neither 'ome' (0.5) nor 'multiscales' (0.4) in its attributes
+    ValueError: the group holds no OME-Zarr image: neither 'ome' (0.5...) nor 'multiscales' (0.1 to 0.4) ...
     """
     specification = specification_of(attributes)
     block = specification.block_of(attributes)

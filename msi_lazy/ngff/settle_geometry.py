@@ -46,7 +46,13 @@ def settle_geometry(stored: StoredImage, shapes: Sequence[Extents]) -> tuple[Sto
         is stated, or else that of the finer level times the factor by the shapes.  Its ``notes`` say what was changed.
     tuple of int
         Number of each level in the list as it was stored.
+
+    Raises
+    ------
+    ValueError
+        An array has another number of dimensions than the image has axes.
     """
+    stored = _fit_axes(stored, [len(shape) for shape in shapes])
     order = tuple(sorted(range(len(shapes)), key=lambda number: -prod(shapes[number])))
     stated = [stored.levels[number] for number in order]
     notes = []
@@ -68,6 +74,24 @@ def settle_geometry(stored: StoredImage, shapes: Sequence[Extents]) -> tuple[Sto
         notes.append(f"scales contradict shapes, and the factors by the shapes are used ({'; '.join(contradictions)})")
     levels = tuple(_placed(level, grids) for level, grids in zip(stated, settled, strict=True))
     return replace(stored, levels=levels, notes=(*stored.notes, *notes)), order
+
+
+def _fit_axes(stored: StoredImage, dimensions: Sequence[int]) -> StoredImage:
+    """Compare axes with the dimensions of arrays; keep the last axes if none are listed, and the arrays have fewer."""
+    count = min(len(stored.dims), dimensions[0]) if stored.by_order else len(stored.dims)
+    for level, dims in zip(stored.levels, dimensions, strict=True):
+        if dims != count:
+            axes = "by their order the axes are" if stored.by_order else "the image lists the axes"
+            raise ValueError(f"level {level.path!r} has {dims} dimensions, but {axes} {stored.dims[-count:]}")
+    if count == len(stored.dims):
+        return stored
+    levels = tuple(
+        replace(level, scale=level.scale[-count:], translation=level.translation[-count:], known=level.known[-count:])
+        for level in stored.levels
+    )
+    note = f"its arrays have {count} dimensions, which are taken for {', '.join(stored.dims[-count:])}"
+    kept = {name: getattr(stored, name)[-count:] for name in ("dims", "kinds", "units")}
+    return replace(stored, **kept, levels=levels, notes=(*stored.notes, note))
 
 
 def _grids(level: StoredLevel, extents: Extents) -> list[_Grid]:

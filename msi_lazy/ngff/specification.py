@@ -5,20 +5,58 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from msi_lazy.errors import UnsupportedImageError
 
 if TYPE_CHECKING:
     from msi_lazy.ngff.stored_image import StoredImage
     from msi_lazy.plan.pyramid import PyramidPlan
 
-__all__ = ["GROUP_BLOCKS", "Block", "Specification", "ZarrFormat"]
+__all__ = ["GROUP_BLOCKS", "AxesForm", "Block", "Specification", "ZarrFormat", "axes_form"]
 
 ZarrFormat = Literal[2, 3]
+AxesForm = Literal["order", "names", "objects", "systems"]
+"""Form in which an image has its axes: none, as their order is fixed; a list of names, or of objects; within coordinate
+systems."""
 Block = Mapping[str, Any]
 """OME-Zarr attributes of a group: ``multiscales``, ``omero``, ``image-label``, ``labels``, ``series``, and so on."""
 
 GROUP_BLOCKS = ("multiscales", "labels", "image-label", "omero", "bioformats2raw.layout", "series", "plate", "well")
 """Members of a block, by which it is recognised if it has no attribute of its own."""
+
+
+def axes_form(block: Block) -> AxesForm:
+    """Form of the axes of the first image in a block; ``"objects"`` for whatever is none.
+
+    Examples
+    --------
+    >>> axes_form({"multiscales": [{"datasets": [{"path": "0"}]}]}), axes_form({"labels": ["cells"]})
+    ('order', 'objects')
+    """
+    listed = block.get("multiscales")
+    first = listed[0] if isinstance(listed, list) and listed else None
+    if not isinstance(first, Mapping):
+        return "objects"
+    axes = first.get("axes")
+    if axes is None:
+        return "systems" if "coordinateSystems" in first else "order" if "datasets" in first else "objects"
+    named = isinstance(axes, list) and axes and all(isinstance(axis, str) for axis in axes)
+    return "names" if named else "objects"
+
+
+def _refuse_write(plan: PyramidPlan, members: Block, version: str) -> NoReturn:
+    raise UnsupportedImageError(_READ_ONLY.format(version=f"OME-Zarr {version}"))
+
+
+def _refuse_append(block: Block, plan: PyramidPlan, paths: Sequence[str]) -> NoReturn:
+    raise UnsupportedImageError(_READ_ONLY.format(version="of an old version of OME-Zarr"))
+
+
+_READ_ONLY = (
+    "the image is {version}, which is read, and not written any more: upgrade it first, by msi_lazy.upgrade(store, "
+    "target) or msi-lazy upgrade STORE TARGET"
+)
 
 
 @dataclass(frozen=True)
@@ -34,10 +72,13 @@ class Specification:
     read: Callable[[Block, str], StoredImage]
     """Reader: from a block and the version to the first multiscale image in it.  Raises ``KeyError`` and the like if
     something is missing, ``ValueError`` with a reason if something contradicts itself."""
-    write: Callable[[PyramidPlan, Block, str], dict[str, Any]]
-    """Writer: from a plan, other members of the block (``omero``, ``image-label``) and the version to a block."""
-    append: Callable[[Block, PyramidPlan, Sequence[str]], dict[str, Any]]
+    write: Callable[[PyramidPlan, Block, str], dict[str, Any]] = _refuse_write
+    """Writer: from a plan, other members of the block (``omero``, ``image-label``) and the version to a block; by
+    default that of versions which are read only, and raises an error."""
+    append: Callable[[Block, PyramidPlan, Sequence[str]], dict[str, Any]] = _refuse_append
     """Writer of further levels: from a block, a plan and the paths of new arrays to a block."""
+    axes: AxesForm = "objects"
+    """Form of the axes, by which images are told apart that state no version."""
     composed: tuple[str, ...] = ("axes", "coordinateTransformations", "datasets", "metadata", "name", "type", "version")
     """Members of a multiscale image that the reader and the writer are about; others are carried over as they are."""
     marks: tuple[str, ...] = GROUP_BLOCKS
@@ -52,6 +93,27 @@ class Specification:
     """Whether each channel in ``omero`` has a colour and a window."""
     all_labels_listed: bool = False
     """Whether a label image should be in the list of its group."""
+
+    @property
+    def has_transformations(self) -> bool:
+        """Whether the geometry of images is stated: in old versions it is not."""
+        return self.axes in ("objects", "systems")
+
+    @property
+    def is_written(self) -> bool:
+        """Whether images are written so; others are only read."""
+        return self.write is not _refuse_write
+
+    def check_written(self, reason: str = "") -> None:
+        """Refuse an image of a version that is only read, for what needs a newer one.
+
+        Raises
+        ------
+        UnsupportedImageError
+            Names the version, and how to upgrade.
+        """
+        if not self.is_written:
+            raise UnsupportedImageError(reason + _READ_ONLY.format(version=f"OME-Zarr {self.version}"))
 
     def holds(self, attributes: Mapping[Any, Any]) -> bool:
         """Tell whether ``attributes`` of a group have a block in the place of this specification."""

@@ -5,15 +5,16 @@ A further version is a row here, a reader and a writer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from msi_lazy.ngff import version_04, version_05
+from msi_lazy.ngff import version_03, version_04, version_05
 from msi_lazy.ngff.multiscale_form import append_levels
 from msi_lazy.ngff.read_multiscale import read_multiscale
-from msi_lazy.ngff.specification import GROUP_BLOCKS, Specification
+from msi_lazy.ngff.specification import GROUP_BLOCKS, Specification, axes_form
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from msi_lazy.ngff.specification import Block
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "Version",
     "composed_members",
     "describe_absence",
-    "describe_form",
     "find_specification",
     "foreign_attributes",
     "holds_image",
@@ -34,9 +34,17 @@ __all__ = [
     "specification_in",
     "specification_of",
     "specifications_at",
+    "written_versions",
 ]
 
 SPECIFICATIONS = (
+    Specification("0.1", zarr_format=2, holder=None, read=version_03.read, version_in_multiscale=True, axes="order"),
+    Specification(
+        "0.2", zarr_format=2, holder=None, read=version_03.read, version_in_multiscale=True, separator="/", axes="order"
+    ),
+    Specification(
+        "0.3", zarr_format=2, holder=None, read=version_03.read, version_in_multiscale=True, separator="/", axes="names"
+    ),
     Specification(
         "0.4",
         zarr_format=2,
@@ -59,10 +67,10 @@ SPECIFICATIONS = (
         all_labels_listed=True,
     ),
 )
-"""All versions that can be read and written, oldest first; of two that fit a group, the newer one is taken."""
+"""All versions that can be read, oldest first, and written if they have a writer."""
 Version = Literal["0.4", "0.5"]
 DEFAULT_VERSION: Version = "0.5"
-IN_MEMORY = SPECIFICATIONS[1]
+IN_MEMORY = next(row for row in SPECIFICATIONS if row.is_called(DEFAULT_VERSION))
 """Version of the attributes at the root of a tree, which xarray's own writer stores as they are."""
 
 _IMAGE_BLOCKS = ("multiscales", "omero", "image-label")
@@ -70,12 +78,12 @@ _IMAGE_BLOCKS = ("multiscales", "omero", "image-label")
 
 
 def find_specification(version: Any) -> Specification:
-    """Find the row of a version.
+    """Find the row of a version to write.
 
     Raises
     ------
     ValueError
-        There is none; the message names all versions.
+        It is not one that is written; the message names those.
 
     Examples
     --------
@@ -87,9 +95,9 @@ def find_specification(version: Any) -> Specification:
     ValueError: version must be one of '0.4', '0.5', not '0.3'
     """
     for row in SPECIFICATIONS:
-        if row.is_called(version):
+        if row.is_called(version) and row.is_written:
             return row
-    raise ValueError(f"version must be one of {', '.join(map(repr, known_versions()))}, not {version!r}")
+    raise ValueError(f"version must be one of {', '.join(map(repr, written_versions()))}, not {version!r}")
 
 
 def specification_of(attributes: Mapping[Any, Any], zarr_format: int | None = None) -> Specification:
@@ -110,16 +118,18 @@ def specification_of(attributes: Mapping[Any, Any], zarr_format: int | None = No
     Notes
     -----
     Some tools state no version, or one that belongs in another place, such as 0.4 under ``ome``: the place decides
-    then.
+    then, and the form of the axes.
 
     Examples
     --------
     >>> specification_of({"ome": {"version": "0.5"}}).version, specification_of({}, zarr_format=2).version
     ('0.5', '0.4')
-    >>> specification_of({"multiscales": [{"version": "0.1"}]})
+    >>> specification_of({"multiscales": [{"axes": ["y", "x"], "datasets": [{"path": "0"}]}]}).version
+    '0.3'
+    >>> specification_of({"ome": {"version": "7.1"}})
     Traceback (most recent call last):
         ...
-    ValueError: the image is OME-Zarr 0.1; versions 0.4 and 0.5 can be read
+    ValueError: the image is OME-Zarr 7.1; versions 0.1, 0.2, 0.3, 0.4 and 0.5 can be read
     """
     rows = specifications_at(attributes)
     if not rows:
@@ -127,48 +137,25 @@ def specification_of(attributes: Mapping[Any, Any], zarr_format: int | None = No
             raise ValueError(describe_absence())
         return specification_in(zarr_format)
     stated = rows[0].stated_version(attributes)
-    readable = any(row.reads(stated) for row in SPECIFICATIONS)
-    if stated is not None and not readable:
+    if stated is not None and not any(row.reads(stated) for row in SPECIFICATIONS):
         raise ValueError(_unreadable(stated))
-    form = describe_form(rows[0].block_of(attributes), stated)
-    if form is not None:
-        raise ValueError(_unreadable(form))
-    return next((row for row in rows if row.reads(stated)), rows[0])
-
-
-def describe_form(block: Block, stated: str | None) -> str | None:
-    """Name a version that cannot be read, by the form of its first image; ``None`` for any other form.
-
-    Parameters
-    ----------
-    block
-        Block of a group.
-    stated
-        Version that it states: names of axes alone are the form of 0.3, but a slip in a later version.
-
-    Examples
-    --------
-    >>> describe_form({"multiscales": [{"datasets": [{"path": "0"}]}]}, None)
-    '0.1 or 0.2 (it states no version, and lists no axes)'
-    """
-    listed = block.get("multiscales")
-    first = listed[0] if isinstance(listed, list) and listed else None
-    if not isinstance(first, Mapping) or "datasets" not in first:
-        return None
-    axes = first.get("axes")
-    if "coordinateSystems" in first and axes is None:
-        return "0.6 (it lists coordinate systems)"
-    if stated is None and axes is None:
-        return "0.1 or 0.2 (it states no version, and lists no axes)"
-    if stated is None and isinstance(axes, list) and axes and all(isinstance(axis, str) for axis in axes):
-        return "0.3 (it states no version, and its axes have nothing but names)"
-    return None
+    block = rows[0].block_of(attributes)
+    found = next((row for row in rows if row.reads(stated)), None) or _by_form(rows, block)
+    if axes_form(block) == "systems" != found.axes:
+        raise ValueError(_unreadable("0.6 (it lists coordinate systems)"))
+    return found
 
 
 def _unreadable(version: str) -> str:
     known = known_versions()
     listed = f"{', '.join(known[:-1])} and {known[-1]}"
     return f"the image is OME-Zarr {version}; versions {listed} can be read"
+
+
+def _by_form(rows: Sequence[Specification], block: Block) -> Specification:
+    """Find the row of a block that states no version, or one of another place, by the form of its axes."""
+    usual = [row for row in rows if row.axes == Specification.axes]
+    return next((row for row in rows if row.axes == axes_form(block)), (usual or rows)[0])
 
 
 def specifications_at(attributes: Mapping[Any, Any]) -> list[Specification]:
@@ -178,19 +165,27 @@ def specifications_at(attributes: Mapping[Any, Any]) -> list[Specification]:
 
 
 def specification_in(zarr_format: int) -> Specification:
-    """Find the row of a Zarr version."""
-    return next(row for row in SPECIFICATIONS if row.fits(zarr_format))
+    """Find the row by which images are written in a Zarr version."""
+    return next(row for row in SPECIFICATIONS if row.fits(zarr_format) and row.is_written)
 
 
 def known_versions() -> tuple[str, ...]:
-    """Versions in the table."""
+    """Versions that are read."""
     return tuple(row.version for row in SPECIFICATIONS)
+
+
+def written_versions() -> tuple[str, ...]:
+    """Versions that are written, too."""
+    return tuple(row.version for row in SPECIFICATIONS if row.is_written)
 
 
 def describe_absence() -> str:
     """Message for a group without an image; names its place in each version."""
-    places = " nor ".join(f"{row.holder or 'multiscales'!r} ({row.version})" for row in reversed(SPECIFICATIONS))
-    return f"the group holds no OME-Zarr image: neither {places} in its attributes"
+    places: dict[str, list[str]] = {}
+    for row in reversed(SPECIFICATIONS):
+        places.setdefault(row.holder or "multiscales", []).append(row.version)
+    listed = " nor ".join(f"{place!r} ({' to '.join(dict.fromkeys((v[-1], v[0])))})" for place, v in places.items())
+    return f"the group holds no OME-Zarr image: neither {listed} in its attributes"
 
 
 def ome_block(attributes: Mapping[Any, Any]) -> Block:

@@ -49,5 +49,7 @@ class StoredImage:
     """Labels of the channels as they are listed, distinct or not; ``None`` for one without."""
     channel_count: int | None = None
     """Number of channels whose display settings are listed; ``None`` without a list."""
+    by_order: bool = False
+    """Whether no axes are listed: arrays of fewer dimensions than ``dims`` then have the last of them."""
     notes: tuple[str, ...] = ()
     """Remarks on what the attributes state and is not used, for a warning to whoever opens the image."""

@@ -170,7 +170,7 @@ def _open_array(group: zarr.Group, stored: StoredImage, level: StoredLevel) -> z
             array = open_array(group.store, path, mode="r")
     except FileNotFoundError:
         raise ValueError(f"the image lists a level {level.path!r}, and there is no array at that path") from None
-    _check_array(array, stored, level)
+    _check_array(array, level)
     return array
 
 
@@ -204,13 +204,9 @@ def _fill_value(array: zarr.Array[Any], others: Mapping[str, Any], stored: Store
     return {} if by_xarray else {"_FillValue": value}
 
 
-def _check_array(array: zarr.Array[Any], stored: StoredImage, level: StoredLevel) -> None:
+def _check_array(array: zarr.Array[Any], level: StoredLevel) -> None:
     """Refuse an array that is no level of the image, or whose metadata claim more than can be handled."""
     refuse_pickles(array)
-    if array.ndim != len(stored.dims):
-        raise ValueError(
-            f"level {level.path!r} has {array.ndim} dimensions, but the image lists the axes {stored.dims}"
-        )
     if array.dtype.kind not in _PIXELS:
         raise ValueError(f"level {level.path!r} holds values of dtype {array.dtype}, and those of an image are numbers")
     if not all(0 < n <= _LONGEST_AXIS for n in array.shape):

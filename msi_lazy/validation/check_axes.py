@@ -9,6 +9,7 @@ from msi_lazy.axes import axis_meaning
 from msi_lazy.units import find_unit
 
 if TYPE_CHECKING:
+    from msi_lazy.ngff.specification import Specification
     from msi_lazy.validation.metadata import Field
 
 __all__ = ["StoredAxes", "check_axes"]
@@ -16,6 +17,8 @@ __all__ = ["StoredAxes", "check_axes"]
 _RANK = {"time": 0, "space": 2}
 """Position of a type in the order of axes; channels, and types unknown to the specification, are between."""
 _KNOWN = ("space", "time", "channel")
+_LETTERS = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+"""All axes before 0.4, in their order, and their types."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,30 @@ class StoredAxes:
         return next((i for i, kind in enumerate(self.kinds) if kind not in _RANK), None)
 
 
-def check_axes(multiscale: Field) -> StoredAxes | None:
+def check_axes(multiscale: Field, specification: Specification) -> StoredAxes | None:
     """Check the axes of a multiscale image, and return them if they can be read."""
+    if specification.axes == "order":
+        return StoredAxes(tuple(_LETTERS), tuple(_LETTERS.values()))
+    return _check_names(multiscale) if specification.axes == "names" else _check_objects(multiscale)
+
+
+def _check_names(multiscale: Field) -> StoredAxes | None:
+    """Check axes that are nothing but names: some of t, c, z, y and x, in this order."""
+    listed = multiscale.listed("axes", "string")
+    if listed is None:
+        return None
+    names = [name.value for name in listed]
+    expected = [letter for letter in _LETTERS if letter in names]
+    fault = (
+        f"{multiscale.where}.axes are {', '.join(map(repr, names))}; they must be 2 to 5 of t, c, z, y and x, in this "
+        f"order, with y and x: correct them"
+    )
+    sound = multiscale.checks.hold("axes-names", names == expected and names[-2:] == ["y", "x"], fault)
+    return StoredAxes(tuple(names), tuple(_LETTERS[name] for name in names)) if sound else None
+
+
+def _check_objects(multiscale: Field) -> StoredAxes | None:
+    """Check axes that are objects, with name, type and unit."""
     listed = multiscale.listed("axes", "object")
     if listed is None:
         return None

@@ -40,7 +40,8 @@ class Level:
 def check_dataset(dataset: Field, group: zarr.Group, axes: StoredAxes | None, specification: Specification) -> Level:
     """Check the array and the transformations of a dataset."""
     ndim = len(axes.names) if axes else None
-    scale, translation = check_transformations(dataset, ndim)
+    known = specification.has_transformations
+    scale, translation = check_transformations(dataset, ndim) if known else (None, None)
     path = dataset.member("path", "string")
     if path is None:
         return Level(dataset.checks, None, scale, translation)

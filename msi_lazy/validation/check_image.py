@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msi_lazy.ngff.specifications import SPECIFICATIONS
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.update_notes import describe_unfinished
 from msi_lazy.validation.check_axes import StoredAxes, check_axes
@@ -56,9 +57,10 @@ def _check_multiscale(
 ) -> Pyramid | None:
     if specification.version_in_multiscale and not _check_version(multiscale, specification):
         return None
-    axes = check_axes(multiscale)
+    axes = check_axes(multiscale, specification)
     method = _check_description(multiscale)
-    check_transformations(multiscale, len(axes.names) if axes else None, required=False)
+    if specification.has_transformations:
+        check_transformations(multiscale, len(axes.names) if axes else None, required=False)
     listed = multiscale.listed("datasets", "object")
     if listed is None:
         return Pyramid(axes, (), method)
@@ -78,9 +80,10 @@ def _check_version(multiscale: Field, specification: Specification) -> bool:
     fault = f"{multiscale.where} has no 'version'; it should be {specification.version!r}: add it"
     if not checks.hold("version-stated", stated is not None, fault):
         return True
+    known = ", ".join(repr(row.version) for row in SPECIFICATIONS if row.same_place(specification))
     fault = (
-        f"{multiscale.where}.version is {stated!r:.40}; outside of 'ome', {specification.version!r} can be checked: "
-        f"the rest of this image was not"
+        f"{multiscale.where}.version is {stated!r:.40}; outside of 'ome', one of {known} can be checked, the same for "
+        f"all images of the group: the rest of this one was not"
     )
     return checks.hold("version-known", specification.is_called(stated), fault)
 

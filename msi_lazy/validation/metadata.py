@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import zarr
 
-    from msi_lazy.ngff.specification import Specification
+    from msi_lazy.ngff.specification import Block, Specification
     from msi_lazy.validation.checks import Checks
 
 __all__ = [
@@ -141,7 +141,7 @@ def read_metadata(group: zarr.Group, checks: Checks, expected: Specification | N
                 return None
         return Metadata(expected or specification_in(group.metadata.zarr_format), whole)
     block = rows[0].block_of(attributes)
-    specification = next((row for row in rows if row.is_called(block.get("version"))), rows[0])
+    specification = _row_of(block, rows, expected)
     metadata = Metadata(specification, Field(checks, specification.holder or "attributes", block))
     if specification.holder is not None and not _check_version(metadata.fields, rows):
         return None
@@ -154,6 +154,21 @@ def read_metadata(group: zarr.Group, checks: Checks, expected: Specification | N
         )
         checks.hold("version-consistent", specification is expected, fault)
     return metadata
+
+
+def _row_of(block: Block, rows: Sequence[Specification], expected: Specification | None) -> Specification:
+    """Find the row of the version that a block states, or of that expected, or of the newest one without a holder."""
+    if rows[0].holder is None:
+        blocks = [*_objects(block.get("multiscales")), *_objects([block.get("plate"), block.get("well")])]
+        stated = next((found["version"] for found in blocks if found.get("version")), None)
+        usual = expected if expected in rows else next((row for row in reversed(rows) if row.is_written), rows[-1])
+    else:
+        stated, usual = block.get("version"), rows[0]
+    return next((row for row in rows if row.is_called(stated)), usual or rows[0])
+
+
+def _objects(listed: Any) -> list[Mapping[str, Any]]:
+    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
 
 
 def open_below(

@@ -16,6 +16,7 @@ from msi_lazy.api.write import to_zarr
 from msi_lazy.arguments.choices import check_switches
 from msi_lazy.arguments.numbers import parse_integer
 from msi_lazy.ngff.label_attributes import holds_labels, label_colors
+from msi_lazy.ngff.specifications import specification_of
 from msi_lazy.show.viewer.contents import Contents
 from msi_lazy.show.viewer.scene import MOST_LAYERS, LabelLayer, Scene, check_showable, client_unit
 from msi_lazy.show.viewer.stored_display import stored_display
@@ -147,6 +148,7 @@ def view(
     found = open_image(place)
     images, image = found.images, found.stored
     opened = place.open_group()
+    specification_of(found.attributes).check_written("Neuroglancer cannot show it: ")
     check_showable(images[0].dtype)
     for unit, dim in zip(image.units, image.dims, strict=True):
         client_unit(unit, dim)
