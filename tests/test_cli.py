@@ -220,7 +220,7 @@ def test_measuring_adds_what_is_projected_and_creates_nothing(folder):
         (["in.zarr", "out.zarr", "--dims", "qrx"], "rename those that are: image.rename"),
         (["in.zarr", "out.zarr", "--dims", "qrs"], "none of the dimensions ('q', 'r', 's') is known to be space"),
         (["in.zarr", "out.zarr", "--units", "y=nm,q="], "--units names the dimension 'q'"),
-        (["in.zarr", "out.zarr", "--version", "0.3"], "version must be one of '0.4', '0.5', not '0.3'"),
+        (["in.zarr", "out.zarr", "--version", "0.3"], "version must be one of '0.4', '0.5', '0.6', not '0.3'"),
         (["in.zarr", "out.zarr", "--scheduler", "post://office"], "there is no Dask scheduler at 'post://office'"),
     ],
 )

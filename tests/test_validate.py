@@ -202,7 +202,7 @@ AXES = [{"name": str(n), "type": "space", "unit": "meter"} for n in range(6)]
 
 
 FORMS = [
-    ({"version": "0.6"}, "version-known"),
+    ({"version": "0.7"}, "version-known"),
     ({"version": None}, "version-known dimension-names"),
     ({"version": 0.5}, "version-known"),
     ({"zarr_format": 2}, "zarr-format"),

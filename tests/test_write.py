@@ -248,7 +248,7 @@ def test_the_source_is_never_overwritten(tmp_path):
     ("options", "words"),
     [
         ({"mode": "a"}, "mode must be"),
-        ({"version": "0.6"}, "version must be one of '0.4', '0.5'"),
+        ({"version": "0.7"}, "version must be one of '0.4', '0.5'"),
         ({"encoding": {"/scale9": {}}}, "'/scale9'"),
         ({"encoding": {"/scale0": {"picture": {}}}}, "'picture'"),
     ],

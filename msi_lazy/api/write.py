@@ -82,7 +82,7 @@ def to_zarr(
         ``"w-"`` refuses an existing target, ``"w"`` overwrites one, if it is a Zarr hierarchy
         without files, or nodes, that are no part of an image.
     version
-        OME-Zarr version: ``"0.5"`` (Zarr v3) or ``"0.4"`` (Zarr v2).
+        OME-Zarr version: ``"0.5"`` or ``"0.6"`` (Zarr v3), or ``"0.4"`` (Zarr v2).
     shards
         Shape of the shards, files that hold many chunks each (0.5 only): ``"auto"`` takes the blocks that a level is
         computed in; else a tuple, a dict, or an integer for the spatial dimensions, in whole chunks.  Default none.

@@ -47,7 +47,7 @@ __all__ = ["convert"]
 @click.option("--scale", help="Pixel spacing, e.g. z=2,y=.5,x=.5; overrides that of the input.")
 @click.option("--units", help="Unit of the spatial axes: micrometer, um, ..., or none; or by dimension: z=um,y=none.")
 @click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides those of the input.")
-@click.option("--version", default=DEFAULT_VERSION, show_default=True, help="OME-Zarr version: 0.5 or 0.4.")
+@click.option("--version", default=DEFAULT_VERSION, show_default=True, help="OME-Zarr version: 0.4, 0.5 or 0.6.")
 @click.option("--shards", help="Shape of the shards, files of many chunks: auto, 256, or z=128,y=256,x=256 (0.5 only).")
 @click.option(
     "--compressor",

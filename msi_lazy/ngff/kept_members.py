@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from msi_lazy.ngff.coordinate_systems import NAMED_TRANSFORMS, flatten
 from msi_lazy.ngff.read_transforms import named_transforms
 from msi_lazy.ngff.specification import GROUP_BLOCKS
 from msi_lazy.ngff.specifications import (
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from msi_lazy.ngff.specification import Block
 
 __all__ = ["NAMED_TRANSFORMS", "custom_types", "keep_members"]
-
-NAMED_TRANSFORMS = "namedTransformations"
-"""Member of an image that keeps its transformations to named coordinate systems, which OME-Zarr has no place for."""
 
 _DROPPED = ("coordinateTransformations", "type", "unit")
 """Members of an axis and of a dataset that are composed from the plan, or not at all (but see ``_keep_of_axes``)."""
@@ -49,14 +47,21 @@ def keep_members(
     others = _joined({}, old, ("version", *GROUP_BLOCKS, *map(str, mine)))
     before, after = _first_image(ome_block(read)), _first_image(block)
     if before and after:
-        block["multiscales"] = [_keep_of_image(before, after, paths), *block["multiscales"][1:]]
+        kept = _keep_of_image(before, after, paths)
+        block["multiscales"] = [specification.arrange(kept), *block["multiscales"][1:]]
     return {**composed, **specification.place(_joined(block, others))}
 
 
 def _first_image(block: Block) -> Mapping[str, Any]:
+    """First image of a block, in the flat form; as it is, if it cannot be read."""
     listed = block.get("multiscales")
     first = listed[0] if isinstance(listed, list) and listed else None
-    return first if isinstance(first, Mapping) else {}
+    if not isinstance(first, Mapping):
+        return {}
+    try:
+        return flatten(first)
+    except (KeyError, TypeError, AttributeError):
+        return first
 
 
 def _keep_of_image(before: Mapping[str, Any], after: Mapping[str, Any], paths: Sequence[str] | None) -> dict[str, Any]:

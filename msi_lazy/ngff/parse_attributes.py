@@ -42,6 +42,6 @@ def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
         raise ValueError(f"the OME-Zarr attributes of the group are malformed: {error!r}{taken}") from None
     if not image.levels:
         raise ValueError("the OME-Zarr attributes of the group list no datasets")
-    if stated is not None and stated not in known_versions():
+    if stated is not None and stated not in known_versions() and not specification.is_called(stated):
         image = replace(image, notes=(f"its version {stated!r} is read as {specification.version}", *image.notes))
     return image

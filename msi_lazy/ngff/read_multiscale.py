@@ -1,4 +1,4 @@
-"""Reading multiscale images in the form that OME-Zarr 0.4 and 0.5 have in common."""
+"""Reading multiscale images, in the flat form that OME-Zarr 0.4 and 0.5 have in common, and what is converted to it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from msi_lazy.axes import axis_kind
 from msi_lazy.ngff.axis_names import settle_kinds
+from msi_lazy.ngff.coordinate_systems import flatten
 from msi_lazy.ngff.counts import check_count
 from msi_lazy.ngff.read_transforms import named_transforms, read_transforms
 from msi_lazy.ngff.stored_image import StoredImage, StoredLevel
@@ -32,7 +33,7 @@ def read_multiscale(block: Block, version: str) -> StoredImage:
     ValueError
         The image contradicts itself.
     """
-    multiscale = block["multiscales"][0]
+    multiscale = flatten(block["multiscales"][0])
     axes = [{"name": axis} if isinstance(axis, str) else axis for axis in multiscale["axes"]]
     dims = _read_dims(axes)
     kinds, contradictions = settle_kinds(dims, tuple(_string(axis.get("type")) for axis in axes))
@@ -56,7 +57,7 @@ def read_multiscale(block: Block, version: str) -> StoredImage:
         notes=(
             *contradictions,
             *_count_images(block["multiscales"]),
-            *_outer_notes(multiscale, outer),
+            *_outer_notes(block["multiscales"][0], outer),
             *_level_notes(listed),
         ),
     )

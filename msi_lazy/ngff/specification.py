@@ -81,8 +81,16 @@ class Specification:
     """Form of the axes, by which images are told apart that state no version."""
     composed: tuple[str, ...] = ("axes", "coordinateTransformations", "datasets", "metadata", "name", "type", "version")
     """Members of a multiscale image that the reader and the writer are about; others are carried over as they are."""
+    arrange: Callable[[Block], dict[str, Any]] = dict
+    """Converts a multiscale image from the flat form, in which its members are kept, to that of this version."""
+    also: tuple[str, ...] = ()
+    """Other versions that stores state and that are this one: release candidates."""
+    previews: tuple[str, ...] = ()
+    """Versions to come that are read as this one, with a remark."""
     marks: tuple[str, ...] = GROUP_BLOCKS
     """Attributes any of which shows a block without a holder."""
+    version_in_label: bool = True
+    """Whether the block of a label image states the version."""
     version_in_multiscale: bool = False
     """Whether each multiscale image states the version."""
     separator: str | None = None
@@ -142,14 +150,15 @@ class Specification:
 
     def is_called(self, version: Any) -> bool:
         """Tell whether a store that states ``version`` means this specification."""
-        return bool(version == self.version)
+        return bool(version == self.version) or version in self.also
 
     def reads(self, version: Any) -> bool:
         """Tell whether a store that states ``version`` can be read so: this one, or a tool's own kind of it.
 
         Such as ``0.5-dev-spatialdata``, ``0.5.2`` or ``0.5rc1``; not ``0.51``.
         """
-        return re.match(rf"\s*v?{re.escape(self.version)}(?!\d)", str(version)) is not None
+        known = "|".join(map(re.escape, (self.version, *self.previews)))
+        return re.match(rf"\s*v?({known})(?!\d)", str(version)) is not None
 
     def fits(self, zarr_format: int) -> bool:
         """Tell whether it is stored in this Zarr version."""

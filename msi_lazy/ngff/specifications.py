@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from msi_lazy.ngff import version_03, version_04, version_05
+from msi_lazy.ngff import version_03, version_04, version_05, version_06
+from msi_lazy.ngff.coordinate_systems import arrange
 from msi_lazy.ngff.multiscale_form import append_levels
 from msi_lazy.ngff.read_multiscale import read_multiscale
 from msi_lazy.ngff.specification import GROUP_BLOCKS, Specification, axes_form
@@ -66,9 +67,24 @@ SPECIFICATIONS = (
         dimension_names_required=True,
         all_labels_listed=True,
     ),
+    Specification(
+        "0.6",
+        zarr_format=3,
+        holder="ome",
+        read=read_multiscale,
+        write=version_06.write,
+        append=version_06.append,
+        arrange=arrange,
+        axes="systems",
+        also=("0.6rc0", "0.6rc1"),
+        previews=("0.9",),
+        version_in_label=False,
+        dimension_names_required=True,
+        all_labels_listed=True,
+    ),
 )
 """All versions that can be read, oldest first, and written if they have a writer."""
-Version = Literal["0.4", "0.5"]
+Version = Literal["0.4", "0.5", "0.6"]
 DEFAULT_VERSION: Version = "0.5"
 IN_MEMORY = next(row for row in SPECIFICATIONS if row.is_called(DEFAULT_VERSION))
 """Version of the attributes at the root of a tree, which xarray's own writer stores as they are."""
@@ -92,7 +108,7 @@ def find_specification(version: Any) -> Specification:
     >>> find_specification("0.3")
     Traceback (most recent call last):
         ...
-    ValueError: version must be one of '0.4', '0.5', not '0.3'
+    ValueError: version must be one of '0.4', '0.5', '0.6', not '0.3'
     """
     for row in SPECIFICATIONS:
         if row.is_called(version) and row.is_written:
@@ -129,7 +145,7 @@ def specification_of(attributes: Mapping[Any, Any], zarr_format: int | None = No
     >>> specification_of({"ome": {"version": "7.1"}})
     Traceback (most recent call last):
         ...
-    ValueError: the image is OME-Zarr 7.1; versions 0.1, 0.2, 0.3, 0.4 and 0.5 can be read
+    ValueError: the image is OME-Zarr 7.1; versions 0.1, 0.2, 0.3, 0.4, 0.5 and 0.6 can be read
     """
     rows = specifications_at(attributes)
     if not rows:
@@ -140,10 +156,8 @@ def specification_of(attributes: Mapping[Any, Any], zarr_format: int | None = No
     if stated is not None and not any(row.reads(stated) for row in SPECIFICATIONS):
         raise ValueError(_unreadable(stated))
     block = rows[0].block_of(attributes)
-    found = next((row for row in rows if row.reads(stated)), None) or _by_form(rows, block)
-    if axes_form(block) == "systems" != found.axes:
-        raise ValueError(_unreadable("0.6 (it lists coordinate systems)"))
-    return found
+    by_form = _by_form(rows, block)
+    return by_form if by_form.axes == "systems" else next((row for row in rows if row.reads(stated)), by_form)
 
 
 def _unreadable(version: str) -> str:

@@ -165,7 +165,7 @@ TO_ZARR = {
     **STORING,
     **RESUMING,
     "store": [*NO_STORE, ("a.zip", ValueError, "a zip file cannot be written in parallel: write a directory")],
-    "version": [(odd, ValueError, "version must be one of '0.4', '0.5', not") for odd in ("0.6", 0.5, None, [])],
+    "version": [(odd, ValueError, "version must be one of '0.4', '0.5', '0.6', not") for odd in ("0.7", 0.5, None, [])],
     "group": [*NO_GROUP, *((odd, ValueError, "choose another name") for odd in ("__a", "zarr.json", "a/.zattrs"))],
     "encoding": [
         *((odd, TypeError, "encoding has the form") for odd in (5, "q", [], {"/scale0": 5}, {"/scale0": {"image": 5}})),

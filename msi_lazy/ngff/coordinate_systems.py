@@ -1,0 +1,167 @@
+"""Coordinate systems of OME-Zarr 0.6: its multiscale images, and the same in the flat form of older versions.
+
+The flat form lists ``axes`` and, per dataset, a scale and a translation.  What it has no place for is kept in further
+members, so that an image of 0.6 passes through any other version unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msi_lazy.ngff.read_transforms import named_transforms
+
+__all__ = ["INTRINSIC", "NAMED_TRANSFORMS", "SYSTEMS", "arrange", "flatten", "intrinsic_name"]
+
+SYSTEMS = "coordinateSystems"
+"""Member of an image that lists its coordinate systems; in the flat form the axes of the intrinsic one are names."""
+NAMED_TRANSFORMS = "namedTransformations"
+"""Member of an image, in the flat form, that keeps its transformations to named coordinate systems."""
+INTRINSIC = "physical"
+"""Name of the intrinsic system, the one that the levels are placed in, unless it was read with another."""
+_TRANSFORMS = "coordinateTransformations"
+_NAME = "transformationName"
+"""Member of a dataset, in the flat form, that keeps the name of its transformation."""
+
+
+def flatten(multiscale: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert a multiscale image to the flat form, which it may have already; nothing is lost.
+
+    Raises
+    ------
+    KeyError, TypeError, AttributeError
+        Something is missing, or is of another type.
+    """
+    if "axes" in multiscale or SYSTEMS not in multiscale:
+        return dict(multiscale)
+    systems = list(multiscale[SYSTEMS])
+    number = _intrinsic_number(multiscale, systems)
+    flat = {name: value for name, value in multiscale.items() if name not in (SYSTEMS, _TRANSFORMS)}
+    flat["axes"] = systems[number]["axes"]
+    flat["datasets"] = [_flatten_dataset(dataset) for dataset in multiscale["datasets"]]
+    named = named_transforms(multiscale.get(_TRANSFORMS))
+    unnamed = [one for one in multiscale.get(_TRANSFORMS) or () if one not in named]
+    if named:
+        flat[NAMED_TRANSFORMS] = [*(flat.get(NAMED_TRANSFORMS) or ()), *named]
+    if unnamed:
+        flat[_TRANSFORMS] = unnamed
+    systems[number] = {**systems[number], "axes": [_axis_name(axis) for axis in flat["axes"]]}
+    if len(systems) > 1 or {**systems[0], "axes": ()} != {"name": INTRINSIC, "axes": ()} or named:
+        flat[SYSTEMS] = systems
+    return flat
+
+
+def arrange(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert a multiscale image from the flat form; transformations that no longer fit its axes stay as they are kept.
+
+    Examples
+    --------
+    >>> scale = {"type": "scale", "scale": [2, 2]}
+    >>> datasets = [{"path": "0", "coordinateTransformations": [scale]}]
+    >>> arranged = arrange({"axes": [{"name": "y"}, {"name": "x"}], "datasets": datasets})
+    >>> arranged["coordinateSystems"]
+    [{'name': 'physical', 'axes': [{'name': 'y'}, {'name': 'x'}]}]
+    >>> arranged["datasets"][0]["coordinateTransformations"]
+    [{'type': 'scale', 'scale': [2, 2], 'input': {'path': '0'}, 'output': {'name': 'physical'}}]
+    """
+    members = ("axes", "datasets", SYSTEMS, NAMED_TRANSFORMS, _TRANSFORMS)
+    others = {name: value for name, value in flat.items() if name not in members}
+    systems, number = _arrange_systems(flat)
+    intrinsic = systems[number]["name"]
+    named, kept = _place_transforms(flat, systems, number)
+    further = {_TRANSFORMS: [*(flat.get(_TRANSFORMS) or ()), *named], NAMED_TRANSFORMS: kept}
+    return {
+        **({"name": others.pop("name")} if "name" in others else {}),
+        SYSTEMS: systems,
+        "datasets": [_arrange_dataset(dataset, intrinsic) for dataset in flat["datasets"]],
+        **{name: listed for name, listed in further.items() if listed},
+        **others,
+    }
+
+
+def intrinsic_name(multiscale: Mapping[str, Any]) -> str | None:
+    """Name of the system that the first dataset leads to; ``None`` if it states none."""
+    for dataset in _objects(multiscale.get("datasets")):
+        for transform in _objects(dataset.get(_TRANSFORMS)):
+            output = transform.get("output")
+            name = output.get("name") if isinstance(output, Mapping) else output
+            if isinstance(name, str):
+                return name
+    return None
+
+
+def _intrinsic_number(multiscale: Mapping[str, Any], systems: Sequence[Mapping[str, Any]]) -> int:
+    """Place of the intrinsic system in the list: the first one where the datasets name none that is there."""
+    name = intrinsic_name(multiscale)
+    return next((number for number, system in enumerate(systems) if system.get("name") == name), 0)
+
+
+def _flatten_dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the transformations of a dataset, which lead from its path to the intrinsic system, without these ends."""
+    listed: list[Mapping[str, Any]] = []
+    names = []
+    for transform in dataset.get(_TRANSFORMS) or ():
+        names.append(transform.get("name"))
+        inner = {name: value for name, value in transform.items() if name not in ("input", "output", "name")}
+        listed += inner["transformations"] if inner.get("type") == "sequence" else [inner]
+    flat = {**dataset, _TRANSFORMS: listed}
+    return {**flat, _NAME: names[0]} if len(names) == 1 and isinstance(names[0], str) else flat
+
+
+def _arrange_dataset(dataset: Mapping[str, Any], intrinsic: str) -> dict[str, Any]:
+    """Write the scale and the translation of a dataset as the one transformation that 0.6 allows."""
+    listed = [one for one in dataset[_TRANSFORMS] if one["type"] != "translation" or any(one["translation"])]
+    one = dict(listed[0]) if len(listed) == 1 else {"type": "sequence", "transformations": listed}
+    one |= {"input": {"path": dataset["path"]}, "output": {"name": intrinsic}}
+    if isinstance(dataset.get(_NAME), str):
+        one["name"] = dataset[_NAME]
+    others = {name: value for name, value in dataset.items() if name not in ("path", _TRANSFORMS, _NAME)}
+    return {"path": dataset["path"], _TRANSFORMS: [one], **others}
+
+
+def _arrange_systems(flat: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    """List the coordinate systems, with the axes of the intrinsic one, and its place."""
+    kept = [dict(system) for system in _objects(flat.get(SYSTEMS)) if isinstance(system.get("name"), str)]
+    number = next((number for number, system in enumerate(kept) if _lists_names(system)), None)
+    if number is None:
+        taken = {system["name"] for system in kept}
+        free = next(name for name in (INTRINSIC, *(f"{INTRINSIC}-{n}" for n in range(len(kept)))) if name not in taken)
+        kept.insert(0, {"name": free})
+        number = 0
+    kept[number] = {**kept[number], "axes": list(flat["axes"])}
+    return kept, number
+
+
+def _lists_names(system: Mapping[str, Any]) -> bool:
+    """Tell whether a kept system is the intrinsic one, whose axes are those of the image, and only named."""
+    axes = system.get("axes")
+    return isinstance(axes, list) and all(isinstance(axis, str) for axis in axes)
+
+
+def _place_transforms(
+    flat: Mapping[str, Any], systems: Sequence[Mapping[str, Any]], number: int
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Split the kept transformations in those that hold for the image, and those that do not."""
+    kept = _objects(flat.get(NAMED_TRANSFORMS))
+    before = next((system["axes"] for system in _objects(flat.get(SYSTEMS)) if _lists_names(system)), None)
+    after = [_axis_name(axis) for axis in systems[number]["axes"]]
+    same = before is not None and len(before) == len(after)
+    same = same and all(one == other or one not in after for one, other in zip(before or (), after, strict=False))
+    names = {system["name"] for system in systems}
+    placed = [one for one in kept if same and all(_leads_to(one.get(end), names) for end in ("input", "output"))]
+    return placed, [one for one in kept if one not in placed]
+
+
+def _leads_to(end: Any, names: set[Any]) -> bool:
+    """Tell whether an end of a transformation is a system that is listed, or one in a group of labels."""
+    name = end.get("name") if isinstance(end, Mapping) else None
+    return isinstance(name, str) and (name in names or bool(end.get("path")))
+
+
+def _axis_name(axis: Any) -> Any:
+    return axis.get("name") if isinstance(axis, Mapping) else axis
+
+
+def _objects(listed: Any) -> list[Mapping[str, Any]]:
+    """Return the objects in a list, which may have been edited to anything else."""
+    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
