@@ -81,6 +81,31 @@ def test_all_images_and_labels_are_listed(tmp_path, version):
         np.testing.assert_array_equal(back["scale0"].image, PIXELS)
 
 
+def add_fields(folder, barrier, who):
+    row = f"{who.upper()}/1"
+    for number in range(3):
+        barrier.wait()
+        tree().pyramid.to_zarr(folder / "plate.zarr", group=f"{row}/{number}")
+        tree().pyramid.to_zarr(folder / "plate.zarr", group=f"H/{number}/{who}")
+
+
+def test_all_fields_and_wells_of_a_plate_are_listed(tmp_path):
+    root = zarr.create_group(tmp_path / "plate.zarr")
+    well = {"path": "B/2", "rowIndex": 0, "columnIndex": 0}
+    root.attrs["ome"] = {"version": "0.5", "plate": {"rows": [{"name": "B"}], "columns": [{"name": "2"}]}}
+    root.attrs["ome"] = {"version": "0.5", "plate": {**root.attrs["ome"]["plate"], "wells": [well]}}
+    run(add_fields, tmp_path)
+    plate = attributes(tmp_path / "plate.zarr")["plate"]
+    assert [row["name"] for row in plate["rows"]] == ["A", "B", "C", "D", "H"]
+    assert [well["path"] for well in plate["wells"]] == ["A/1", "B/1", "B/2", "C/1", "D/1", "H/0", "H/1", "H/2"]
+    for row in "ABCD":
+        assert len(attributes(tmp_path / f"plate.zarr/{row}/1")["well"]["images"]) == 3
+    for column in range(3):
+        images = attributes(tmp_path / f"plate.zarr/H/{column}")["well"]["images"]
+        assert [image["path"] for image in images] == ["a", "b", "c", "d"]
+    assert not (tmp_path / "plate.zarr/OME").exists()
+
+
 def attributes(path, *, whole=False):
     found = zarr.open_group(path, mode="r").attrs.asdict()
     return found.get("ome", found) if not whole or "ome" in found else found

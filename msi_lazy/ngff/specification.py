@@ -93,6 +93,8 @@ class Specification:
     """Whether the block of a label image states the version."""
     version_in_multiscale: bool = False
     """Whether each multiscale image states the version."""
+    version_in_plate: bool = False
+    """Whether a plate states the version, too."""
     separator: str | None = None
     """Separator of indices in the keys of chunks, if the specification asks for one."""
     dimension_names_required: bool = False
@@ -101,6 +103,8 @@ class Specification:
     """Whether each channel in ``omero`` has a colour and a window."""
     all_labels_listed: bool = False
     """Whether a label image should be in the list of its group."""
+    field_names: str = "[A-Za-z0-9]+"
+    """Pattern of the names that the fields of a well may have."""
 
     @property
     def has_transformations(self) -> bool:

@@ -15,6 +15,7 @@ from msi_lazy.plan.grid import Grid
 from msi_lazy.plan.windows import slices
 from msi_lazy.storage.shared_groups import change_attributes
 from msi_lazy.storage.target import consolidate, consolidate_above, write_attributes
+from msi_lazy.write.fields import find_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +56,8 @@ def completions_of(
         completions.append(_ListLabels(target, tuple(job.path.rpartition("/")[2] for job in labels), specification))
     completions += [_complete(job, target) for job in images]
     if images and image.group:
-        completions.append(_ListImage(replace(image, path=image.base), image.group, specification))
+        of_plate = find_field(image, specification)
+        completions.append(of_plate or _ListImage(replace(image, path=image.base), image.group, specification))
     return completions
 
 

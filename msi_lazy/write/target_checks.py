@@ -19,6 +19,7 @@ from msi_lazy.storage.replacement import Replace, why_not_beside
 from msi_lazy.storage.target import images_below
 from msi_lazy.storage.unfinished import ledger_beside, ledger_within, stored_ledger
 from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
+from msi_lazy.write.fields import check_field
 from msi_lazy.write.overlap import overlap_message
 
 if TYPE_CHECKING:
@@ -261,7 +262,8 @@ def check_parents(place: Place, specification: Specification) -> None:
     Raises
     ------
     ValueError
-        There is a directory of other files, an array, a group of another Zarr version, or an image above.
+        There is a directory of other files, an array, a group of another Zarr version, or an image above; or a plate
+        or a well, and the place is not that of a field.
     """
     if place.group.split("/")[0] == "OME":
         raise ValueError("group 'OME' is reserved for the list of images in a store; give another one")
@@ -287,3 +289,4 @@ def check_parents(place: Place, specification: Specification) -> None:
                 f"{above} is an image itself, and cannot contain others; write labels with write_labels, or choose "
                 f"another place"
             )
+    check_field(place, specification)
