@@ -7,6 +7,7 @@ from msi_lazy.accessor import PyramidAccessor, register_accessors
 from msi_lazy.api.add_levels import add_levels
 from msi_lazy.api.build import open_multiscale, to_multiscale
 from msi_lazy.api.maintain import update, verify
+from msi_lazy.api.plates import Plate, Well, open_plate
 from msi_lazy.api.write import to_zarr, write_labels
 from msi_lazy.errors import (
     LeaseLostError,
@@ -34,6 +35,7 @@ __all__ = [
     "MemoryLimitError",
     "Method",
     "Methods",
+    "Plate",
     "PyramidAccessor",
     "PyramidPlan",
     "ResumeError",
@@ -44,6 +46,7 @@ __all__ = [
     "ValidationReport",
     "VerifyReport",
     "Viewer",
+    "Well",
     "__version__",
     "add_levels",
     "explain",
@@ -51,6 +54,7 @@ __all__ = [
     "itk_image_to_multiscale",
     "napari_layer",
     "open_multiscale",
+    "open_plate",
     "register_method",
     "skip_non_dimension_nodes",
     "to_multiscale",

@@ -43,6 +43,7 @@ def sound_arguments(name, directory):
         "pyramid.write_labels": labels,
         "add_levels": {**stored, "scale_factors": [2]},
         "open_multiscale": stored,
+        "open_plate": stored,
         "validate": stored,
         "verify": stored,
         "view": {**stored, "open_browser": False},

@@ -45,6 +45,8 @@ class _Inside:
     """What there is besides; empty if that is all."""
     base: Place | None = None
     """Group that the paths are below, if it is another one."""
+    whole: str = ""
+    """How all of it is opened, if it can be."""
 
 
 def describe_inside(place: Place) -> str:
@@ -81,7 +83,7 @@ def _advice(place: Place, inside: _Inside | None) -> str:
     base = inside.base or place
     groups = [f"group={'/'.join(filter(None, (base.group, path)))!r}" for path in inside.paths]
     there = "" if base.given == place.given else f" of {base.given}"
-    return f"; it is {inside.what}: give an image, {', '.join(groups)}{inside.more}{there}"
+    return f"; it is {inside.what}: {inside.whole}give an image, {', '.join(groups)}{inside.more}{there}"
 
 
 def _look_inside(place: Place) -> _Inside | None:
@@ -115,7 +117,13 @@ def _look_into_plate(place: Place, plate: Any) -> _Inside:
     others = len(wells) - looked
     more = [f"{len(found) - _MOST_LISTED} more there"] if len(found) > _MOST_LISTED else []
     more += [f"those of {others} more wells"] if others else []
-    return _Inside(f"a plate of {len(wells)} wells", found[:_MOST_LISTED], "".join(f", and {text}" for text in more))
+    return _Inside(
+        f"a plate of {len(wells)} wells",
+        found[:_MOST_LISTED],
+        "".join(f", and {text}" for text in more),
+        None,
+        "open it with open_plate, or ",
+    )
 
 
 def _limited(what: str, paths: Sequence[str], base: Place | None = None) -> _Inside:

@@ -79,7 +79,7 @@ def open_image(place: Place, *, maintained: bool = False) -> OpenedImage:
         The group holds no OME-Zarr image, or one that contradicts itself, or cannot be read.
     """
     with naming_unfinished(place):
-        group = _open_group(place)
+        group = open_image_group(place)
         with reading("the attributes of the group"):
             attributes = dict(group.attrs)
         if not holds_image(attributes):
@@ -127,7 +127,7 @@ def _count_channels(stored: StoredImage, image: xr.DataArray) -> list[str]:
     return [f"its attributes describe {stored.channel_count} channels, and it has {count}: their names are not used"]
 
 
-def _open_group(place: Place) -> zarr.Group:
+def open_image_group(place: Place) -> zarr.Group:
     where = place.named
     try:
         with reading(f"the metadata of the group {where}" if place.group else f"the metadata of {where}"):

@@ -48,6 +48,10 @@ class StoreFormat:
 
     array_document: str
     """Name of the document that describes an array."""
+    attributes_document: str
+    """Name of the document with the attributes of a group."""
+    consolidated_document: str
+    """Name of the document with the metadata of all nodes below a group, where there are such."""
     has_shards: bool
     """Whether chunks can be packed into shards."""
     fill_value_is_mask: bool
@@ -107,6 +111,8 @@ _KEYS_2 = MappingProxyType({"name": "v2", "separator": "/"})
 _FORMATS: dict[int, StoreFormat] = {
     2: StoreFormat(
         array_document=".zarray",
+        attributes_document=".zattrs",
+        consolidated_document=".zmetadata",
         has_shards=False,
         fill_value_is_mask=True,
         key_encoding=_KEYS_2,
@@ -128,6 +134,8 @@ _FORMATS: dict[int, StoreFormat] = {
     ),
     3: StoreFormat(
         array_document="zarr.json",
+        attributes_document="zarr.json",
+        consolidated_document="zarr.json",
         has_shards=True,
         fill_value_is_mask=False,
         key_encoding=MappingProxyType({}),

@@ -286,6 +286,11 @@ TABLE = {
         "storage_options": NO_OPTIONS,
         "group": [*NO_GROUP, *ABSENT, ("scale0/image", ValueError, "is a Zarr array, not the group .*; wrap it")],
     },
+    "open_plate": {
+        "store": [*NO_IMAGE, ({}, FileNotFoundError, "no Zarr group at {}")],
+        "storage_options": NO_OPTIONS,
+        "group": [*NO_GROUP, *ABSENT, ("scale0", ValueError, "is no plate")],
+    },
     "validate": {
         "store": NO_IMAGE,
         "storage_options": NO_OPTIONS,
