@@ -17,6 +17,7 @@ from tests.support.optional import require
 
 TABLE = {**bad_arguments.TABLE, **bad_methods.TABLE}
 RESULTS = {"PyramidPlan", "ValidationReport", "VerifyReport", "Viewer", "PyramidAccessor", "Methods", "__version__"}
+RESULTS |= {"Plate", "Well"}
 """What users are given, and do not call."""
 FUNCTIONS = {name: getattr(msi, name) for name in msi.__all__ if name not in RESULTS}
 FUNCTIONS = {name: f for name, f in FUNCTIONS.items() if not (isclass(f) and issubclass(f, Exception))}
@@ -43,7 +44,7 @@ def sound_arguments(name, directory):
         "pyramid.write_labels": labels,
         "add_levels": {**stored, "scale_factors": [2]},
         "open_multiscale": stored,
-        "open_plate": stored,
+        "open_plate": {"store": directory / "plate.zarr"},
         "validate": stored,
         "verify": stored,
         "view": {**stored, "open_browser": False},
@@ -74,6 +75,10 @@ def contents(directory):
 def directory(tmp_path_factory):
     directory = tmp_path_factory.mktemp("bad")
     TREE.pyramid.to_zarr(directory / "image.zarr")
+    wells = [{"path": "A/1", "rowIndex": 0, "columnIndex": 0}]
+    plate = {"rows": [{"name": "A"}], "columns": [{"name": "1"}], "wells": wells}
+    root = zarr.create_group(directory / "plate.zarr", attributes={"ome": {"version": "0.5", "plate": plate}})
+    root.create_group("A/1").attrs["ome"] = {"version": "0.5", "well": {"images": [{"path": "0"}]}}
     return directory
 
 

@@ -289,7 +289,7 @@ TABLE = {
     "open_plate": {
         "store": [*NO_IMAGE, ({}, FileNotFoundError, "no Zarr group at {}")],
         "storage_options": NO_OPTIONS,
-        "group": [*NO_GROUP, *ABSENT, ("scale0", ValueError, "is no plate")],
+        "group": [*NO_GROUP, *ABSENT, ("A/1", ValueError, "is no plate; it is a well")],
     },
     "validate": {
         "store": NO_IMAGE,
