@@ -18,14 +18,10 @@ from msi_lazy.methods.lending import fresh, prefixed
 from msi_lazy.methods.row import no_radius
 from msi_lazy.methods.samples import as_samples
 from msi_lazy.plan.block_names import naming_block
-from msi_lazy.plan.memory import finer_window
 from msi_lazy.plan.windows import Interval, Window, needed_interval, relative_slices
-from msi_lazy.storage.checked_read import read_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-    import zarr
 
     from msi_lazy.methods import Method
     from msi_lazy.methods.lending import Lend
@@ -39,12 +35,10 @@ __all__ = [
     "gather_block",
     "merge_block",
     "pick_level",
-    "read_back_block",
     "read_block",
     "reduce_block",
     "reduce_overlapped",
     "reduce_window",
-    "restore_carry",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -71,6 +65,8 @@ class StageRecipe:
     """Kept for the record: the cost of reading the source."""
     notes: tuple[str, ...] = ()
     """Kept for the record: the plan's remarks."""
+    source: str | None = None
+    """Kept for the record: the layer of a computed source, in the chunks of ``reading``."""
 
 
 def read_block(source: WindowSource, index: Index, *, recipe: StageRecipe, lend: Lend = fresh) -> tuple[Array, ...]:
@@ -134,54 +130,6 @@ def _join(pieces: Iterable[tuple[Window, Array]], window: Window, dtype: np.dtyp
             return piece
         joined[relative_slices(filled, window)] = piece
     return joined
-
-
-def read_back_block(
-    stored: zarr.Array[Any],
-    _done: Sequence[None],
-    index: Index,
-    *,
-    recipe: StageRecipe,
-    before: StagePlan,
-    lend: Lend = fresh,
-) -> tuple[Array, ...]:
-    """Read what the blocks of stage ``before`` stored, and compute the stage's levels of block ``index`` from it.
-
-    The result has the same bits as from carries: a level is always computed from the finer level's stored values.
-    ``stored`` is the array of the last level that ``before`` writes; ``_done`` waits for the tasks that wrote it.
-    """
-    with naming_block(recipe.stage, index):
-        array = _read_stored(stored, before, recipe.stage.first, recipe.stage.needed(index)[0], recipe, lend)
-    return reduce_block(array, index, recipe=recipe, lend=lend)
-
-
-def restore_carry(stored: zarr.Array[Any], index: Index, *, recipe: StageRecipe, stage: StagePlan) -> Array:
-    """Restore the carry of a block from ``stored``, the array of the last level that the stage writes.
-
-    ``stage`` is in the blocks that its tasks compute, which may be runs of those of ``recipe``.
-    """
-    assert stage.carry is not None
-    with naming_block(stage, index):
-        return _read_stored(stored, stage, stage.carry, stage.owned(stage.carry, index), recipe)
-
-
-def _read_stored(
-    stored: zarr.Array[Any],
-    stage: StagePlan,
-    level: int,
-    window: Window,
-    recipe: StageRecipe,
-    lend: Lend = fresh,
-) -> Array:
-    """Compute ``window`` of a stage's carry, ``level``, from the stored samples of the last level that it writes."""
-    finer = finer_window(stage, level, window)
-    lend = prefixed(lend, "stored")
-    array = read_window(stored, finer, lend)
-    if stage.written[-1] == level:
-        return array
-    step = level - stage.first - 1
-    terms = (stage.factors[step], stage.extents[step], recipe.method, recipe.nodata)
-    return reduce_window(array, finer, window, *terms, lend)
 
 
 def reduce_block(array: Array, index: Index, *, recipe: StageRecipe, lend: Lend = fresh) -> tuple[Array, ...]:

@@ -13,20 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from dask.task_spec import TaskRef
 
-from msi_lazy.graph.block_tasks import reduce_block
 from msi_lazy.graph.declared import check_block
 from msi_lazy.graph.fused_task import Held, OfBlock, make_template
 from msi_lazy.graph.marks import BlockGrid, check_writer, mark_block
 from msi_lazy.graph.source_order import order_rows, source_tasks, touched_chunks
-from msi_lazy.methods.lending import fresh
-from msi_lazy.plan.block_names import naming_block
-from msi_lazy.storage.checked_read import read_window
 from msi_lazy.storage.stored_units import stored_units
 from msi_lazy.storage.write_units import write_window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Set
+    from collections.abc import Iterator, Mapping, Sequence, Set
 
+    import dask.array as da
     import numpy as np
     import zarr
     from dask.task_spec import GraphNode
@@ -34,19 +31,26 @@ if TYPE_CHECKING:
 
     from msi_lazy.graph.block_tasks import StageRecipe
     from msi_lazy.graph.emit import StageEmitter
-    from msi_lazy.graph.level_graph import LevelGraph
+    from msi_lazy.graph.level_graph import StageLayer
     from msi_lazy.graph.marks import BlockListeners
-    from msi_lazy.methods.lending import Lend
     from msi_lazy.plan.source_rows import SourceChunks
 
-__all__ = ["GatheredSource", "Spill", "gather_source", "read_spilled", "spill_source"]
+__all__ = [
+    "CutBlocks",
+    "GatheredSource",
+    "Spill",
+    "chunk_grid",
+    "gather_source",
+    "spill_chunk",
+    "spill_source",
+]
 
 Index = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class GatheredSource:
-    """A computed source, whose chunks the blocks of the first stage are cut from, or that is spilled before."""
+    """A computed source as one stage uses it: its blocks are cut from the chunks, or read what is stored of these."""
 
     name: Key
     """Name of the tasks of its chunks."""
@@ -78,40 +82,59 @@ class Spill:
     """Numbers of the chunks that are stored."""
 
 
+@dataclass(frozen=True)
+class CutBlocks:
+    """Blocks of a stage that are cut from the source: of the first one, or of the next if it starts at level 0 too."""
+
+    name: str
+    """Name of the stage's layer."""
+    recipe: StageRecipe
+    """Stage."""
+    blocks: Set[Index]
+    """Those of its blocks that are computed."""
+
+    def touched(self, name: Key, chunks: SourceChunks) -> Iterator[Key]:
+        """Yield the tasks, called ``name``, of the chunks that they are cut from, in order, and perhaps repeatedly."""
+        for index in sorted(self.blocks):
+            yield from touched_chunks(name, chunks, self.recipe, index)
+
+
 def gather_source(
-    levels: LevelGraph, token: str, blocks: Set[Index], in_order: bool
-) -> tuple[GatheredSource, dict[Key, GraphNode]]:
-    """Build the tasks of the chunks that ``blocks`` of the first stage are cut from, perhaps ``in_order`` of rows."""
-    first = levels.stages[0]
-    assert first.chunks is not None
-    terms = (first.below, first.chunks, first.recipe)
-    needed = dict.fromkeys(key for index in sorted(blocks) for key in touched_chunks(*terms, index))
-    tasks = source_tasks(levels.arrays[0], str(first.below), needed)
-    waits: dict[Index, Key] = {}
-    if in_order:
-        waits, loaded = order_rows(f"{first.name}-loaded-{token}", *terms, blocks)
-        tasks |= loaded
-    return GatheredSource(first.below, first.chunks, waits), tasks
+    source: StageLayer, array: da.Array, token: str, cuts: Sequence[CutBlocks], in_order: bool
+) -> tuple[list[GatheredSource], dict[Key, GraphNode]]:
+    """Build the tasks of the chunks that ``cuts`` need, perhaps ``in_order`` of rows; return the source of each."""
+    name, chunks = str(source.below), source.chunks
+    assert chunks is not None
+    tasks = source_tasks(array, name, dict.fromkeys(key for cut in cuts for key in cut.touched(name, chunks)))
+    sources = []
+    for cut in cuts:
+        rows = order_rows(f"{cut.name}-loaded-{token}", name, chunks, cut.recipe, cut.blocks) if in_order else ({}, {})
+        sources.append(GatheredSource(name, chunks, rows[0]))
+        tasks |= rows[1]
+    return sources, tasks
 
 
 def spill_source(
-    levels: LevelGraph, token: str, blocks: Set[Index], spill: Spill, emitter: StageEmitter
+    source: StageLayer, array: da.Array, token: str, cuts: Sequence[CutBlocks], spill: Spill, emitter: StageEmitter
 ) -> tuple[GatheredSource, dict[Key, GraphNode]]:
-    """Build the tasks that compute the chunks that ``blocks`` of the first stage need, and store them."""
-    first = levels.stages[0]
-    assert first.chunks is not None
-    name = f"{first.name}-spilled-{token}"
-    grid = BlockGrid(0, tuple(map(len, first.chunks.lengths)))
-    terms = (first.below, first.chunks, first.recipe)
-    touched: Any = dict.fromkeys(key for index in sorted(blocks) for key in touched_chunks(*terms, index))
+    """Build the tasks that compute the chunks that ``cuts`` need, and store them."""
+    below, chunks = str(source.below), source.chunks
+    assert chunks is not None
+    name, grid = f"{source.name}-spilled-{token}", chunk_grid(chunks)
+    touched: Any = dict.fromkeys(key for cut in cuts for key in cut.touched(below, chunks))
     left = [key for key in touched if grid.number(key[1:]) not in spill.done]
     stored = frozenset((name, *key[1:]) for key in touched if grid.number(key[1:]) in spill.done)
-    options = (("chunks", first.chunks), ("dtype", first.recipe.dtype), ("grid", grid))
+    options = (("chunks", chunks), ("dtype", source.recipe.dtype), ("grid", grid))
     given = (OfBlock.INPUTS, OfBlock.INDEX, Held(spill.target), Held(spill.listeners))
-    tasks = source_tasks(levels.arrays[0], str(first.below), left)
+    tasks = source_tasks(array, below, left)
     template = make_template([(spill_chunk, given, options)], ())
     tasks |= emitter.emit_tasks(template, (((name, *key[1:]), key[1:], [TaskRef(key)]) for key in left))
-    return GatheredSource(name, first.chunks, {}, spill.target, stored), tasks
+    return GatheredSource(name, chunks, {}, spill.target, stored), tasks
+
+
+def chunk_grid(chunks: SourceChunks) -> BlockGrid:
+    """Grid of the chunks of a source, by whose numbers they are marked."""
+    return BlockGrid(0, tuple(map(len, chunks.lengths)))
 
 
 def spill_chunk(
@@ -130,12 +153,3 @@ def spill_chunk(
     check_writer(listeners)
     write_window(target, window, samples)
     mark_block(listeners, index, [stored_units(target, window)], grid=grid)
-
-
-def read_spilled(
-    stored: zarr.Array[Any], _done: Sequence[None], index: Index, *, recipe: StageRecipe, lend: Lend = fresh
-) -> tuple[np.ndarray[Any, Any], ...]:
-    """Read the window of block ``index`` of what was stored of the source, and compute the stage's levels."""
-    with naming_block(recipe.stage, index):
-        window = read_window(stored, recipe.stage.needed(index)[0], lend)
-    return reduce_block(window, index, recipe=recipe, lend=lend)

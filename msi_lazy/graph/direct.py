@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from msi_lazy.graph.buffers import BlockBuffers
-from msi_lazy.graph.computed_source import gather_source, spill_source
+from msi_lazy.graph.computed_source import CutBlocks, gather_source, spill_source
 from msi_lazy.graph.emit import EmittedStage, StageEmitter
 from msi_lazy.graph.fuse import FusedGraph
 from msi_lazy.graph.remaining import remaining_blocks
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from dask.typing import Key
 
     from msi_lazy.graph.block_tasks import StageRecipe
-    from msi_lazy.graph.computed_source import GatheredSource, Spill
-    from msi_lazy.graph.level_graph import LevelGraph
+    from msi_lazy.graph.computed_source import Spill
+    from msi_lazy.graph.level_graph import LevelGraph, StageLayer
     from msi_lazy.graph.marks import BlockMarks
     from msi_lazy.graph.remaining import RemainingBlocks
     from msi_lazy.graph.stream import LevelStore
@@ -97,39 +97,58 @@ def emit_blocks(
     """
     if not levels.is_whole:
         return None
-    # 1. Decide which stages return their carries, and which are read back from the store
+    # 1. Decide which stages return their carries, which are read back from the store, and which cut from the source
     layers = levels.stages
     reads_back = [*read_back, *(False for _ in range(len(layers) + 1 - len(read_back)))]
     returning = [not back for back in reads_back[1 : len(layers) + 1]]
+    cut = _count_cut(layers, returning)
+    if cut > 1:
+        returning[0] = False
     recipes, stages = [layer.recipe for layer in layers], [layer.task_stage for layer in layers]
     # 2. Find the blocks that are stored already, and so those of each stage that remain to be computed
     remaining = _remaining(recipes, stages, returning, marks)
     waited_for = [bool(after.computed) for after in remaining[1:]]
     returning = [returns and waited for returns, waited in zip(returning, [*waited_for, False], strict=True)]
-    # 3. Emit the tasks of each stage, fed by those of the stage before
+    # 3. Emit the tasks of the chunks of a computed source, and of each stage, fed by them, or by the stage before
     held = {key: node.value for key, node in opened.items()}
-    if layers[0].chunks is None:
+    if not cut:
         held[layers[0].below] = layers[0].source
     emitter = StageEmitter(f"pyramid-context-{token}", held, buffers or BlockBuffers())
-    source: Key | GatheredSource = layers[0].below
+    sources: list[Any] = [None if cut else layers[0].below]
     tasks: dict[Key, GraphNode] = {}
-    if spill is not None:
-        source, tasks = spill_source(levels, token, remaining[0].computed, spill, emitter)
-    elif layers[0].chunks is not None:
-        source, tasks = gather_source(levels, token, remaining[0].computed, in_order)
+    if cut:
+        terms = zip(layers[:cut], remaining, strict=False)
+        cuts = [CutBlocks(layer.name, layer.recipe, left.computed) for layer, left in terms]
+        if spill is not None:
+            source, tasks = spill_source(layers[0], levels.arrays[0], token, cuts, spill, emitter)
+            sources = [source] * cut
+        else:
+            sources, tasks = gather_source(layers[0], levels.arrays[0], token, cuts, in_order)
     below: EmittedStage | None = None
     grids = marks.grids if marks is not None else (None,) * len(layers)
-    for layer, stage, returns_carry, grid, left in zip(layers, stages, returning, grids, remaining, strict=True):
+    fed_by = [*sources, *(None for _ in layers[len(sources) :])]
+    for layer, fed, stage, returns, grid, left in zip(layers, fed_by, stages, returning, grids, remaining, strict=True):
         written = tuple(stores[level] for level in stage.written)
         listeners = marks.listeners if marks is not None else None
         name = f"{layer.name}-{token}"
-        emitted = EmittedStage(name, layer.recipe, source, stage, returns_carry, written, left, listeners, grid)
+        emitted = EmittedStage(name, layer.recipe, fed, stage, returns, written, left, listeners, grid)
         tasks |= emitter.emit(emitted, below)
         below = emitted
     # 4. Run what nothing waits for
     awaited = {key for task in tasks.values() for key in task.dependencies}
     sinks = tuple(key for key in tasks if key not in awaited)
     return FusedGraph(tasks | {emitter.context: emitter.context_task()}, sinks)
+
+
+def _count_cut(layers: Sequence[StageLayer], returning: Sequence[bool]) -> int:
+    """Count the stages that are cut from the chunks of a computed source.
+
+    Where the first one only stores the image, the next is cut as well, unless it reads the image back: carries would
+    be copies of chunks.
+    """
+    if layers[0].chunks is None:
+        return 0
+    return 2 if len(layers) > 1 and returning[0] and layers[0].recipe.stage.carries_input else 1
 
 
 def _remaining(

@@ -14,14 +14,13 @@ from msi_lazy.graph.block_tasks import (
     gather_block,
     merge_block,
     pick_level,
-    read_back_block,
     read_block,
-    restore_carry,
 )
-from msi_lazy.graph.computed_source import GatheredSource, read_spilled
+from msi_lazy.graph.computed_source import GatheredSource
 from msi_lazy.graph.fused_task import BlockContext, Held, Listed, OfBlock, Slot, Template, make_template, run_fused
 from msi_lazy.graph.marks import BlockGrid, check_writer, mark_block
 from msi_lazy.graph.merge import touched_blocks
+from msi_lazy.graph.stored_blocks import read_back_block, read_spilled, restore_carry
 from msi_lazy.graph.stream import LevelStore, StreamedStage, skip_block, stream_run
 from msi_lazy.methods.kernel import LibraryKernel
 from msi_lazy.plan.block_names import describe_block
@@ -51,8 +50,9 @@ class EmittedStage:
     """Name of its tasks."""
     recipe: StageRecipe
     """Stage, block by block."""
-    source: Key | GatheredSource
-    """Source that the first stage reads: the name under which the context holds it, or one that is computed."""
+    source: Key | GatheredSource | None
+    """Source that it reads: the name under which the context holds it, or one that is computed; ``None`` if it is fed
+    by the stage before."""
     stage: StagePlan
     """Stage in the blocks, or runs of blocks, that its tasks own."""
     returns_carry: bool
@@ -141,7 +141,7 @@ class StageEmitter:
 def _inputs(emitted: EmittedStage, below: EmittedStage | None, index: Index) -> list[TaskRef]:
     """List what block ``index`` waits for: chunks of the source, carries, or tasks that store what it reads back."""
     recipe = emitted.recipe
-    if below is None:
+    if emitted.source is not None or below is None:
         return emitted.source.inputs(recipe, index) if isinstance(emitted.source, GatheredSource) else []
     if below.returns_carry:
         return [TaskRef(below.key(at)) for at in touched_blocks(recipe, below.stage, index)]
@@ -154,6 +154,7 @@ def _inputs(emitted: EmittedStage, below: EmittedStage | None, index: Index) -> 
 def _run_template(emitted: EmittedStage) -> Template:
     """Build the template of a run of blocks."""
     recipe = emitted.recipe
+    assert emitted.source is not None
     assert not isinstance(emitted.source, GatheredSource)
     streamed = StreamedStage(recipe, recipe.reading.run, emitted.stores, emitted.returns_carry, emitted.grid)
     listeners = None if emitted.listeners is None else Held(emitted.listeners)
@@ -173,16 +174,16 @@ def _block_template(emitted: EmittedStage, below: EmittedStage | None) -> Templa
     calls: list[tuple[Any, tuple[Any, ...], tuple[tuple[str, Any], ...]]]
     stage = emitted.recipe.stage
     # 1. Compute the levels: from the source, from carries, or from what the stage before stored
-    if below is None and isinstance(emitted.source, GatheredSource) and emitted.source.spilled is not None:
+    if isinstance(emitted.source, GatheredSource) and emitted.source.spilled is not None:
         spilled = (Held(emitted.source.spilled), OfBlock.INPUTS, OfBlock.INDEX)
         calls = [(read_spilled, spilled, (("recipe", emitted.recipe), *emitted.lent))]
-    elif below is None and isinstance(emitted.source, GatheredSource):
+    elif isinstance(emitted.source, GatheredSource):
         options = (("recipe", emitted.recipe), ("chunks", emitted.source.chunks), *emitted.lent)
         calls = [(gather_block, (OfBlock.INPUTS, OfBlock.INDEX), options)]
-    elif below is None:
-        assert not isinstance(emitted.source, GatheredSource)
+    elif emitted.source is not None:
         calls = [(read_block, (Held(emitted.source), OfBlock.INDEX), (("recipe", emitted.recipe), *emitted.lent))]
     else:
+        assert below is not None
         between = (("recipe", emitted.recipe), ("before", below.stage), *emitted.lent)
         if below.returns_carry:
             calls = [(merge_block, (OfBlock.INPUTS, OfBlock.INDEX), between)]

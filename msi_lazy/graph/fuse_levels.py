@@ -9,7 +9,8 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import List, Task, TaskRef
 
 from msi_lazy.compat.dask_graphs import build_calls
-from msi_lazy.graph.block_tasks import read_block, restore_carry
+from msi_lazy.graph.block_tasks import read_block
+from msi_lazy.graph.computed_source import chunk_grid, spill_chunk
 from msi_lazy.graph.fuse import FusedGraph, fuse_blocks
 from msi_lazy.graph.level_graph import find_stage, is_stage_task
 from msi_lazy.graph.marks import store_marked
@@ -17,7 +18,8 @@ from msi_lazy.graph.materialize import materialize
 from msi_lazy.graph.merge import GatherLayer, MergeLayer
 from msi_lazy.graph.owners import topological_order
 from msi_lazy.graph.remaining import is_restorable
-from msi_lazy.graph.source_order import order_rows
+from msi_lazy.graph.source_order import order_rows, touched_chunks
+from msi_lazy.graph.stored_blocks import read_spilled, restore_carry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from dask.typing import Key
 
     from msi_lazy.graph.buffers import BlockBuffers
+    from msi_lazy.graph.computed_source import Spill
     from msi_lazy.graph.level_graph import LevelGraph
     from msi_lazy.graph.marks import BlockMarks
     from msi_lazy.graph.stream import LevelStore
@@ -44,11 +47,11 @@ def fuse_levels(
     marks: BlockMarks | None = None,
     in_order: bool = False,
     buffers: BlockBuffers | None = None,
+    spill: Spill | None = None,
 ) -> FusedGraph:
     """Build the tasks that store ``levels``, in blocks of whole write units.
 
-    Other parameters are those of :func:`msi_lazy.graph.direct.emit_blocks`, and ``in_order``: whether the chunks of a
-    computed source are computed row by row of blocks.
+    Parameters are those of :func:`msi_lazy.graph.direct.emit_blocks`.
     """
     layers: dict[str, Any] = {"pyramid-targets": MaterializedLayer(dict(opened))}
     dependencies: dict[str, set[str]] = {"pyramid-targets": set()}
@@ -66,24 +69,63 @@ def fuse_levels(
         dependencies |= {**array.dask.dependencies, name: {array.name, "pyramid-targets"}}
         done = marks.grids[number].part_of(marks.done) if marks is not None else None
         wanted.extend(key for key in layer.get_output_keys() if done is None or not done[key[1:]])
+    for name, layer in layers.items():
+        if isinstance(layer, MergeLayer):
+            layers[name] = _cut_from_source(layer, layers)
+            dependencies[name] = {layers[name].below}
     graph = materialize(HighLevelGraph(layers, dependencies))
     if marks is not None and marks.done.any() and marks.lossless:
         graph |= _restoring_tasks(levels, stores, marks, layers)
-    if in_order:
-        for layer in layers.values():
-            if isinstance(layer, GatherLayer):
-                graph |= _ordered_rows(graph, wanted, layer, token)
+    for layer in layers.values():
+        if isinstance(layer, GatherLayer) and spill is not None:
+            graph |= _spilled_blocks(graph, wanted, layer, spill, token)
+        elif isinstance(layer, GatherLayer) and in_order:
+            graph |= _ordered_rows(graph, wanted, layer, token)
     reads = (task for task in graph.values() if getattr(task, "func", None) is read_block)
     sources = dict.fromkeys(source for task in reads for source in task.dependencies)
     return fuse_blocks(graph, wanted, is_stage_task, token, held=[*opened, *sources], buffers=buffers)
+
+
+def _cut_from_source(layer: MergeLayer, layers: Mapping[str, Any]) -> MergeLayer | GatherLayer:
+    """Cut the blocks of a second stage from a computed source, if the first only stores it: carries would be copies."""
+    stage = find_stage(layers, layer.name) if layer.before.carries_input else None
+    first = layers.get(str(stage.below)) if stage is not None else None
+    return GatherLayer(layer.name, first.below, layer.recipe, first.chunks) if isinstance(first, GatherLayer) else layer
+
+
+def _gathered_blocks(graph: Mapping[Key, GraphNode], wanted: Sequence[Key], layer: GatherLayer) -> list[Index]:
+    """List the blocks of a layer that ``wanted`` tasks need."""
+    keys: Any = (key for key in topological_order(graph, wanted) if isinstance(key, tuple) and key[0] == layer.name)
+    return [key[1:] for key in keys]
+
+
+def _spilled_blocks(
+    graph: Mapping[Key, GraphNode], wanted: Sequence[Key], layer: GatherLayer, spill: Spill, token: str
+) -> dict[Key, GraphNode]:
+    """Let blocks that are gathered read what is stored of the chunks, once these are."""
+    tasks: dict[Key, GraphNode] = {}
+    name, grid = f"{layer.below}-spilled-{token}", chunk_grid(layer.chunks)
+    options: dict[str, Any] = {"chunks": layer.chunks, "dtype": layer.recipe.dtype, "grid": grid}
+    held = TaskRef(spill.target), TaskRef(spill.listeners)
+    for index in _gathered_blocks(graph, wanted, layer):
+        stored: list[TaskRef] = []
+        chunk: Any
+        for chunk in touched_chunks(layer.below, layer.chunks, layer.recipe, index):
+            position = chunk[1:]
+            if grid.number(position) not in spill.done:
+                key: Key = (name, *position)
+                tasks[key] = Task(key, spill_chunk, List(TaskRef(chunk)), position, *held, **options)
+                stored.append(TaskRef(key))
+        block: Key = (layer.name, *index)
+        tasks[block] = Task(block, read_spilled, held[0], List(*stored), index, recipe=layer.recipe)
+    return tasks
 
 
 def _ordered_rows(
     graph: Mapping[Key, GraphNode], wanted: Sequence[Key], layer: GatherLayer, token: str
 ) -> dict[Key, GraphNode]:
     """Let blocks that are gathered wait for the chunks of the row before."""
-    needed: Any = [key for key in topological_order(graph, wanted) if isinstance(key, tuple) and key[0] == layer.name]
-    blocks = [key[1:] for key in needed]
+    blocks = _gathered_blocks(graph, wanted, layer)
     waits, tasks = order_rows(f"{layer.name}-loaded-{token}", layer.below, layer.chunks, layer.recipe, blocks)
     return tasks | {(layer.name, *index): _waiting(graph[layer.name, *index], key) for index, key in waits.items()}
 

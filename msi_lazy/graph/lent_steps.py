@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.graph.block_tasks import gather_block, merge_block, pick_level, read_back_block, read_block
+from msi_lazy.graph.block_tasks import gather_block, merge_block, pick_level, read_block
 from msi_lazy.graph.marks import store_marked
+from msi_lazy.graph.stored_blocks import read_back_block, read_spilled
 from msi_lazy.methods.kernel import LibraryKernel
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["may_lend", "takes_lent"]
 
-_COMPUTING = (read_block, merge_block, gather_block, read_back_block)
+_COMPUTING = (read_block, merge_block, gather_block, read_back_block, read_spilled)
 
 Call = tuple[Any, tuple[Any, ...], tuple[tuple[str, Any], ...]]
 

@@ -13,6 +13,9 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from dask.highlevelgraph import HighLevelGraph
+
+from msi_lazy.compat.dask_arrays import make_array, meta_of
 from msi_lazy.compat.dask_graphs import block_calls, held_value, layers_of
 from msi_lazy.graph.block_tasks import (
     gather_block,
@@ -23,11 +26,12 @@ from msi_lazy.graph.block_tasks import (
     reduce_overlapped,
 )
 from msi_lazy.graph.merge import GatherLayer, MergeLayer
+from msi_lazy.graph.stored_blocks import read_spilled
 from msi_lazy.plan.runs import run_stage
 from msi_lazy.plan.source_rows import SourceChunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import dask.array as da
     from dask.task_spec import GraphNode
@@ -41,6 +45,8 @@ __all__ = ["LevelGraph", "LevelPick", "StageLayer", "find_stage", "is_stage_task
 
 _STAGE_FUNCTIONS = (read_block, gather_block, merge_block, reduce_block, reduce_overlapped)
 """Functions that compute one block of a stage."""
+_RECHUNKED = (reduce_block, reduce_overlapped)
+"""Those of a first stage whose source Dask rechunks."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,26 @@ class LevelGraph:
         return tuple(found.values())
 
     @cached_property
+    def gathered(self) -> StageLayer | None:
+        """First stage whose blocks are cut from a computed source's chunks; ``None`` without one, or with several."""
+        found = {stage.below: stage for stage in self.first_stages if stage.function is gather_block}
+        return next(iter(found.values())) if len(found) == 1 else None
+
+    @cached_property
+    def gathered_stages(self) -> tuple[StagePlan, ...]:
+        """Stages that are cut from such chunks, below edits too: also those after one that only stores the image."""
+        found: dict[str, StagePlan] = {}
+        for name, layer in (item for array in self.arrays for item in layers_of(array).items()):
+            if isinstance(layer, GatherLayer) or (isinstance(layer, MergeLayer) and layer.before.carries_input):
+                found[name] = layer.recipe.stage
+        return tuple(found.values())
+
+    def cut_from_source(self) -> LevelGraph:
+        """Cut blocks from the chunks of a computed source also where Dask rechunks it, as it does on a cluster."""
+        rechunked = {stage.name: stage for stage in self.first_stages if stage.function in _RECHUNKED}
+        return LevelGraph.of([_cut_from_source(array, rechunked) for array in self.arrays]) if rechunked else self
+
+    @cached_property
     def is_whole(self) -> bool:
         """True if these are all levels of one pyramid, unedited, whose blocks are read or cut from their source.
 
@@ -154,6 +180,23 @@ def find_stage(layers: Layers, name: Key) -> StageLayer | None:
     return StageLayer(str(name), calls.function, recipe, calls.first, source, chunks)
 
 
+def _cut_from_source(array: da.Array, rechunked: Mapping[str, StageLayer]) -> da.Array:
+    """Cut the blocks of stages from the source that the graph of ``array`` has below Dask's rechunking of it."""
+    layers, below, waiting = dict[str, Any](), dict[str, set[str]](), [array.name]
+    while waiting:
+        name = waiting.pop()
+        if name in layers:
+            continue
+        layers[name], below[name] = array.dask.layers[name], set(array.dask.dependencies[name])
+        if name in rechunked:
+            recipe = rechunked[name].recipe
+            source, lengths = str(recipe.source), recipe.reading.lengths
+            if source in array.dask.layers and lengths is not None:
+                layers[name], below[name] = GatherLayer(name, source, recipe, SourceChunks(lengths)), {source}
+        waiting.extend(below[name])
+    return make_array(HighLevelGraph(layers, below), array.name, array.chunks, meta_of(array))
+
+
 def _find_pick(layers: Layers, name: str) -> LevelPick | None:
     calls = block_calls(layers.get(name))
     if calls is None or calls.function is not pick_level:
@@ -166,4 +209,4 @@ def _find_pick(layers: Layers, name: str) -> LevelPick | None:
 
 def is_stage_task(node: GraphNode) -> bool:
     """Tell whether a task computes one block of a stage."""
-    return getattr(node, "func", None) in _STAGE_FUNCTIONS
+    return getattr(node, "func", None) in (*_STAGE_FUNCTIONS, read_spilled)

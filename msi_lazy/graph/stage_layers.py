@@ -47,7 +47,8 @@ def build_levels(
 
     The blocks of each array are the plan's, each a whole number of chunks.
     """
-    record = (plan.boundary, plan.block_bytes, plan.reading, plan.notes)
+    computed = source.array.name if isinstance(source, DaskSource) else None
+    record = (plan.boundary, plan.block_bytes, plan.reading, plan.notes, computed)
     recipes = [StageRecipe(stage, method, nodata, plan.dtype, *record) for stage in plan.stages]
     token = tokenize(source.token, recipes)
     graph, source_name = _start_graph(source, recipes[0])

@@ -210,7 +210,7 @@ def _store_levels(
     origin = "Dask's graph of the levels" if fused is None else "the plan"
     _LOGGER.debug("tasks that store %s come from %s", image.path or "the image", origin)
     if fused is None:
-        fused = fuse_levels(image.levels, stores, opened, token, marks, image.in_order, buffers)
+        fused = fuse_levels(image.levels, stores, opened, token, marks, image.in_order, buffers, spill)
     return fused.tasks, fused.sinks
 
 

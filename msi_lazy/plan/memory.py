@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from msi_lazy.plan.stages import StagePlan
     from msi_lazy.plan.windows import Window
 
-__all__ = ["PROCESS_RESERVE", "TASK_BYTES", "MemoryUse", "finer_window", "project_memory", "thread_bytes"]
+__all__ = [
+    "PROCESS_RESERVE",
+    "TASK_BYTES",
+    "MemoryUse",
+    "finer_window",
+    "held_bytes",
+    "project_memory",
+    "thread_bytes",
+]
 
 PROCESS_RESERVE = 64 * 2**20
 """Bytes of a process besides the arrays: stacks, codecs' buffers, and what the C library's allocator keeps."""
@@ -92,15 +100,16 @@ def project_memory(
         Whether the chunks of a computed source are stored one by one, and blocks read their windows of that.
     """
     read_back = [False]
-    held, rows = 0, None
-    if not reading.by_window and reading.lengths is not None:
-        rows = BlockRows(stages[0], SourceChunks(reading.lengths))
-        held = (2 * threads + 1) * reading.chunk_samples if spills else rows.held_samples(threads)
+    chunks, cut = None if reading.by_window else reading.lengths, [stages[0]]
+    rows = None if chunks is None else BlockRows(stages[0], SourceChunks(chunks))
     per_thread = [_first_bytes(stages[0], reading, itemsize)]
     carries = 0
     for before, stage in pairwise([run_stage(stages[0], reading.run), *stages[1:]]):
         live = _live_carries(before, stage, threads, rows) * itemsize
-        much = stage.first == before.first or (limit is not None and live > _READ_BACK_ABOVE * limit)
+        much = before.carries_input or (limit is not None and live > _READ_BACK_ABOVE * limit)
+        if before.carries_input and rows is not None and not may_read_back:  # it is cut from the source as well
+            live, rows = 0, BlockRows(stage, rows.chunks)
+            cut.append(stage)
         read_back.append(may_read_back and much)
         rows = None if read_back[-1] else rows  # blocks that are read back wait for no row
         carries += 0 if read_back[-1] else live
@@ -109,10 +118,21 @@ def project_memory(
         threads=threads,
         per_thread=max(per_thread) * (_HALF_PRECISION if half else 1),
         carries=carries,
-        rechunking=held * itemsize * (_KEPT_SHARE + 1) // _KEPT_SHARE,
+        rechunking=0 if chunks is None else held_bytes(cut, SourceChunks(chunks), itemsize, threads, spills),
         graph=tasks * TASK_BYTES + reading.links * _LINK_BYTES,
         read_back=tuple(read_back),
     )
+
+
+def held_bytes(
+    stages: Sequence[StagePlan], chunks: SourceChunks, itemsize: int, threads: int, spills: bool = False
+) -> int:
+    """Count the bytes of the chunks of a computed source that are held for blocks of ``stages``, or to be stored."""
+    if spills:
+        held = (2 * threads + 1) * prod(map(max, chunks.lengths))
+    else:
+        held = max(BlockRows(stage, chunks).held_samples(threads) for stage in stages)
+    return held * itemsize * (_KEPT_SHARE + 1) // _KEPT_SHARE
 
 
 def _first_bytes(stage: StagePlan, reading: Reading, itemsize: int) -> int:

@@ -58,6 +58,11 @@ class StagePlan:
         return self.first + len(self.factors)
 
     @property
+    def carries_input(self) -> bool:
+        """True if what it passes on is what a block is cut from: it only stores the image."""
+        return self.carry == self.first
+
+    @property
     def outputs(self) -> tuple[int, ...]:
         """Levels in the tuple that one block returns: the written ones, then the carry."""
         return self.written if self.carry is None else (*self.written, self.carry)

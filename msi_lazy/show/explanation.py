@@ -83,10 +83,10 @@ def explain(tree: xr.DataTree, *, measure: bool = False) -> ExplainedPlan:
 
 def _memory_notes(arrays: Sequence[da.Array], plan: PyramidPlan) -> list[str]:
     """Describe what a write does to fit the memory of a process, and by how much it exceeds that."""
-    threads = worker_threads()
-    if not plan.stages or plan.memory(threads).total < _NEVER_EXCEEDED:
+    threads, image = worker_threads(), ProjectedImage.of_plan(plan, LevelGraph.of(arrays))
+    if image.memory(threads, None).total < _NEVER_EXCEEDED:
         return []
-    method, limit = LevelGraph.of(arrays).recipes[0].method, process_memory()
-    (image,) = spill_where_needed([ProjectedImage.of_plan(plan, method)], threads, limit)
+    limit = process_memory()
+    (image,) = spill_where_needed([image], threads, limit)
     notes = [describe_spill(image, threads, limit)] if image.spills else []
     return [*notes, *filter(None, [describe_excess([image], threads, limit)])]

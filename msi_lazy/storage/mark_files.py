@@ -52,8 +52,8 @@ def ask_for_marks(marks: Place, asked: bool = True) -> None:
 
 
 def marks_are_asked_for(marks: Place) -> bool:
-    """Tell whether marks are waited for now, as all blocks are stored."""
-    return marks.directory is not None and (marks.directory / _ASKED).exists()
+    """Tell whether marks are waited for now, as all blocks are stored; or no longer, as the write has ended."""
+    return marks.directory is not None and ((marks.directory / _ASKED).exists() or not marks.directory.exists())
 
 
 def mark_numbers(marks: Place) -> frozenset[int]:

@@ -10,6 +10,7 @@ from zarr.storage import MemoryStore
 
 from msi_lazy.compat.zarr_stores import store_buffers
 from msi_lazy.storage.arrays import open_array
+from msi_lazy.storage.mark_files import ask_for_marks
 from msi_lazy.storage.marker import Marker
 from msi_lazy.storage.recorded_store import recorded
 from msi_lazy.storage.zarr_formats import store_format
@@ -58,6 +59,11 @@ class SpillArray:
         own.create_marks(chunks)
         store_buffers(place.store, {f"{place.path}/zarr.json": documents["zarr.json"]}, len)
         return cls(recorded(open_array(place.store, place.path)), Marker(own))
+
+    def end(self) -> None:
+        """Let all processes mark what they have stored, as nothing more will be, and end their threads."""
+        self.marker.flush()
+        ask_for_marks(self.marker.ledger.marks)
 
     def stored_chunks(self) -> frozenset[int]:
         """Return the numbers of the chunks that are stored: by the run that is resumed, or for a slab before."""

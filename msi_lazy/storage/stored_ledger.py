@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import zarr
 from zarr.storage import LocalStore, MemoryStore
@@ -184,7 +185,7 @@ def _remove_child(home: Place, name: str) -> None:
         return
     path = Path(home.store.root, home.path, name)
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        shutil.rmtree(path.rename(path.with_name(f"{name}-{uuid4().hex}")))  # what is stored there late finds it gone
     else:
         path.unlink(missing_ok=True)
 

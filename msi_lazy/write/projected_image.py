@@ -7,10 +7,9 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from msi_lazy.arguments.factors import auto_factors
-from msi_lazy.graph.block_tasks import gather_block
 from msi_lazy.ngff.write_attributes import spec_order
 from msi_lazy.plan.block_size import aligned_blocks
-from msi_lazy.plan.memory import PROCESS_RESERVE
+from msi_lazy.plan.memory import PROCESS_RESERVE, held_bytes, thread_bytes
 from msi_lazy.plan.reading import longest_between
 from msi_lazy.plan.replan import replan
 from msi_lazy.plan.spill import choose_tiles
@@ -48,13 +47,24 @@ class ProjectedImage:
     """Whether the chunks of its source may be stored once, and read by windows from then on."""
     spills: bool = False
     """Whether they are."""
+    may_read_spilled: bool = False
+    """Whether later stages may read back what was stored if it is spilled, as Dask rechunks nothing then."""
+    below_edits: LevelGraph | None = None
+    """Levels of an edited tree: stages below the edits may be cut from a computed source."""
 
     @classmethod
-    def of_plan(cls, plan: PyramidPlan, method: Method | None) -> ProjectedImage:
+    def of_plan(cls, plan: PyramidPlan, levels: LevelGraph) -> ProjectedImage:
         """Describe a pyramid that is written in its own chunks, without shards."""
-        emitted = _is_emitted(plan) and spec_order(plan.axes) == plan.dims  # others are transposed by Dask
-        gathered = emitted and not plan.reading.by_window and active_client() is None
-        return cls(plan, method, may_read_back=emitted, may_spill=gathered and _has_tiles(plan))
+        ordered = spec_order(plan.axes) == plan.dims  # others are transposed by Dask
+        cut = levels.cut_from_source()
+        return cls(
+            plan,
+            method=levels.recipes[0].method if plan.stages else None,
+            may_read_back=ordered and _is_emitted(plan),
+            may_spill=_has_tiles(cut),
+            may_read_spilled=ordered and cut.is_whole,
+            below_edits=None if plan.stages else cut,
+        )
 
     @classmethod
     def of_job(cls, job: ImageJob) -> ProjectedImage:
@@ -65,10 +75,12 @@ class ProjectedImage:
             layout.write_unit
             for layout, level in zip(job.layouts, levels, strict=True)
         ]  # fmt: skip
-        emitted = job.levels.is_whole and all(
+        aligned = all(
             unit is None or aligned_blocks(array.chunks, unit) == array.chunks
             for array, unit in zip(arrays, units, strict=True)
         )
+        reads_back = aligned and job.lossless and not job.kept
+        cut = job.levels.cut_from_source()
         origin = job.levels if job.origin is None else job.origin
         planned = job.kept == 0 and origin.are_picks and (job.plan.untransposed or job.plan).stages
         return cls(
@@ -76,14 +88,26 @@ class ProjectedImage:
             method=origin.recipes[0].method if planned else None,
             blocks=tuple(array.chunks for array in arrays),
             units=tuple(units),
-            may_read_back=emitted and job.lossless and not job.kept,
-            may_spill=emitted and not job.kept and _is_gathered(job.levels) and _has_tiles(job.plan),
+            may_read_back=reads_back and job.levels.is_whole,
+            may_spill=not job.kept and _has_tiles(cut),
+            may_read_spilled=reads_back and cut.is_whole,
+            below_edits=None if (job.plan.untransposed or job.plan).stages else cut,
         )
+
+    def spilled(self) -> ProjectedImage:
+        """Copy the image so that its source is spilled."""
+        return replace(self, spills=True, may_read_back=self.may_read_spilled)
 
     def memory(self, threads: int, limit: int | None) -> MemoryUse:
         """Project the memory of the write, with that of merging blocks to the chunks or shards that store them."""
         memory = self.plan.memory(threads, limit, may_read_back=self.may_read_back, spills=self.spills)
         merged = held = 0
+        source = None if self.below_edits is None else self.below_edits.gathered
+        if self.below_edits is not None and source is not None and source.chunks is not None:
+            stages, size = self.below_edits.gathered_stages, source.recipe.dtype.itemsize
+            largest = max(thread_bytes(stage, size) for stage in stages)
+            memory = replace(memory, per_thread=max(memory.per_thread, largest))
+            held = held_bytes(stages, source.chunks, size, threads, self.spills)
         for blocks, unit in zip(self.blocks, self.units, strict=True):
             aligned = blocks if unit is None else aligned_blocks(blocks, unit)
             if aligned != blocks:
@@ -118,19 +142,16 @@ class ProjectedImage:
         )
 
 
-def _is_gathered(levels: LevelGraph) -> bool:
-    """Tell whether blocks are cut from the chunks of a computed source, as these are."""
-    return levels.is_whole and levels.stages[0].function is gather_block
-
-
-def _has_tiles(plan: PyramidPlan) -> bool:
-    return choose_tiles(plan.reading.lengths) is not None
+def _has_tiles(levels: LevelGraph) -> bool:
+    """Tell whether blocks are cut from the chunks of a computed source, which can be stored in tiles."""
+    source = levels.gathered
+    return source is not None and source.chunks is not None and choose_tiles(source.chunks.lengths) is not None
 
 
 def spill_where_needed(images: Sequence[ProjectedImage], threads: int, limit: int) -> list[ProjectedImage]:
     """Let images spill their sources if they need more than ``limit`` bytes without, and less with it."""
     held = total_bytes([image.memory(threads, limit) for image in images], threads)
-    spilling = [replace(image, spills=image.may_spill) for image in images]
+    spilling = [image.spilled() if image.may_spill else image for image in images]
     if held <= limit or total_bytes([image.memory(threads, limit) for image in spilling], threads) >= held:
         return list(images)
     return spilling

@@ -100,7 +100,8 @@ def describe_excess(images: Sequence[ProjectedImage], threads: int, limit: int, 
 def describe_spill(image: ProjectedImage, threads: int, limit: int) -> str:
     """Say why the source of an image is stored for a while."""
     held = replace(image, spills=False).memory(threads, limit).rechunking
-    tiles = choose_tiles(image.plan.reading.lengths)
+    source = None if image.below_edits is None else image.below_edits.gathered
+    tiles = choose_tiles(image.plan.reading.lengths if source is None else source.recipe.reading.lengths)
     tile = " x ".join(map(str, tiles.tile if tiles else ()))
     return (
         f"each chunk of the source is computed once, and stored beside the target until the write ends, in tiles of "

@@ -103,10 +103,10 @@ def prepare_levels(jobs: Sequence[ImageJob], options: WriteOptions) -> list[Leve
         warm_workers([layer.recipe for job in jobs for layer in job.levels.stages])
     for job, saving in zip(jobs, project_write(jobs, options.memory_limit), strict=True):
         kept = [(1,) * len(job.plan.dims)] * job.kept  # any blocks will do, as they are only read
-        aligned = align_blocks(job.levels, [*kept, *(layout.write_unit for layout in job.layouts)])
-        in_order = not crosses_processes()
-        spills = saving.spills and aligned is job.levels
-        image = LevelArrays(aligned, (), saving.read_back, job.lossless, job.kept, job.path, in_order, spills=spills)
+        whole = job.levels.cut_from_source() if saving.spills else job.levels
+        aligned = align_blocks(whole, [*kept, *(layout.write_unit for layout in job.layouts)])
+        order, spills = not crosses_processes(), saving.spills
+        image = LevelArrays(aligned, (), saving.read_back, job.lossless, job.kept, job.path, order, spills=spills)
         levels.append(image)
     return levels
 
@@ -158,13 +158,15 @@ def _graphs(
 
 def _with_spill(image: LevelArrays, ledger: StoredLedger, number: int) -> LevelArrays:
     """Create the array that the source of an image is stored in for a while, if it is."""
-    array, chunks = image.levels.arrays[0], image.levels.stages[0].chunks if image.spills else None
-    tiles = None if chunks is None else choose_tiles(chunks.lengths)
-    if chunks is None or tiles is None:
+    source = image.levels.gathered if image.spills else None
+    tiles = None if source is None or source.chunks is None else choose_tiles(source.chunks.lengths)
+    if source is None or source.chunks is None or tiles is None:
         return image
-    count = prod(map(len, chunks.lengths))
-    name = f"source{number}-{xxhash.xxh3_64_hexdigest(repr(chunks.lengths).encode())}"  # marks number these chunks
-    return replace(image, spill=SpillArray.create(ledger, name, array.shape, tiles, array.dtype, count))
+    # marks number these chunks; an edit, which a fingerprint may not tell from the source, names them too
+    known = (source.chunks.lengths, "" if image.levels.is_whole else source.below)
+    name = f"source{number}-{xxhash.xxh3_64_hexdigest(repr(known).encode())}"
+    shape, count = source.recipe.stage.extents[0], prod(map(len, source.chunks.lengths))
+    return replace(image, spill=SpillArray.create(ledger, name, shape, tiles, source.recipe.dtype, count))
 
 
 def store_levels(
@@ -182,8 +184,8 @@ def store_levels(
     done = ledger.marked()
     marker = Marker(ledger)
     levels = [_with_spill(image, ledger, number) for number, image in enumerate(levels)]
-    spilled = [image.spill.marker for image in levels if image.spill is not None]
-    completions = [*(one.flush for one in spilled), *completions]
+    spills = [image.spill for image in levels if image.spill is not None]
+    completions = [*(spill.end for spill in spills), *completions]
     paths = [ledger.path_below(array.path) for image in levels for array in image.targets[image.kept :]]
     watch = watch_write(levels, options.run, done)
     listeners = BlockListeners((ledger.lease.check,), (marker, *watch.listeners))
@@ -192,6 +194,6 @@ def store_levels(
         return compute(_graphs(levels, ends, listeners, done, options), options.run, watch, advice)
     except BaseException:
         with suppress(Exception):  # the first error says more
-            for one in (marker, *spilled):
+            for one in (marker, *(spill.marker for spill in spills)):
                 one.flush()
         raise
