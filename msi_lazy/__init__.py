@@ -8,6 +8,7 @@ from msi_lazy.api.add_levels import add_levels
 from msi_lazy.api.build import open_multiscale, to_multiscale
 from msi_lazy.api.maintain import update, verify
 from msi_lazy.api.plates import Plate, Well, open_plate
+from msi_lazy.api.upgrade import upgrade
 from msi_lazy.api.write import to_zarr, write_labels
 from msi_lazy.errors import (
     LeaseLostError,
@@ -22,6 +23,7 @@ from msi_lazy.inputs.itk_image import itk_image_to_multiscale
 from msi_lazy.inputs.pyimagej import from_pyimagej
 from msi_lazy.inputs.spatial_image import to_spatial_image
 from msi_lazy.maintain.findings import VerifyReport
+from msi_lazy.maintain.run_upgrade import UpgradeReport
 from msi_lazy.methods import Method, Methods, register_method
 from msi_lazy.plan.pyramid import PyramidPlan
 from msi_lazy.show.explanation import explain
@@ -43,6 +45,7 @@ __all__ = [
     "TargetInUseError",
     "UnfinishedImageError",
     "UnsupportedImageError",
+    "UpgradeReport",
     "ValidationReport",
     "VerifyReport",
     "Viewer",
@@ -61,6 +64,7 @@ __all__ = [
     "to_spatial_image",
     "to_zarr",
     "update",
+    "upgrade",
     "validate",
     "verify",
     "view",

@@ -17,7 +17,7 @@ from tests.support.optional import require
 
 TABLE = {**bad_arguments.TABLE, **bad_methods.TABLE}
 RESULTS = {"PyramidPlan", "ValidationReport", "VerifyReport", "Viewer", "PyramidAccessor", "Methods", "__version__"}
-RESULTS |= {"Plate", "Well"}
+RESULTS |= {"Plate", "Well", "UpgradeReport"}
 """What users are given, and do not call."""
 FUNCTIONS = {name: getattr(msi, name) for name in msi.__all__ if name not in RESULTS}
 FUNCTIONS = {name: f for name, f in FUNCTIONS.items() if not (isclass(f) and issubclass(f, Exception))}
@@ -47,6 +47,7 @@ def sound_arguments(name, directory):
         "open_plate": {"store": directory / "plate.zarr"},
         "validate": stored,
         "verify": stored,
+        "upgrade": {**stored, "target": directory / "upgraded.zarr", "to": "0.6"},
         "view": {**stored, "open_browser": False},
         "pyramid.view": {"open_browser": False},
         "update": {**stored, "region": {"x": 0}},
@@ -115,6 +116,8 @@ def test_what_the_table_takes_as_right_is_right(name, directory, tmp_path, monke
     if name in ("write_labels", "pyramid.write_labels", "add_levels", "update"):
         TREE.pyramid.to_zarr(tmp_path / "image.zarr")
         arguments["store"] = tmp_path / "image.zarr"
+    if name == "upgrade":
+        arguments["target"] = tmp_path / "upgraded.zarr"
     if arguments and name != "itk_image_to_multiscale":
         call(FUNCTIONS[name], arguments)
 

@@ -9,7 +9,7 @@ import pytest
 
 import msi_lazy as msi
 
-RESULTS = {"PyramidPlan", "ValidationReport", "VerifyReport", "Viewer", "PyramidAccessor", "Methods"}
+RESULTS = {"PyramidPlan", "UpgradeReport", "ValidationReport", "VerifyReport", "Viewer", "PyramidAccessor", "Methods"}
 """Classes that users are given, and do not make."""
 CALLED = {
     name: getattr(msi, name)

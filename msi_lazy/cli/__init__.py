@@ -8,6 +8,7 @@ from msi_lazy.cli.convert import convert
 from msi_lazy.cli.demo import demo
 from msi_lazy.cli.info import info
 from msi_lazy.cli.terminal import printable_warnings
+from msi_lazy.cli.upgrade import upgrade
 from msi_lazy.cli.validate import validate
 from msi_lazy.cli.verify import verify
 from msi_lazy.cli.view import view
@@ -24,5 +25,5 @@ def main(context: click.Context, traceback: bool) -> None:
     context.with_resource(printable_warnings())
 
 
-for command in (convert, info, validate, verify, view, demo):
+for command in (convert, info, validate, verify, upgrade, view, demo):
     main.add_command(command)

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
 __all__ = [
+    "copy_keys",
     "create_key",
     "delete_directory",
     "delete_key",
     "fetch_bytes",
     "key_exists",
     "key_info",
+    "list_keys",
     "list_names",
     "read_key",
     "store_buffers",
@@ -53,6 +55,43 @@ def list_names(store: Store, path: str) -> list[str]:
         return [name async for name in store.list_dir(path)]
 
     return [name.rstrip("/").rpartition("/")[2] for name in sync(names())]
+
+
+def list_keys(store: Store, path: str) -> list[str]:
+    """List all keys below ``path`` in a store."""
+    if isinstance(store, FsspecStore):
+        store.fs.invalidate_cache()
+    prefix = f"{path}/" if path else ""
+
+    async def keys() -> list[str]:
+        return [key async for key in store.list_prefix(prefix)]
+
+    return [key for key in sync(keys()) if key.startswith(prefix)]
+
+
+def copy_keys(source: Store, target: Store, keys: Mapping[str, str], at_once: int = _AT_ONCE) -> None:
+    """Copy bytes from one store to another, each key to that which ``keys`` gives for it, several at once.
+
+    Raises
+    ------
+    FileNotFoundError
+        A key is gone; names it.
+    """
+    prototype, limit = default_buffer_prototype(), asyncio.Semaphore(at_once)
+
+    async def copy(key: str, to: str) -> None:
+        async with limit:
+            found = await source.get(key, prototype)
+            if found is None:
+                raise FileNotFoundError(f"{key!r} has gone from {source} while it was copied")
+            await target.set(to, found)
+
+    async def copy_all() -> None:
+        listed = list(keys.items())
+        for start in range(0, len(listed), _AT_ONCE * 16):  # tasks are made a part at a time
+            await asyncio.gather(*(copy(*pair) for pair in listed[start : start + _AT_ONCE * 16]))
+
+    sync(copy_all())
 
 
 def read_key(store: Store, key: str) -> bytes | None:

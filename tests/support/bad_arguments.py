@@ -301,6 +301,15 @@ TABLE = {
             ("scale0/image", ValueError, "is a Zarr array, not the group .*; give the group"),
         ],
     },
+    "upgrade": {
+        "store": NO_IMAGE,
+        "target": [*NO_STORE[1:], (None, ValueError, "give a target for the copy, or in_place=True")],
+        "to": [(odd, ValueError, "to must be one of '0.5', '0.6', not") for odd in ("0.4", "0.7", 0.5, None, [])],
+        "in_place": [*NO_SWITCH, (True, ValueError, "changes the store itself, and takes no target")],
+        "group": [*NO_GROUP, *ABSENT, ("scale0/image", ValueError, "is a Zarr array, not the group .*; give")],
+        "storage_options": NO_OPTIONS,
+        "durable": NO_SWITCH,
+    },
     "view": {
         "store": NO_IMAGE,
         "storage_options": NO_OPTIONS,
