@@ -7,6 +7,7 @@ from msi_lazy.accessor import PyramidAccessor, register_accessors
 from msi_lazy.api.add_levels import add_levels
 from msi_lazy.api.build import open_multiscale, to_multiscale
 from msi_lazy.api.maintain import update, verify
+from msi_lazy.api.pack import pack
 from msi_lazy.api.plates import Plate, Well, open_plate
 from msi_lazy.api.upgrade import upgrade
 from msi_lazy.api.write import to_zarr, write_labels
@@ -58,6 +59,7 @@ __all__ = [
     "napari_layer",
     "open_multiscale",
     "open_plate",
+    "pack",
     "register_method",
     "skip_non_dimension_nodes",
     "to_multiscale",

@@ -45,6 +45,7 @@ def sound_arguments(name, directory):
         "add_levels": {**stored, "scale_factors": [2]},
         "open_multiscale": stored,
         "open_plate": {"store": directory / "plate.zarr"},
+        "pack": {**stored, "archive": directory / "out.zip"},
         "validate": stored,
         "verify": stored,
         "upgrade": {**stored, "target": directory / "upgraded.zarr", "to": "0.6"},
@@ -113,6 +114,8 @@ def test_what_the_table_takes_as_right_is_right(name, directory, tmp_path, monke
     arguments = sound_arguments(name, directory)
     if name in ("to_zarr", "pyramid.to_zarr"):
         arguments["store"] = tmp_path / "out.zarr"
+    if name == "pack":
+        arguments["archive"] = tmp_path / "out.zip"
     if name in ("write_labels", "pyramid.write_labels", "add_levels", "update"):
         TREE.pyramid.to_zarr(tmp_path / "image.zarr")
         arguments["store"] = tmp_path / "image.zarr"

@@ -6,40 +6,25 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import xarray as xr
-
+from msi_lazy.api.jobs import image_job, label_job, warn_of_omissions
 from msi_lazy.arguments.choices import check_source_id, check_switches
 from msi_lazy.arguments.numbers import parse_retries
-from msi_lazy.arguments.store_names import is_storable_name
-from msi_lazy.errors import warn_user
-from msi_lazy.graph.level_graph import LevelGraph
-from msi_lazy.ngff.kept_members import custom_types, keep_members
-from msi_lazy.ngff.label_attributes import describe_labels
-from msi_lazy.ngff.specifications import (
-    DEFAULT_VERSION,
-    Version,
-    find_specification,
-    ome_block,
-    specification_of,
-)
-from msi_lazy.ngff.write_attributes import check_holdable, image_attributes, left_out, spec_order
+from msi_lazy.ngff.specifications import DEFAULT_VERSION, Version, find_specification, specification_of
 from msi_lazy.run.options import RunOptions
 from msi_lazy.run.scheduler import check_waiting
-from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
-from msi_lazy.tree.build_tree import stack_levels, transpose_tree
-from msi_lazy.tree.read_plan import level_images, read_plan
-from msi_lazy.tree.root_attributes import channel_block
-from msi_lazy.write.job import ImageJob, WriteOptions
+from msi_lazy.tree.build_tree import stack_levels
+from msi_lazy.tree.read_plan import read_plan
+from msi_lazy.write.job import WriteOptions
 from msi_lazy.write.label_checks import check_label_job
 from msi_lazy.write.layout import label_layouts, resolve_layouts
 from msi_lazy.write.write_image import write_image, write_labels_into
 
 if TYPE_CHECKING:
+    import xarray as xr
     from dask.delayed import Delayed
 
-    from msi_lazy.ngff.specification import Specification
     from msi_lazy.storage.place import Mode
     from msi_lazy.storage.replacement import Replace
 
@@ -160,6 +145,7 @@ def to_zarr(
     check_source_id(source_id)
     place = Place.parse(store, group, storage_options, new=True)
     specification = find_specification(version)
+    shards = "auto" if shards is None and place.is_ozx and specification.fits(3) else shards
     options = WriteOptions(
         specification,
         mode=mode,
@@ -172,14 +158,14 @@ def to_zarr(
         run=RunOptions(compute, progress, parse_retries(retries, compute)),
     )
     zarr_format = specification.zarr_format
-    image = _image_job(tree, specification, colors=colors, windows=windows)
-    _warn_of_omissions(image)
+    image = image_job(tree, specification, colors=colors, windows=windows)
+    warn_of_omissions(image)
     layouts = resolve_layouts(image.plan, zarr_format, shards=shards, compressors=compressors, encoding=encoding)
     jobs = [dataclasses.replace(image, layouts=layouts)]
     if labels is not None and not isinstance(labels, Mapping):
         raise TypeError(f"labels are a dict of pyramids by name, not {type(labels).__name__}")
     for name, labelled in (labels or {}).items():
-        job = _label_job(labelled, name, specification, None, None)
+        job = label_job(labelled, name, specification, None, None)
         check_label_job(job, image.plan, name)
         layouts = label_layouts(job.plan, image.plan, zarr_format, shards=shards, compressors=compressors)
         jobs.append(dataclasses.replace(job, layouts=layouts))
@@ -247,64 +233,12 @@ def write_labels(
     check_source_id(source_id)
     opened = open_image(place)
     specification = specification_of(opened.attributes)
-    job = _label_job(labels, name, specification, colors, properties)
+    job = label_job(labels, name, specification, colors, properties)
     check_label_job(job, read_plan(stack_levels(opened)), name)
-    _warn_of_omissions(job)
+    warn_of_omissions(job)
     run = RunOptions(compute, progress)
     options = WriteOptions(
         specification, mode, memory_limit, resume, source_id, replace=replace, durable=durable, run=run
     )
     layouts = resolve_layouts(job.plan, specification.zarr_format, shards=shards, compressors=compressors)
     return write_labels_into(dataclasses.replace(job, layouts=layouts), place, options)
-
-
-def _image_job(tree: xr.DataTree, specification: Specification, *, colors: Any, windows: Any) -> ImageJob:
-    job = _ordered_job(tree)
-    plan = job.plan
-    omero = channel_block(job.tree.attrs, level_images(job.tree)[0], plan, colors, windows)
-    channels = plan.channel_dim
-    measured = None
-    if isinstance(windows, str):
-        if windows != "auto":
-            raise ValueError(f"windows must be 'auto', a sequence of pairs or a dict, not {windows!r}")
-        if channels is None:
-            raise ValueError(
-                "windows='auto' needs a channel dimension; give windows=[(start, end)] for an image without"
-            )
-        measured = channels
-    attributes = keep_members(image_attributes(plan, specification, omero), job.tree.attrs)
-    return dataclasses.replace(job, attributes=attributes, measured=measured)
-
-
-def _label_job(tree: xr.DataTree, name: str, specification: Specification, colors: Any, properties: Any) -> ImageJob:
-    if not is_storable_name(name):
-        raise ValueError(
-            f"the name of a label image must be a string without '/' that can be a path in a store, not {name!r}"
-        )
-    if not isinstance(tree, xr.DataTree):
-        raise TypeError(f"labels {name!r} must be a pyramid, as to_multiscale builds it, not {type(tree).__name__}")
-    job = _ordered_job(tree)
-    stored = ome_block(job.tree.attrs).get("image-label")
-    attributes = image_attributes(job.plan, specification, label=describe_labels(colors, properties, stored))
-    return dataclasses.replace(job, attributes=keep_members(attributes, job.tree.attrs), path=f"labels/{name}")
-
-
-def _ordered_job(tree: xr.DataTree) -> ImageJob:
-    """Describe the image of a tree, transposed lazily to the order of the specification."""
-    plan = read_plan(tree)
-    check_holdable(plan.axes, plan.name)
-    origin, order = None, spec_order(plan.axes)
-    if order != plan.dims:
-        origin = _levels_of(tree)
-        tree, plan = transpose_tree(tree, order), plan.transposed(order)
-    return ImageJob(tree, _levels_of(tree), plan, {}, origin=origin)
-
-
-def _warn_of_omissions(job: ImageJob) -> None:
-    missing = left_out(job.plan.axes, custom_types(job.tree.attrs))
-    if missing:
-        warn_user(missing)
-
-
-def _levels_of(tree: xr.DataTree) -> LevelGraph:
-    return LevelGraph.of([lazy_array(image) for image in level_images(tree)])

@@ -7,6 +7,7 @@ import click
 from msi_lazy.cli.convert import convert
 from msi_lazy.cli.demo import demo
 from msi_lazy.cli.info import info
+from msi_lazy.cli.pack import pack
 from msi_lazy.cli.terminal import printable_warnings
 from msi_lazy.cli.upgrade import upgrade
 from msi_lazy.cli.validate import validate
@@ -25,5 +26,5 @@ def main(context: click.Context, traceback: bool) -> None:
     context.with_resource(printable_warnings())
 
 
-for command in (convert, info, validate, verify, upgrade, view, demo):
+for command in (convert, info, validate, verify, upgrade, view, pack, demo):
     main.add_command(command)

@@ -96,7 +96,7 @@ def list_inputs() -> str:
 def identify_input(source: str) -> str | None:
     """Fingerprint the files of ``source``, to resume a conversion; ``None`` for Zarr, which needs none."""
     path = Path(source).absolute()
-    if _is_url(source) or path.is_dir():
+    if _is_zarr(source):
         return None
     files = [path] if path.exists() else sorted(map(Path, glob(str(path))))
     states = [f"{file.resolve()} {file.stat().st_mtime_ns} {file.stat().st_size}" for file in files]
@@ -156,7 +156,9 @@ def _is_url(source: str) -> bool:
 
 
 def _is_zarr(source: str) -> bool:
-    return _is_url(source) or Path(source).is_dir()
+    if _is_url(source) or Path(source).is_dir():
+        return True
+    return Path(source).is_file() and Place.parse(source).in_archive
 
 
 def _is_glob(source: str) -> bool:

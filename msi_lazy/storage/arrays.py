@@ -10,6 +10,7 @@ from zarr.storage import FsspecStore, LocalStore, ZipStore
 
 from msi_lazy.compat.zarr_arrays import in_forked_process, run_in_python
 from msi_lazy.compat.zarr_stores import wrapped_store
+from msi_lazy.storage.archive_store import ArchiveStore
 from msi_lazy.storage.checked_pipeline import checked
 from msi_lazy.storage.location import locate_store
 from msi_lazy.storage.regular_files import RegularStore, holds_plain_files
@@ -59,7 +60,8 @@ def decoded_chunks(array: zarr.Array[Any]) -> tuple[Any, ...]:
     """Return the shape, or lengths, of the chunks that a window decodes: of a shard, its inner chunks alone.
 
     Both pipelines read a shard's index and then its inner chunks, by their ranges of bytes.  A zip file has no such
-    ranges: what lies before them is read too, so that a shard in one is better read as a whole.
+    ranges, but for our own store of one that is not compressed: what lies before them is read too, so that a shard in
+    one is better read as a whole.
     """
     if array.shards is not None:
         return array.shards if _in_archive(array.store) else array.chunks
@@ -77,6 +79,8 @@ def _in_archive(store: Store) -> bool:
     inner: Any = store
     while wrapped_store(inner) is not None:
         inner = wrapped_store(inner)
+    if isinstance(inner, ArchiveStore):
+        return not inner.has_parts
     return isinstance(inner, ZipStore) or locate_store(inner).member is not None
 
 

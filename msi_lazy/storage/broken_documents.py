@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from msi_lazy.storage.archive_index import ArchiveError
 from msi_lazy.storage.store_errors import is_store_error
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def reading(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, OSError) or is_store_error(error):  # the file or the network is at fault, not the document
+        # the file or the network is at fault, not the document
+        if isinstance(error, (OSError, ArchiveError)) or is_store_error(error):
             raise
         raise ValueError(f"{what} cannot be read: {error!r}; repair it, or write the image again") from error

@@ -17,6 +17,8 @@ from zarr.storage import FsspecStore, LocalStore, LoggingStore, MemoryStore, Obj
 
 from msi_lazy.compat.tiff_stores import tiff_page
 from msi_lazy.compat.zarr_stores import wrapped_store
+from msi_lazy.storage.archive_bytes import RemoteFile
+from msi_lazy.storage.archive_store import ArchiveStore
 
 __all__ = ["Location", "local_location", "locate_store", "referenced_locations"]
 
@@ -120,6 +122,12 @@ def locate_store(store: Any, path: str = "") -> Location:
         return Location("memory", "/".join(filter(None, (managed.path, path))), holder=f"managed, {managed.name}")
     if isinstance(store, ZipStore) and store.path is not None:  # zarr 3.4 has them of open files, too
         return local_location(Path(store.path), path)
+    if isinstance(store, ArchiveStore):
+        file = store.file
+        found = (
+            _locate_files(file.files, file.path) if isinstance(file, RemoteFile) else local_location(Path(file.name))
+        )
+        return replace(found, member=path)
     if isinstance(store, FsspecStore):
         return _locate_files(store.fs, "/".join(filter(None, (store.path.rstrip("/"), path))))
     if isinstance(store, ObjectStore):

@@ -134,9 +134,9 @@ def open_image_group(place: Place) -> zarr.Group:
             return place.open_group()
     except FileNotFoundError:
         if place.open_node() is None:
-            raise FileNotFoundError(
-                f"there is no Zarr group at {where}; give the path or URL of an OME-Zarr image"
-            ) from None
+            inside = describe_inside(place) if place.in_archive else ""
+            advice = inside or "; give the path or URL of an OME-Zarr image"
+            raise FileNotFoundError(f"there is no Zarr group at {where}{advice}") from None
     except ValueError as error:
         if not isinstance(error.__cause__, ContainsArrayError):
             raise

@@ -14,12 +14,13 @@ from urllib.parse import unquote
 import zarr
 from fsspec import FSMap, get_filesystem_class
 from zarr.abc.store import Store
-from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
+from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath, ZipStore
 
 from msi_lazy.arguments.store_names import parse_group
 from msi_lazy.compat.zarr_arrays import run_in_python
 from msi_lazy.compat.zarr_stores import delete_directory
 from msi_lazy.ngff.specification import ZarrFormat
+from msi_lazy.storage.archive_store import ARCHIVE_SUFFIXES, ArchiveStore, is_archive
 from msi_lazy.storage.checked_pipeline import checked
 from msi_lazy.storage.links import remove_link
 from msi_lazy.storage.location import Location, locate_store
@@ -113,11 +114,12 @@ class Place:
         name = os.fspath(store)
         if "\0" in name:
             raise ValueError(f"store {store!r} cannot be a path: it has a null character")
-        if not _is_url(store):
-            return cls(RegularStore(Path(name).absolute()), path, str(name))
-        if name.startswith(_LOCAL):
-            return cls(RegularStore(_path_of_url(name)), path, name)
+        if not _is_url(store) or name.startswith(_LOCAL):
+            file = _path_of_url(name) if _is_url(store) else Path(name).absolute()
+            return cls(ArchiveStore.at(file) if is_archive(str(file)) else RegularStore(file), path, str(name))
         _check_protocols(name)
+        if is_archive(name):
+            return cls(ArchiveStore.at(name, storage_options), path, name)
         return cls(FsspecStore.from_url(name, storage_options=dict(storage_options or {})), path, name)
 
     @classmethod
@@ -134,6 +136,31 @@ class Place:
     def directory(self) -> Path | None:
         """Directory, if it is one of this machine."""
         return self.location.directory
+
+    @property
+    def in_archive(self) -> bool:
+        """True if it is in a zip file, which is written as a whole only."""
+        return isinstance(self.store, (ArchiveStore, ZipStore))
+
+    @property
+    def archive(self) -> Path | None:
+        """Path of the zip file that it is in, if that is on this machine, and known by its path."""
+        return self.store.path if isinstance(self.store, ArchiveStore) else None
+
+    @property
+    def is_named_archive(self) -> bool:
+        """True if its name is one of zip files, whatever is there."""
+        return not self.group and self.given.lower().endswith(ARCHIVE_SUFFIXES)
+
+    @property
+    def is_ozx(self) -> bool:
+        """True if it is in a zip file that is called a single-file OME-Zarr, as RFC-9 has it."""
+        return self.archive is not None and self.archive.suffix.lower() == ".ozx"
+
+    @property
+    def in_folder(self) -> bool:
+        """True if its hierarchy lies in a folder of a zip file, and not at its root; reads the zip file."""
+        return isinstance(self.store, ArchiveStore) and self.store.index.root != ""
 
     @property
     def in_memory(self) -> bool:
@@ -222,7 +249,12 @@ class Place:
                     empty.rmdir()
 
     def _check_there(self, mode: str) -> None:
-        """Refuse a missing directory: opening it for writing would create it."""
+        """Refuse a missing directory, as opening it for writing would create it, and to change a zip file."""
+        if mode != "r" and self.in_archive:
+            raise ValueError(
+                f"{self.given or self.store} is a zip file, in which nothing can be changed: unpack it (python -m "
+                f"zipfile -e FILE FOLDER), change the folder, and pack that again with msi_lazy.pack(FOLDER, FILE)"
+            )
         if mode == "r+" and isinstance(self.store, LocalStore) and not self.store.root.exists():
             raise FileNotFoundError(f"there is no directory {self.store.root}")
 

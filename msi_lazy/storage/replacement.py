@@ -7,6 +7,7 @@
       .A.msi_lazy-unfinished/           no node of Zarr's: the ledger of the write
         blocks, <run>/                  its document, and its marks
         <run>-image/                    the new image; after the exchange, the old one until it is deleted
+      cells.ozx                         a zip file, new or replaced: packed from such an image when it is whole
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from zarr.storage import FsspecStore, LocalStore
 
 from msi_lazy.compat.file_sync import exchange_paths, sync_directory
 from msi_lazy.errors import StoreExistsError
+from msi_lazy.ngff.specifications import specification_of
+from msi_lazy.storage.archive_store import ArchiveStore
 from msi_lazy.storage.ledger import LEDGER
+from msi_lazy.storage.packing import pack_directory
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.target import Target, images_below
 
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Replace", "Replacement", "find_beside", "why_not_beside"]
 
+_REPLACED, _PACKED = "replaced", "packed"
+"""Files in the folder beside a zip file: the state of the one that was there, and that of the new one."""
 Replace = Literal["beside", "in place"]
 """Where the new image is written: beside the old one, or in its place, once that is deleted."""
 
@@ -53,7 +59,11 @@ class Replacement:
         found = find_beside(place)
         if found is None:
             return None
-        return cls(Target(place.store, place.path, place.given, place.base, zarr_format), *found)
+        kind = PackedReplacement if place.in_archive else cls
+        return kind(Target(place.store, place.path, place.given, place.base, zarr_format), *found)
+
+    def remember(self) -> None:
+        """Store what is to be replaced, where that is needed to notice a change of it."""
 
     def new_image(self, run: str) -> Place:
         """Place of the new image, before it takes its own."""
@@ -99,10 +109,70 @@ class Replacement:
         sync_directory(self.directory.parent)
 
 
+@dataclass(frozen=True)
+class PackedReplacement(Replacement):
+    """A zip file, new or in the place of another: its image is written beside it, and packed at the end."""
+
+    @property
+    def _folder(self) -> Path:
+        return self.directory.with_name(self.home.path)
+
+    def remember(self) -> None:
+        """Store the state of the zip file that is there, unless a run before did."""
+        record = self._folder / _REPLACED
+        if not record.exists():
+            record.write_text(_state(self.directory))
+
+    def is_swapped(self, witness: str) -> bool:
+        """Tell whether the new zip file has taken its place; the ``witness`` is for what is not packed."""
+        record = self._folder / _PACKED
+        return record.exists() and record.read_text() == _state(self.directory) != ""
+
+    def check_known(self) -> None:
+        """Refuse to replace a zip file that another has written meanwhile.
+
+        Raises
+        ------
+        StoreExistsError
+            Says so.
+        """
+        record = self._folder / _REPLACED
+        if _state(self.directory) not in ("", record.read_text() if record.exists() else ""):
+            raise StoreExistsError(
+                f"{self.final} has been written by another since this write began, and is as it was: move it elsewhere,"
+                f" and resume=True packs the image of this write"
+            )
+
+    def swap(self, run: str) -> None:
+        """Pack the new image, and put the zip file in the place of the old one, at once."""
+        staged, packed = self._staged(run), self._folder / f"{run}.zip"
+        attributes = Place(LocalStore(staged)).open_group().attrs.asdict()
+        pack_directory(staged, packed, specification_of(attributes))
+        if self.directory.exists():
+            shutil.copymode(self.directory, packed)
+        (self._folder / _PACKED).write_text(_state(packed))
+        self.check_known()
+        packed.replace(self.directory)
+        sync_directory(self.directory.parent)
+
+
+def _state(path: Path) -> str:
+    """State of a file, the same under another name; empty if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+
+
 def find_beside(place: Place) -> tuple[Place, Path] | None:
     """Folder for an image that replaces the one at ``place``, and the directory of that; ``None`` without files."""
     store = place.store
-    if isinstance(store, LocalStore):
+    if isinstance(store, ArchiveStore):
+        if store.path is None:
+            return None
+        root = store.path
+    elif isinstance(store, LocalStore):
         root = store.root
     elif isinstance(store, FsspecStore) and place.directory is not None:
         root = place.directory

@@ -23,7 +23,7 @@ from msi_lazy.storage.ledger import (
 from msi_lazy.storage.mark_files import ask_for_marks, read_marks
 from msi_lazy.storage.partial_files import remove_partial_files
 from msi_lazy.storage.stored_units import sizes_differ
-from msi_lazy.storage.target import Target
+from msi_lazy.storage.target import Target, consolidate_above
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -155,6 +155,13 @@ class StoredLedger:
         """Remove partial local files of a killed run, once all blocks are stored and the image is in no other place."""
         if self.resumed and self.target.directory is not None:
             remove_partial_files(self.target.directory)
+
+    def remove_swapped(self) -> None:
+        """Remove the ledger, and what the new image is recognised by, once that has its own place."""
+        self.remove()
+        if not self.image.in_archive:
+            self.witness.remove()
+            consolidate_above(self.image)
 
     def remove(self) -> None:
         """Remove the ledger: its marks first, so that a remaining part of it means that all blocks are stored again.

@@ -23,8 +23,8 @@ def stored_ledger(place: Place) -> LedgerDocument | None:
 
 
 def ledger_within(place: Place) -> LedgerDocument | None:
-    """Read the ledger of an incomplete image; ``None`` if there is none."""
-    return read_ledger(place.child(LEDGER))
+    """Read the ledger of an incomplete image; ``None`` if there is none, as in a zip file, which is packed whole."""
+    return None if place.in_archive else read_ledger(place.child(LEDGER))
 
 
 def ledger_beside(place: Place) -> LedgerDocument | None:

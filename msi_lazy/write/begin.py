@@ -20,7 +20,7 @@ from msi_lazy.storage.ledger import (
 from msi_lazy.storage.partial_files import remove_partial_files
 from msi_lazy.storage.replacement import Replacement
 from msi_lazy.storage.stored_ledger import StoredLedger, Witness
-from msi_lazy.storage.target import consolidate_above, images_below, open_target
+from msi_lazy.storage.target import images_below, open_target
 from msi_lazy.storage.unfinished import ledger_beside, ledger_within
 from msi_lazy.write.fingerprint import describe_differences
 from msi_lazy.write.overlap import refuse_overlap
@@ -45,9 +45,9 @@ def begin_write(
 ) -> StoredLedger | None:
     """Open the image's group for a write, and begin its ledger, or find the one to resume.
 
-    An image of local files that is replaced stays as it is: the write is beside it, in a hidden folder.  Elsewhere, and
-    where that is asked for, it is deleted first; the ledger, stored before, says so, and a write that is killed
-    meanwhile resumes with the deletion.
+    An image of local files that is replaced stays as it is: the write is beside it, in a hidden folder; so is every
+    write of a zip file.  Elsewhere, and where that is asked for, it is deleted first; the ledger, stored before, says
+    so, and a write that is killed meanwhile resumes with the deletion.
 
     Parameters
     ----------
@@ -84,6 +84,7 @@ def begin_write(
     if (options.resume or options.mode == "w") and not exists and place.directory is not None:
         remove_partial_files(place.directory)
     is_beside = aside is not None if resumes else exists and options.replace == "beside"
+    is_beside |= place.in_archive
     replacement = Replacement.of(place, version) if is_beside else None
     if replacement is not None:
         return _begin_beside(replacement, options, fingerprint, blocks, doubtful, aside if resumes else None)
@@ -120,9 +121,10 @@ def _begin_beside(
 ) -> StoredLedger | None:
     """Begin a write beside the image that it replaces, or find the one to resume."""
     final = replacement.final
-    replacement = replace(replacement, known=tuple(path for paths in images_below(final) for path in paths))
+    if resumed is None or not final.in_archive:
+        replacement = replace(replacement, known=tuple(path for paths in images_below(final) for path in paths))
     what = f"the image at {final}"
-    if final.open_node() is not None:
+    if not final.in_archive and final.open_node() is not None:  # a zip file stays until the new one is packed
         refuse_overlap(final, doubtful)
     if LEASE in child_names(final, LEDGER) or ledger_within(final) is not None:  # incomplete: its write must have ended
         with acquired(final.child(LEDGER), what, options) as lease:
@@ -136,12 +138,14 @@ def _begin_beside(
         if resumed is not None:
             target = open_target(replacement.new_image(resumed.run), final.zarr_format, exists=True)
             Witness(target, resumed.run).store()  # it may have been killed before
+            replacement.remember()
             return _resumed(StoredLedger(target, resumed.run, lease, True, replacement), blocks)
         run = uuid4().hex
         target = open_target(replacement.new_image(run), final.zarr_format, exists=False)
         ledger = StoredLedger(target, run, lease, replacement=replacement)
         ledger.begin(fingerprint, blocks, "storing", replacement.known)
         Witness(target, run).store()
+        replacement.remember()
         incomplete = ledger_within(final)
         if incomplete is not None:  # nothing of it is kept meanwhile
             empty_group(final, nested_groups(final))
@@ -178,9 +182,7 @@ def _settle(replacement: Replacement, lease: Lease) -> bool:
     ledger = StoredLedger(replacement.final, found.run, lease, replacement=replacement)
     if not replacement.is_swapped(ledger.witness.key):
         return False
-    ledger.remove()
-    ledger.witness.remove()
-    consolidate_above(replacement.final)
+    ledger.remove_swapped()
     return True
 
 

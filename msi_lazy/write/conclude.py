@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msi_lazy.storage.manifest import store_manifest
 from msi_lazy.storage.mark_files import ask_for_marks, mark_numbers
-from msi_lazy.storage.target import consolidate_above, sync_target
+from msi_lazy.storage.target import sync_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,10 +106,9 @@ class _Finish:
         if ledger.replacement is not None:
             ledger.replacement.check_known()
             ledger.replacement.swap(ledger.run)
-        ledger.remove()
-        if ledger.replacement is not None:
-            ledger.witness.remove()
-            consolidate_above(ledger.image)
+            ledger.remove_swapped()
+        else:
+            ledger.remove()
         _sync(ledger)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from itertools import islice
 from typing import TYPE_CHECKING, get_args
 
 import zarr
-from zarr.storage import ZipStore
 
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.ngff.parse_attributes import parse_image
@@ -72,8 +72,6 @@ def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bo
     """
     if mode not in ("w-", "w"):
         raise ValueError(f"mode must be 'w-' (refuse an existing target) or 'w' (overwrite it), not {mode!r}")
-    if isinstance(place.store, ZipStore) or place.given.endswith(".zip"):
-        raise ValueError("a zip file cannot be written in parallel: write a directory, and zip it without compression")
     doubtful = []
     for source in sources:
         overlaps = source.location.overlaps(place.location)
@@ -82,7 +80,7 @@ def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bo
         if overlaps is None:
             doubtful.append(source)
     incomplete = stored_ledger(place) is not None
-    if (incomplete and (resume or mode == "w")) or not _is_taken(place):
+    if (incomplete and (resume or mode == "w")) or not (incomplete or _is_taken(place)):
         return doubtful
     if (resume or mode == "w") and _is_blank(place):  # as a run leaves it that is killed at once
         return doubtful
@@ -94,9 +92,8 @@ def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bo
         else:
             fault = "exists already; pass mode='w' to overwrite it"
         raise StoreExistsError(f"{place} {fault}, or choose another path")
-    directory = place.directory
-    if directory is not None and place.open_node() is None:
-        raise ValueError(f"{directory} is not a Zarr hierarchy, so it is not overwritten; remove it yourself")
+    if (place.directory is not None or place.in_archive) and place.open_node() is None:
+        raise ValueError(f"{place} is not a Zarr hierarchy, so it is not overwritten; remove it yourself")
     return doubtful
 
 
@@ -235,6 +232,8 @@ def check_replaceable(place: Place, options: WriteOptions) -> None:
 def _is_taken(place: Place) -> bool:
     """Tell whether there is anything at a place; at a remote one, any Zarr node."""
     directory = place.directory
+    if place.in_archive:
+        return place.archive is not None and os.path.lexists(place.archive)
     if directory is None:
         return place.open_node() is not None
     return directory.exists() and not (directory.is_dir() and not any(directory.iterdir()))

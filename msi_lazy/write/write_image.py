@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.storage.target import find_target
 from msi_lazy.storage.unfinished import stored_ledger
+from msi_lazy.write.archive_checks import check_archive
 from msi_lazy.write.begin import begin_write
 from msi_lazy.write.fingerprint import fingerprint_write
 from msi_lazy.write.finish import completions_of, label_completions
@@ -43,6 +44,7 @@ __all__ = ["write_image", "write_labels_into"]
 def write_image(jobs: Sequence[ImageJob], place: Place, options: WriteOptions) -> Delayed | None:
     """Write an image, the first of ``jobs``, and the label images below it; see :func:`msi_lazy.to_zarr`."""
     # 1. Check: nothing is created or deleted before all is known to be allowed.
+    check_archive(jobs, place, options)
     check_links(place, resume=options.resume)
     check_parents(place, options.specification)
     doubtful = check_jobs(jobs, place, options)

@@ -164,7 +164,7 @@ BUILDING = {
 TO_ZARR = {
     **STORING,
     **RESUMING,
-    "store": [*NO_STORE, ("a.zip", ValueError, "a zip file cannot be written in parallel: write a directory")],
+    "store": [*NO_STORE, ("memory://a.zip", ValueError, "cannot be written: a zip file is packed beside")],
     "version": [(odd, ValueError, "version must be one of '0.4', '0.5', '0.6', not") for odd in ("0.7", 0.5, None, [])],
     "group": [*NO_GROUP, *((odd, ValueError, "choose another name") for odd in ("__a", "zarr.json", "a/.zattrs"))],
     "encoding": [
@@ -280,6 +280,14 @@ TABLE = {
         "store": NO_IMAGE,
         "group": [*NO_GROUP, *ABSENT],
         "method": [*NO_METHOD, ("max", ValueError, "were computed by 'mean', and not by 'max'")],
+    },
+    "pack": {
+        "store": NO_IMAGE,
+        "archive": [
+            *NO_STORE,
+            *((odd, ValueError, "path of a .ozx or .zip file") for odd in ("a", {}, "memory://a.zip")),
+        ],
+        "mode": NO_MODE,
     },
     "open_multiscale": {
         "store": [*NO_IMAGE, ({}, FileNotFoundError, "no Zarr group at {}")],

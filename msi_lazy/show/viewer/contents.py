@@ -12,6 +12,7 @@ from zarr.abc.store import RangeByteRequest
 from zarr.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore, ZipStore
 
+from msi_lazy.storage.archive_store import ArchiveStore
 from msi_lazy.storage.location import locate_store
 from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
 
@@ -56,7 +57,7 @@ class Contents:
         """Check that a key belongs to the store: a link may lead out of its directory."""
         if not is_plain_key(key):
             return False
-        if isinstance(self.store, (MemoryStore, ZipStore)):  # keys are no paths
+        if isinstance(self.store, (ArchiveStore, MemoryStore, ZipStore)):  # keys are no paths
             return True
         location = locate_store(self.store)
         root = Path(location.path)  # also below wrappers: they follow links, too

@@ -1,0 +1,81 @@
+"""Images to write, from the trees that users have: ordered as the specification wants, with their attributes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from msi_lazy.arguments.store_names import is_storable_name
+from msi_lazy.errors import warn_user
+from msi_lazy.graph.level_graph import LevelGraph
+from msi_lazy.ngff.kept_members import custom_types, keep_members
+from msi_lazy.ngff.label_attributes import describe_labels
+from msi_lazy.ngff.specifications import ome_block
+from msi_lazy.ngff.write_attributes import check_holdable, image_attributes, left_out, spec_order
+from msi_lazy.source.sources import lazy_array
+from msi_lazy.tree.build_tree import transpose_tree
+from msi_lazy.tree.read_plan import level_images, read_plan
+from msi_lazy.tree.root_attributes import channel_block
+from msi_lazy.write.job import ImageJob
+
+if TYPE_CHECKING:
+    from msi_lazy.ngff.specification import Specification
+
+__all__ = ["image_job", "label_job", "warn_of_omissions"]
+
+
+def image_job(tree: xr.DataTree, specification: Specification, *, colors: Any, windows: Any) -> ImageJob:
+    """Describe the image of a pyramid; ``colors`` and ``windows`` as for :func:`msi_lazy.to_zarr`."""
+    job = _ordered_job(tree)
+    plan = job.plan
+    omero = channel_block(job.tree.attrs, level_images(job.tree)[0], plan, colors, windows)
+    channels = plan.channel_dim
+    measured = None
+    if isinstance(windows, str):
+        if windows != "auto":
+            raise ValueError(f"windows must be 'auto', a sequence of pairs or a dict, not {windows!r}")
+        if channels is None:
+            raise ValueError(
+                "windows='auto' needs a channel dimension; give windows=[(start, end)] for an image without"
+            )
+        measured = channels
+    attributes = keep_members(image_attributes(plan, specification, omero), job.tree.attrs)
+    return dataclasses.replace(job, attributes=attributes, measured=measured)
+
+
+def label_job(tree: xr.DataTree, name: str, specification: Specification, colors: Any, properties: Any) -> ImageJob:
+    """Describe a label image of a name; ``colors`` and ``properties`` as for :func:`msi_lazy.write_labels`."""
+    if not is_storable_name(name):
+        raise ValueError(
+            f"the name of a label image must be a string without '/' that can be a path in a store, not {name!r}"
+        )
+    if not isinstance(tree, xr.DataTree):
+        raise TypeError(f"labels {name!r} must be a pyramid, as to_multiscale builds it, not {type(tree).__name__}")
+    job = _ordered_job(tree)
+    stored = ome_block(job.tree.attrs).get("image-label")
+    attributes = image_attributes(job.plan, specification, label=describe_labels(colors, properties, stored))
+    return dataclasses.replace(job, attributes=keep_members(attributes, job.tree.attrs), path=f"labels/{name}")
+
+
+def _ordered_job(tree: xr.DataTree) -> ImageJob:
+    """Describe the image of a tree, transposed lazily to the order of the specification."""
+    plan = read_plan(tree)
+    check_holdable(plan.axes, plan.name)
+    origin, order = None, spec_order(plan.axes)
+    if order != plan.dims:
+        origin = _levels_of(tree)
+        tree, plan = transpose_tree(tree, order), plan.transposed(order)
+    return ImageJob(tree, _levels_of(tree), plan, {}, origin=origin)
+
+
+def warn_of_omissions(job: ImageJob) -> None:
+    """Warn of what the image has, and OME-Zarr has no place for."""
+    missing = left_out(job.plan.axes, custom_types(job.tree.attrs))
+    if missing:
+        warn_user(missing)
+
+
+def _levels_of(tree: xr.DataTree) -> LevelGraph:
+    return LevelGraph.of([lazy_array(image) for image in level_images(tree)])
