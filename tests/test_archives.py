@@ -80,7 +80,7 @@ class TestReading:
         for name in ("b.zarr", "c.zarr"):
             shutil.copytree(folder / "a.zarr", tmp_path / "in" / name)
         path = shutil.make_archive(str(tmp_path / "two"), "zip", tmp_path / "in")
-        with pytest.raises(FileNotFoundError, match="give an image, group='b\\.zarr', group='c\\.zarr'"):
+        with pytest.raises(FileNotFoundError, match=r"give an image, group='b\.zarr', group='c\.zarr'"):
             msi.open_multiscale(path)
         assert_same(path, group="c.zarr")
 
@@ -379,7 +379,7 @@ class TestInterruptions:
             self.write(path, Source(picture))
         again = Source(picture)
         self.write(path, again, resume=True)
-        assert 0 < len(again.windows) < 9
+        assert 0 < len(again.windows) < 25
         np.testing.assert_array_equal(next(iter(msi.open_multiscale(path)["scale0"].values())), picture)
         assert os.listdir(tmp_path) == ["a.ozx"]
 

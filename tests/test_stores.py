@@ -5,7 +5,6 @@ import time
 from inspect import signature
 from io import BytesIO
 from pathlib import Path
-from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
 import pytest
@@ -163,19 +162,6 @@ def test_http_is_read(tmp_path):
     tree.pyramid.to_zarr(tmp_path / "cells.ome.zarr")
     with serve(tmp_path) as url:
         assert_same(f"{url}/cells.ome.zarr", tree)
-
-
-def test_a_zipped_image_is_read_and_writing_one_is_refused_with_advice(tmp_path):
-    tree = make_tree()
-    path = tmp_path / "cells.ome.zarr"
-    tree.pyramid.to_zarr(path)
-    with ZipFile(tmp_path / "cells.ozx", "w", ZIP_STORED) as packed:
-        for file in sorted(path.rglob("*")):
-            packed.write(file, file.relative_to(path))
-    with ZipStore(tmp_path / "cells.ozx", mode="r") as store:
-        assert_same(store, tree)
-    with pytest.raises(ValueError, match="zip it without compression"):
-        tree.pyramid.to_zarr(tmp_path / "other.zip")
 
 
 def test_a_pyramid_is_written_in_one_session_of_icechunk_and_committed(tmp_path):

@@ -170,7 +170,7 @@ def open_multiscale(store: Any, *, storage_options: Mapping[str, Any] | None = N
     Parameters
     ----------
     store
-        Path, URL, or a zarr store or group of the image.
+        Path, URL, or a zarr store or group of the image; also of a zip file (``.ozx``, ``.zip``), read in parts.
     storage_options
         Options of the file system behind a URL.
     group

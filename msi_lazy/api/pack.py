@@ -50,6 +50,8 @@ def pack(store: Any, archive: Any, *, mode: Mode = "w-") -> None:
         raise ValueError(f"mode must be 'w-' (refuse an existing zip file) or 'w' (replace it), not {mode!r}")
     place, target = Place.parse(store), Place.parse(archive, new=True)
     with naming_unfinished(place):
+        if place.open_node() is None:
+            raise FileNotFoundError(f"there is no Zarr group at {place.named}; give the path of an OME-Zarr hierarchy")
         group = place.open_group()
     directory, path = place.directory, target.archive
     if directory is None:

@@ -62,7 +62,9 @@ def to_zarr(
     tree
         Pyramid, also an edited or a reopened one: it is written as it is, with true geometry.
     store
-        Path, URL, or a zarr store: also one of obstore, wrapped in ``zarr.storage.ObjectStore``, or of Icechunk.
+        Path, URL, or a zarr store: also one of obstore, wrapped in ``zarr.storage.ObjectStore``, or of Icechunk.  A
+        path that ends with ``.ozx`` (RFC-9; Zarr v3) or ``.zip`` becomes a zip file: written to a hidden directory
+        beside it, for which there must be room too, and packed at the end.
     mode
         ``"w-"`` refuses an existing target, ``"w"`` overwrites one, if it is a Zarr hierarchy
         without files, or nodes, that are no part of an image.
@@ -70,7 +72,8 @@ def to_zarr(
         OME-Zarr version: ``"0.5"`` or ``"0.6"`` (Zarr v3), or ``"0.4"`` (Zarr v2).
     shards
         Shape of the shards, files that hold many chunks each (0.5 only): ``"auto"`` takes the blocks that a level is
-        computed in; else a tuple, a dict, or an integer for the spatial dimensions, in whole chunks.  Default none.
+        computed in; else a tuple, a dict, or an integer for the spatial dimensions, in whole chunks.  Default none, and
+        ``"auto"`` in ``.ozx`` files, as RFC-9 recommends.
     compressors
         Codecs of all levels, as ``zarr.create_array`` takes them: ``zarr.codecs.ZstdCodec()``, or for 0.4 one of
         numcodecs; or a name, for ``labels`` too.  ``"auto"`` is zstd-3: for images in Blosc, after a bit shuffle;

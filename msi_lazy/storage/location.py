@@ -124,10 +124,9 @@ def locate_store(store: Any, path: str = "") -> Location:
         return local_location(Path(store.path), path)
     if isinstance(store, ArchiveStore):
         file = store.file
-        found = (
-            _locate_files(file.files, file.path) if isinstance(file, RemoteFile) else local_location(Path(file.name))
-        )
-        return replace(found, member=path)
+        if isinstance(file, RemoteFile):
+            return replace(_locate_files(file.files, file.path), member=path)
+        return local_location(Path(file.name), path)
     if isinstance(store, FsspecStore):
         return _locate_files(store.fs, "/".join(filter(None, (store.path.rstrip("/"), path))))
     if isinstance(store, ObjectStore):
