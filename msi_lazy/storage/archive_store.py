@@ -29,6 +29,8 @@ __all__ = ["ARCHIVE_SUFFIXES", "ArchiveStore", "is_archive"]
 
 ARCHIVE_SUFFIXES = (".ozx", ".zip")
 """Ends of the names of zip files."""
+_INSIDE = ("zip", "tar", "libarchive")
+"""Protocols of fsspec whose URLs name something inside a file."""
 _HEADER = struct.Struct("<4s22xHH")
 """Signature, and lengths of name and extra field, in the header of a member."""
 _SLACK = 128
@@ -48,6 +50,8 @@ def is_archive(name: str) -> bool:
     (True, True, False)
     """
     if "://" in name:
+        if name.partition(":")[0] in _INSIDE:
+            return False
         of_web = name.startswith(("http://", "https://"))  # others have no queries
         return (urlsplit(name).path if of_web else name).lower().endswith(ARCHIVE_SUFFIXES)
     path = Path(name)
