@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "ORIENTATION",
     "Axis",
     "axis_coordinate",
     "axis_kind",
@@ -31,6 +32,8 @@ __all__ = [
 
 AxisKind = Literal["space", "time", "channel"]
 
+ORIENTATION = "anatomical_orientation"
+"""Attribute of a coordinate: from where to where in the body the axis runs, such as ``"left-to-right"`` (RFC-4)."""
 _SPELLINGS = {
     "t": ("t", "time"),
     "c": ("c", "ch", "channel", "s"),  # s: the samples of bioio and tifffile, such as red, green, blue
@@ -68,6 +71,10 @@ class Axis:
     """Unit as the coordinate states it."""
     regular: bool = True
     """Whether ``scale`` and ``translation`` describe the coordinate (not so for names or dates)."""
+    long_name: str | None = None
+    """Description, by the coordinate's attribute ``long_name``."""
+    orientation: str | None = None
+    """From where to where in the body it runs, by the coordinate's attribute ``anatomical_orientation``."""
 
     @property
     def is_spatial(self) -> bool:
@@ -168,6 +175,8 @@ def _read_axis(image: xr.DataArray, dim: str, length: int, kind: AxisKind | None
     coordinate = image.coords[dim]
     unit = coordinate.attrs.get("units")
     axis = Axis(dim, kind, length, unit=str(unit) if unit else None)
+    long_name, orientation = (_words(coordinate.attrs.get(name), dim) for name in ("long_name", ORIENTATION))
+    axis = replace(axis, long_name=long_name, orientation=orientation)
     if kind == "channel":  # channels have names, or numbers that are names: no geometry
         return replace(axis, regular=False)
     spacing = even_spacing(coordinate)
@@ -176,6 +185,11 @@ def _read_axis(image: xr.DataArray, dim: str, length: int, kind: AxisKind | None
     if kind == "space":
         raise ValueError(_coordinate_fault(coordinate.values, dim))
     return replace(axis, regular=False)
+
+
+def _words(value: Any, dim: str) -> str | None:
+    """Return an attribute in words that says more than the dimension's name."""
+    return value if isinstance(value, str) and value not in ("", dim) else None
 
 
 def even_spacing(coordinate: xr.DataArray | xr.Variable) -> float | None:

@@ -8,7 +8,7 @@ import zarr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
-from msi_lazy.ngff.kept_members import NAMED_TRANSFORMS
+from msi_lazy.ngff.coordinate_systems import NAMED_TRANSFORMS
 
 VERSIONS = ("0.4", "0.5")
 KINDS = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
@@ -82,6 +82,9 @@ def without_scale(image, block):
         del dataset["coordinateTransformations"]
 
 
+SHEAR = [[1, 0, 0, 0], [0, 1, 0.1, 0], [0, 0, 1, 0]]
+
+
 def identity_alone(image, block):
     for dataset in image["datasets"]:
         dataset["coordinateTransformations"] = [{"type": "identity"}]
@@ -89,12 +92,12 @@ def identity_alone(image, block):
 
 def affine_beside(image, block):
     for dataset in image["datasets"]:
-        dataset["coordinateTransformations"].append({"type": "affine", "affine": np.eye(3, 4).tolist()})
+        dataset["coordinateTransformations"].append({"type": "affine", "affine": SHEAR})
 
 
 def affine_alone(image, block):
     for dataset in image["datasets"]:
-        dataset["coordinateTransformations"] = [{"type": "affine", "affine": np.eye(3, 4).tolist()}]
+        dataset["coordinateTransformations"] = [{"type": "affine", "affine": SHEAR}]
 
 
 def as_sequence(image, block):

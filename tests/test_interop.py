@@ -134,6 +134,20 @@ def test_rounding_is_no_rotation(itk):
     itk_image_to_multiscale(image, [2])
 
 
+def test_anatomical_axes_state_their_orientation(itk, tmp_path):
+    """RFC-4, § Axes: "orientation": {"type": "anatomical", "value": ...}; ITK's space is left, posterior, superior."""
+    expected = {"x": "right-to-left", "y": "anterior-to-posterior", "z": "inferior-to-superior"}
+    tree = itk_image_to_multiscale(make_image(itk, VOLUME), [2], anatomical_axes=True)
+    for level in tree.children.values():
+        assert {dim: level[dim].attrs["anatomical_orientation"] for dim in "xyz"} == expected
+    assert "anatomical_orientation" not in itk_image_to_multiscale(make_image(itk, VOLUME), [2])["scale0"].x.attrs
+    tree.pyramid.to_zarr(tmp_path / "a.zarr", version="0.6")
+    (system,) = zarr.open_group(tmp_path / "a.zarr").attrs["ome"]["multiscales"][0]["coordinateSystems"]
+    assert {axis["name"]: axis["orientation"] for axis in system["axes"]} == {
+        dim: {"type": "anatomical", "value": value} for dim, value in expected.items()
+    }
+
+
 def test_anatomical_axes_need_three_dimensions(itk):
     with pytest.raises(ValueError, match="needs an image of 3 dimensions, and this one has 2"):
         itk_image_to_multiscale(make_image(itk, VOLUME[0]), [2], anatomical_axes=True)

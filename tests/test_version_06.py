@@ -158,3 +158,132 @@ def test_systems_tell_the_version_where_none_is_stated():
     assert grids(msi.open_multiscale(store)) == grids(pyramid())
     msi.write_labels(StorePath(store), "cells", labels())
     assert block(store, "labels")["version"] == "0.6"
+
+
+# --- axes in words ---
+
+
+def with_words():
+    tree = pyramid(axis_names={"z": "depth of the slice"})
+    for level in tree.children.values():
+        level["x"].attrs["anatomical_orientation"] = "right-to-left"
+    return tree
+
+
+def axis_of(store, name):
+    (image,) = block(store)["multiscales"]
+    listed = image["axes"] if "axes" in image else image["coordinateSystems"][0]["axes"]
+    return next(axis for axis in listed if axis["name"] == name)
+
+
+RIGHT_TO_LEFT = {"type": "anatomical", "value": "right-to-left"}
+
+
+def test_descriptions_orientations_and_discreteness_are_in_the_axes():
+    store = written(with_words())
+    space = {"type": "space", "unit": "micrometer"}
+    assert axis_of(store, "c") == {"name": "c", "type": "channel", "discrete": True}
+    assert axis_of(store, "z") == {"name": "z", **space, "longName": "depth of the slice"}
+    assert axis_of(store, "y") == {"name": "y", **space}
+    assert axis_of(store, "x") == {"name": "x", **space, "orientation": RIGHT_TO_LEFT}
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_older_versions_keep_them_as_attributes_of_the_coordinates(version):
+    store = MemoryStore()
+    with_words().pyramid.to_zarr(store, version=version)
+    attributes = zarr.open_group(store, mode="r").attrs.asdict()
+    assert not {"orientation", "longName"} & set(attributes.get("ome", attributes)["multiscales"][0]["axes"][-1])
+    opened = msi.open_multiscale(store)
+    assert opened["scale1"].x.attrs["anatomical_orientation"] == "right-to-left"
+    assert opened["scale1"].z.attrs["long_name"] == "depth of the slice"
+    assert axis_of(written(opened), "x")["orientation"] == RIGHT_TO_LEFT
+    assert axis_of(written(opened), "z")["longName"] == "depth of the slice"
+
+
+def by_another_tool(version="0.6"):
+    """A store whose words are in its axes alone, as other tools have them."""
+    store = MemoryStore()
+    root = zarr.create_group(store)
+    root.create_array("0", data=np.ones((8, 8), "u1"), dimension_names=["y", "x"])
+    axes = [
+        {"name": "y", "type": "space", "discrete": True, "orientation": {"type": "ship", "towards": "bow"}},
+        {"name": "x", "type": "space", "orientation": {**RIGHT_TO_LEFT, "by": "me"}, "longName": "across"},
+    ]
+    scale = {"type": "scale", "scale": [1.0, 1.0]}
+    if version == "0.5":
+        image = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": [scale]}]}
+    else:
+        scale |= {"input": {"path": "0"}, "output": {"name": "physical"}}
+        image = {
+            "coordinateSystems": [{"name": "physical", "axes": axes}],
+            "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
+        }
+    root.attrs["ome"] = {"version": version, "multiscales": [image]}
+    return store, axes
+
+
+@pytest.mark.parametrize("between", ["0.4", "0.5", "0.6"])
+@pytest.mark.parametrize("version", ["0.5", "0.6"])
+def test_words_in_axes_are_attributes_of_coordinates_and_come_back(version, between):
+    store, axes = by_another_tool(version)
+    tree = msi.open_multiscale(store)
+    assert tree["scale0"].x.attrs == {"long_name": "across", "anatomical_orientation": "right-to-left"}
+    copy = MemoryStore()
+    tree.pyramid.to_zarr(copy, version=between)
+    assert [axis_of(written(msi.open_multiscale(copy)), name) for name in "yx"] == axes
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.6"])
+def test_words_that_are_changed_or_removed_are_so_in_the_axes(version):
+    tree = msi.open_multiscale(by_another_tool()[0])
+    coordinate = tree["scale0"].x
+    coordinate.attrs["anatomical_orientation"] = "left-to-right"
+    del coordinate.attrs["long_name"]
+    edited = tree.pyramid.assign_coords(x=coordinate)
+    store = MemoryStore()
+    edited.pyramid.to_zarr(store, version=version)
+    assert axis_of(store, "x")["orientation"] == {**RIGHT_TO_LEFT, "by": "me", "value": "left-to-right"}
+    assert "longName" not in axis_of(store, "x")
+    assert msi.open_multiscale(store)["scale0"].x.attrs["anatomical_orientation"] == "left-to-right"
+
+
+def test_words_in_the_axes_count_where_coordinates_say_otherwise():
+    store = written(with_words())
+    root = zarr.open_group(store, mode="r+", use_consolidated=False)
+    ome = dict(root.attrs["ome"])
+    ome["multiscales"][0]["coordinateSystems"][0]["axes"][3]["orientation"]["value"] = "left-to-right"
+    root.attrs["ome"] = ome
+    with pytest.warns(UserWarning, match=r"anatomical_orientation of 'x': 'left-to-right', not 'right-to-left'"):
+        assert msi.open_multiscale(store)["scale1"].x.attrs["anatomical_orientation"] == "left-to-right"
+
+
+# --- one version in a hierarchy ---
+
+
+@pytest.mark.parametrize(("first", "second"), [("0.5", "0.6"), ("0.6", "0.5")])
+def test_a_hierarchy_of_another_version_is_refused_and_left_alone(first, second):
+    store = MemoryStore()
+    msi.to_zarr(pyramid(), store, version=first, group="a")
+    before = {key: value.to_bytes() for key, value in store._store_dict.items()}
+    with pytest.raises(ValueError, match=rf"is OME-Zarr {first}, and all of a hierarchy .* version='{first}'"):
+        msi.to_zarr(pyramid(), store, version=second, group="b")
+    assert {key: value.to_bytes() for key, value in store._store_dict.items()} == before
+    msi.to_zarr(pyramid(), store, version=first, group="b")
+
+
+def test_an_interrupted_write_is_resumed(tmp_path):
+    path = tmp_path / "a.zarr"
+    pyramid().pyramid.to_zarr(path, version="0.6", compute=False)
+    with pytest.raises(msi.UnfinishedImageError):
+        msi.open_multiscale(path)
+    pyramid().pyramid.to_zarr(path, version="0.6", resume=True)
+    assert block(path) == block(written(pyramid()))
+    assert msi.verify(path).ok
+
+
+def test_replacing_an_image_may_change_its_version(tmp_path):
+    path = tmp_path / "a.zarr"
+    for version in ("0.5", "0.6", "0.5"):
+        pyramid().pyramid.to_zarr(path, version=version, mode="w")
+        assert block(path)["version"] == version

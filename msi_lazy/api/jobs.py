@@ -10,7 +10,7 @@ import xarray as xr
 from msi_lazy.arguments.store_names import is_storable_name
 from msi_lazy.errors import warn_user
 from msi_lazy.graph.level_graph import LevelGraph
-from msi_lazy.ngff.kept_members import custom_types, keep_members
+from msi_lazy.ngff.kept_members import custom_types, describe_unplaced, keep_members
 from msi_lazy.ngff.label_attributes import describe_labels
 from msi_lazy.ngff.specifications import ome_block
 from msi_lazy.ngff.write_attributes import check_holdable, image_attributes, left_out, spec_order
@@ -41,7 +41,7 @@ def image_job(tree: xr.DataTree, specification: Specification, *, colors: Any, w
                 "windows='auto' needs a channel dimension; give windows=[(start, end)] for an image without"
             )
         measured = channels
-    attributes = keep_members(image_attributes(plan, specification, omero), job.tree.attrs)
+    attributes = keep_members(image_attributes(plan, specification, omero), job.tree.attrs, plan.axes)
     return dataclasses.replace(job, attributes=attributes, measured=measured)
 
 
@@ -56,7 +56,8 @@ def label_job(tree: xr.DataTree, name: str, specification: Specification, colors
     job = _ordered_job(tree)
     stored = ome_block(job.tree.attrs).get("image-label")
     attributes = image_attributes(job.plan, specification, label=describe_labels(colors, properties, stored))
-    return dataclasses.replace(job, attributes=keep_members(attributes, job.tree.attrs), path=f"labels/{name}")
+    attributes = keep_members(attributes, job.tree.attrs, job.plan.axes)
+    return dataclasses.replace(job, attributes=attributes, path=f"labels/{name}")
 
 
 def _ordered_job(tree: xr.DataTree) -> ImageJob:
@@ -72,9 +73,9 @@ def _ordered_job(tree: xr.DataTree) -> ImageJob:
 
 def warn_of_omissions(job: ImageJob) -> None:
     """Warn of what the image has, and OME-Zarr has no place for."""
-    missing = left_out(job.plan.axes, custom_types(job.tree.attrs))
-    if missing:
-        warn_user(missing)
+    for missing in (left_out(job.plan.axes, custom_types(job.tree.attrs)), describe_unplaced(job.attributes)):
+        if missing:
+            warn_user(missing)
 
 
 def _levels_of(tree: xr.DataTree) -> LevelGraph:

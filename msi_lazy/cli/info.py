@@ -8,6 +8,7 @@ import msi_lazy as msi
 from msi_lazy.axes import axis_kind
 from msi_lazy.cli.one_line_errors import one_line_errors
 from msi_lazy.cli.terminal import echo
+from msi_lazy.ngff.kept_members import describe_kept
 from msi_lazy.show.plan_table import levels_text
 
 __all__ = ["info"]
@@ -23,5 +24,8 @@ def info(store: str, group: str) -> None:
         echo(levels_text(msi.explain(tree)))
         (image,) = tree["scale0"].data_vars.values()
         channel = next((dim for dim in map(str, image.dims) if axis_kind(dim) == "channel"), "c")
+        lines = describe_kept(tree.attrs)
         if channel in image.coords:
-            echo(f"\nchannels: {', '.join(map(str, image[channel].values.ravel()))}")
+            lines.insert(0, f"channels: {', '.join(map(str, image[channel].values.ravel()))}")
+        if lines:
+            echo("\n" + "\n".join(lines))

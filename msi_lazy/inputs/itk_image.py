@@ -11,6 +11,7 @@ import numpy as np
 
 from msi_lazy.api.build import to_multiscale
 from msi_lazy.arguments.choices import check_switches
+from msi_lazy.axes import ORIENTATION
 from msi_lazy.inputs.spatial_image import to_spatial_image
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ __all__ = ["itk_image_to_multiscale"]
 
 _ITK_DIMS = ("x", "y", "z", "t")
 _ANATOMICAL_NAMES = {"x": "right-left", "y": "anterior-posterior", "z": "inferior-superior"}
+_ANATOMICAL_ORIENTATIONS = {"x": "right-to-left", "y": "anterior-to-posterior", "z": "inferior-to-superior"}
+"""Directions of ITK's physical space in the body, as RFC-4 of OME-Zarr has them."""
 _ITK_UNIT = "millimeter"
 _STRAIGHTNESS = 1e-4
 """Largest departure of a direction cosine from 0, 1 or -1 that is rounding: a tenth of a sample over a thousand."""
@@ -114,7 +117,8 @@ def itk_image_to_multiscale(
         As for :func:`msi_lazy.to_multiscale`.
     anatomical_axes
         Turn a 3D image so that x runs from right to left, y from anterior to posterior and z from inferior to superior
-        (ITK's RAI), and name the axes so.  Axes are exchanged and reversed; no sample is changed.
+        (ITK's RAI), and name the axes so.  Axes are exchanged and reversed; no sample is changed.  Each coordinate
+        states its direction as ``anatomical_orientation``, which OME-Zarr 0.6 has in its axes (RFC-4).
     axis_names, axis_units
         ``long_name`` and ``units`` by dimension.  Default: units of millimeters in space, as ITK has them.
     name
@@ -167,6 +171,9 @@ def itk_image_to_multiscale(
         axis_names=names,
         axis_units=units,
     )
+    if anatomical_axes:
+        for dim, orientation in _ANATOMICAL_ORIENTATIONS.items():
+            wrapped[dim].attrs[ORIENTATION] = orientation
     return to_multiscale(wrapped, scale_factors, method=method, chunks=chunks, **options)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from msi_lazy.ngff.read_transforms import named_transforms
 
-__all__ = ["INTRINSIC", "NAMED_TRANSFORMS", "SYSTEMS", "arrange", "flatten", "intrinsic_name"]
+__all__ = ["INTRINSIC", "NAMED_TRANSFORMS", "SYSTEMS", "arrange", "describe_systems", "flatten", "note_systems"]
 
 SYSTEMS = "coordinateSystems"
 """Member of an image that lists its coordinate systems; in the flat form the axes of the intrinsic one are names."""
@@ -20,6 +20,7 @@ NAMED_TRANSFORMS = "namedTransformations"
 INTRINSIC = "physical"
 """Name of the intrinsic system, the one that the levels are placed in, unless it was read with another."""
 _TRANSFORMS = "coordinateTransformations"
+_ENDS = ("input", "output")
 _NAME = "transformationName"
 """Member of a dataset, in the flat form, that keeps the name of its transformation."""
 
@@ -33,12 +34,12 @@ def flatten(multiscale: Mapping[str, Any]) -> dict[str, Any]:
         Something is missing, or is of another type.
     """
     if "axes" in multiscale or SYSTEMS not in multiscale:
-        return dict(multiscale)
+        return {**multiscale}
     systems = list(multiscale[SYSTEMS])
     number = _intrinsic_number(multiscale, systems)
     flat = {name: value for name, value in multiscale.items() if name not in (SYSTEMS, _TRANSFORMS)}
     flat["axes"] = systems[number]["axes"]
-    flat["datasets"] = [_flatten_dataset(dataset) for dataset in multiscale["datasets"]]
+    flat["datasets"] = [_flatten_dataset(dataset, len(flat["axes"])) for dataset in multiscale["datasets"]]
     named = named_transforms(multiscale.get(_TRANSFORMS))
     unnamed = [one for one in multiscale.get(_TRANSFORMS) or () if one not in named]
     if named:
@@ -79,31 +80,90 @@ def arrange(flat: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def intrinsic_name(multiscale: Mapping[str, Any]) -> str | None:
-    """Name of the system that the first dataset leads to; ``None`` if it states none."""
+def note_systems(multiscale: Mapping[str, Any]) -> list[str]:
+    """Remarks on coordinate systems, and on transformations of levels, that are not as 0.6 has them, and are read."""
+    if "axes" in multiscale or SYSTEMS not in multiscale:
+        return []
+    listed = [system.get("name") for system in _objects(multiscale[SYSTEMS])]
+    outputs, notes = [], []
+    for dataset in _objects(multiscale.get("datasets")):
+        transforms = _objects(dataset.get(_TRANSFORMS))
+        outputs += [_as_object(one.get("output")).get("name") for one in transforms]
+        ends = [one.get(end) for one in transforms for end in _ENDS]
+        if any(isinstance(end, str) for end in ends):
+            notes.append("the inputs and outputs of its transformations are strings, and are read as paths and names")
+        elif not all(isinstance(end, Mapping) for end in ends):
+            notes.append("transformations of its levels state no input or output, and are read as those of the levels")
+        if len(transforms) > 1:
+            notes.append("levels list several transformations, which are applied one after another")
+    named = list(dict.fromkeys(name for name in outputs if name is not None))
+    if named and (len(named) > 1 or named[0] not in listed):
+        used = listed[_intrinsic_number(multiscale, _objects(multiscale[SYSTEMS]))]
+        notes.append(f"its levels lead to the coordinate systems {named}, of {listed}: all are placed in {used!r}")
+    return list(dict.fromkeys(notes))
+
+
+def describe_systems(flat: Mapping[str, Any]) -> list[str]:
+    """Lines on the coordinate systems of an image in the flat form, or of a scene, and transformations between them.
+
+    Examples
+    --------
+    >>> systems = [{"name": "physical", "axes": ["y", "x"]}, {"name": "atlas", "axes": [{"name": "v"}, {"name": "u"}]}]
+    >>> ends = {"input": {"name": "physical"}, "output": {"name": "atlas"}}
+    >>> image = {"axes": [], "coordinateSystems": systems, "namedTransformations": [{"type": "rotation", **ends}]}
+    >>> describe_systems(image)[0]
+    'coordinate systems: physical (y, x; of the levels), atlas (v, u)'
+    >>> describe_systems(image)[1]
+    'transformations: rotation from physical to atlas'
+    """
+    systems = [
+        f"{system.get('name')} ({', '.join(str(_axis_name(axis)) for axis in system.get('axes') or ())}"
+        f"{'; of the levels' if _lists_names(system) else ''})"
+        for system in _objects(flat.get(SYSTEMS))
+    ]
+    transforms = [
+        f"{one.get('type')} from {_where(one.get('input'))} to {_where(one.get('output'))}"
+        for one in (*_objects(flat.get(NAMED_TRANSFORMS)), *named_transforms(flat.get(_TRANSFORMS)))
+    ]
+    lines = {"coordinate systems": systems, "transformations": transforms}
+    return [f"{name}: {', '.join(listed)}" for name, listed in lines.items() if listed]
+
+
+def _where(end: Any) -> str:
+    """Name of the system at an end of a transformation, and the path of its group."""
+    found = _as_object(end)
+    return " of ".join(str(found[name]) for name in ("name", "path") if found.get(name))
+
+
+def _intrinsic_number(multiscale: Mapping[str, Any], systems: Sequence[Mapping[str, Any]]) -> int:
+    """Place of the intrinsic system in the list: the first one where the datasets name none that is there."""
+    name = _intrinsic_name(multiscale)
+    return next((number for number, system in enumerate(systems) if system.get("name") == name), 0)
+
+
+def _intrinsic_name(multiscale: Mapping[str, Any]) -> str | None:
+    """Name of the system that the levels lead to; ``None`` if they state none."""
     for dataset in _objects(multiscale.get("datasets")):
         for transform in _objects(dataset.get(_TRANSFORMS)):
-            output = transform.get("output")
-            name = output.get("name") if isinstance(output, Mapping) else output
+            name = _as_object(transform.get("output")).get("name")
             if isinstance(name, str):
                 return name
     return None
 
 
-def _intrinsic_number(multiscale: Mapping[str, Any], systems: Sequence[Mapping[str, Any]]) -> int:
-    """Place of the intrinsic system in the list: the first one where the datasets name none that is there."""
-    name = intrinsic_name(multiscale)
-    return next((number for number, system in enumerate(systems) if system.get("name") == name), 0)
+def _flatten_dataset(dataset: Mapping[str, Any], ndim: int) -> dict[str, Any]:
+    """Keep the transformations of a dataset, which lead from its path to the intrinsic system, without these ends.
 
-
-def _flatten_dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the transformations of a dataset, which lead from its path to the intrinsic system, without these ends."""
+    An identity alone states that the spacing is 1; in the flat form it would state nothing.
+    """
     listed: list[Mapping[str, Any]] = []
     names = []
     for transform in dataset.get(_TRANSFORMS) or ():
         names.append(transform.get("name"))
         inner = {name: value for name, value in transform.items() if name not in ("input", "output", "name")}
         listed += inner["transformations"] if inner.get("type") == "sequence" else [inner]
+    if [one.get("type") for one in listed] == ["identity"]:
+        listed = [{"type": "scale", "scale": [1.0] * ndim}]
     flat = {**dataset, _TRANSFORMS: listed}
     return {**flat, _NAME: names[0]} if len(names) == 1 and isinstance(names[0], str) else flat
 
@@ -148,14 +208,24 @@ def _place_transforms(
     same = before is not None and len(before) == len(after)
     same = same and all(one == other or one not in after for one, other in zip(before or (), after, strict=False))
     names = {system["name"] for system in systems}
-    placed = [one for one in kept if same and all(_leads_to(one.get(end), names) for end in ("input", "output"))]
-    return placed, [one for one in kept if one not in placed]
+    placed: list[Mapping[str, Any]] = []
+    others: list[Mapping[str, Any]] = []
+    for one in kept:
+        fits = same and all(_leads_to(one.get(end), names) for end in _ENDS)
+        (placed if fits else others).append({**one, **{end: _as_object(one[end]) for end in _ENDS}} if fits else one)
+    return placed, others
 
 
 def _leads_to(end: Any, names: set[Any]) -> bool:
     """Tell whether an end of a transformation is a system that is listed, or one in a group of labels."""
-    name = end.get("name") if isinstance(end, Mapping) else None
-    return isinstance(name, str) and (name in names or bool(end.get("path")))
+    found = _as_object(end)
+    name = found.get("name")
+    return isinstance(name, str) and (name in names or bool(found.get("path")))
+
+
+def _as_object(end: Any) -> Mapping[str, Any]:
+    """Return an end of a transformation as an object, also where a tool wrote the name of the system alone."""
+    return end if isinstance(end, Mapping) else {"name": end}
 
 
 def _axis_name(axis: Any) -> Any:

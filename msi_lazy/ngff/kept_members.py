@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.ngff.coordinate_systems import NAMED_TRANSFORMS, flatten
+from msi_lazy.ngff.coordinate_systems import NAMED_TRANSFORMS, SYSTEMS, describe_systems, flatten
+from msi_lazy.ngff.read_multiscale import is_anatomical
 from msi_lazy.ngff.read_transforms import named_transforms
 from msi_lazy.ngff.specification import GROUP_BLOCKS
 from msi_lazy.ngff.specifications import (
+    IN_MEMORY,
     composed_members,
     foreign_attributes,
     image_members,
@@ -17,16 +19,27 @@ from msi_lazy.ngff.specifications import (
 )
 
 if TYPE_CHECKING:
+    from msi_lazy.axes import Axis
     from msi_lazy.ngff.specification import Block
 
-__all__ = ["NAMED_TRANSFORMS", "custom_types", "keep_members"]
+__all__ = [
+    "KEPT_ASIDE",
+    "NAMED_TRANSFORMS",
+    "custom_types",
+    "describe_kept",
+    "describe_unplaced",
+    "keep_aside",
+    "keep_members",
+]
 
+KEPT_ASIDE = "keptMultiscales"
+"""Member of a tree's block that keeps what its image was read with, while its dimensions have another order."""
 _DROPPED = ("coordinateTransformations", "type", "unit")
 """Members of an axis and of a dataset that are composed from the plan, or not at all (but see ``_keep_of_axes``)."""
 
 
 def keep_members(
-    composed: Mapping[str, Any], read: Mapping[Any, Any], paths: Sequence[str] | None = None
+    composed: Mapping[str, Any], read: Mapping[Any, Any], axes: Sequence[Axis], paths: Sequence[str] | None = None
 ) -> dict[str, Any]:
     """Add to the attributes composed for an image what those that it was read with hold besides.
 
@@ -36,6 +49,8 @@ def keep_members(
         Attributes of the image's group, as composed from its plan.
     read
         Attributes that it was read with, of any version.
+    axes
+        Axes of the image: what was read of them, and is not composed, is kept as they say.
     paths
         Paths in ``read`` of the levels; by default as they are listed there.
     """
@@ -44,17 +59,51 @@ def keep_members(
     specification = specification_of(composed)
     block, old = dict(specification.block_of(composed)), image_members(read)
     mine = foreign_attributes(read)
-    others = _joined({}, old, ("version", *GROUP_BLOCKS, *map(str, mine)))
+    others = _joined({}, old, ("version", KEPT_ASIDE, *GROUP_BLOCKS, *map(str, mine)))
     before, after = _first_image(ome_block(read)), _first_image(block)
     if before and after:
-        kept = _keep_of_image(before, after, paths)
+        kept = _keep_of_image(before, after, axes, paths)
         block["multiscales"] = [specification.arrange(kept), *block["multiscales"][1:]]
     return {**composed, **specification.place(_joined(block, others))}
 
 
+def describe_kept(attributes: Mapping[Any, Any]) -> list[str]:
+    """Lines on what an image has besides its geometry: further coordinate systems, transformations, a scene."""
+    block = ome_block(attributes)
+    lines = describe_systems(_first_image(block))
+    scene = block.get("scene")
+    if isinstance(scene, Mapping):
+        lines += [f"scene: {line}" for line in describe_systems(scene)]
+    return lines
+
+
+def describe_unplaced(attributes: Mapping[Any, Any]) -> str:
+    """Say which transformations no longer fit a composed image with coordinate systems; empty if all do."""
+    block = ome_block(attributes)
+    listed = block.get("multiscales")
+    first = listed[0] if listed else {}
+    kept = _listed(first, NAMED_TRANSFORMS) if SYSTEMS in first and "axes" not in first else []
+    if not kept:
+        return ""
+    (line,) = describe_systems({NAMED_TRANSFORMS: kept})
+    return (
+        f"{line}: kept in the attribute {NAMED_TRANSFORMS!r} alone, as they do not lead from the axes of the image "
+        f"to a coordinate system that is listed"
+    )
+
+
+def keep_aside(read: Mapping[Any, Any]) -> dict[str, Any]:
+    """Compose attributes of a tree that are no image's, with all that its image was read with, and is not composed."""
+    members = {name: value for name, value in image_members(read).items() if name not in ("multiscales", "version")}
+    image = _first_image(ome_block(read))
+    if set(image) - composed_members():
+        members[KEPT_ASIDE] = [dict(image)]
+    return dict(IN_MEMORY.place(members)) if members else {}
+
+
 def _first_image(block: Block) -> Mapping[str, Any]:
     """First image of a block, in the flat form; as it is, if it cannot be read."""
-    listed = block.get("multiscales")
+    listed = block.get("multiscales", block.get(KEPT_ASIDE))
     first = listed[0] if isinstance(listed, list) and listed else None
     if not isinstance(first, Mapping):
         return {}
@@ -64,7 +113,9 @@ def _first_image(block: Block) -> Mapping[str, Any]:
         return first
 
 
-def _keep_of_image(before: Mapping[str, Any], after: Mapping[str, Any], paths: Sequence[str] | None) -> dict[str, Any]:
+def _keep_of_image(
+    before: Mapping[str, Any], after: Mapping[str, Any], axes: Sequence[Axis], paths: Sequence[str] | None
+) -> dict[str, Any]:
     """Add to a multiscale image what another one holds besides, with its axes and its datasets."""
     kept = dict(after)
     named = named_transforms(before.get("coordinateTransformations"))
@@ -72,6 +123,8 @@ def _keep_of_image(before: Mapping[str, Any], after: Mapping[str, Any], paths: S
         kept[NAMED_TRANSFORMS] = [*_listed(before, NAMED_TRANSFORMS), *named]
     if "axes" in after:
         kept["axes"] = _keep_of_axes(_listed(before, "axes"), _listed(after, "axes"))
+        words = {axis.name: axis for axis in axes}
+        kept["axes"] = [_reword(axis, words[axis["name"]]) for axis in kept["axes"]]
     datasets = {dataset.get("path"): dataset for dataset in _listed(before, "datasets")}
     paths = [str(path) for path in datasets] if paths is None else paths
     composed = _listed(after, "datasets")
@@ -97,8 +150,22 @@ def _keep_of_axes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[s
             joined["type"] = read["type"]
         if axis.get("type") == "channel" == read.get("type") and read.get("unit"):
             joined["unit"] = read["unit"]
+        if isinstance(read.get("discrete"), bool):
+            joined["discrete"] = read["discrete"]
+        if is_anatomical(read.get("orientation")) and "orientation" in axis:
+            joined["orientation"] = {**read["orientation"], **axis["orientation"]}
         kept.append(joined)
     return kept
+
+
+def _reword(kept: dict[str, Any], axis: Axis) -> dict[str, Any]:
+    """Correct what was read of an axis in words, which are attributes of its coordinate since, and may be others."""
+    orientation = kept.get("orientation")
+    if is_anatomical(orientation):
+        kept["orientation"] = axis.orientation and {**orientation, "value": axis.orientation}
+    if isinstance(kept.get("longName"), str):
+        kept["longName"] = axis.long_name
+    return {name: value for name, value in kept.items() if value is not None or name not in ("orientation", "longName")}
 
 
 def custom_types(read: Mapping[Any, Any]) -> dict[str, str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
-from msi_lazy.axes import axis_kind
+from msi_lazy.axes import ORIENTATION, axis_kind
 from msi_lazy.ngff.axis_names import settle_kinds
-from msi_lazy.ngff.coordinate_systems import flatten
+from msi_lazy.ngff.coordinate_systems import flatten, note_systems
 from msi_lazy.ngff.counts import check_count
 from msi_lazy.ngff.read_transforms import named_transforms, read_transforms
 from msi_lazy.ngff.stored_image import StoredImage, StoredLevel
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from msi_lazy.ngff.read_transforms import AxisNames, Transforms
     from msi_lazy.ngff.specification import Block
 
-__all__ = ["outer_transforms", "read_multiscale"]
+__all__ = ["is_anatomical", "outer_transforms", "read_multiscale"]
 
 
 def read_multiscale(block: Block, version: str) -> StoredImage:
@@ -53,9 +53,11 @@ def read_multiscale(block: Block, version: str) -> StoredImage:
         method=_string(multiscale.get("type")),
         metadata=metadata if isinstance(metadata, Mapping) else {},
         channels=_channel_labels(channels or ()),
+        words=tuple(map(_read_words, axes)),
         channel_count=None if channels is None else len(channels),
         notes=(
             *contradictions,
+            *note_systems(block["multiscales"][0]),
             *_count_images(block["multiscales"]),
             *_outer_notes(block["multiscales"][0], outer),
             *_level_notes(listed),
@@ -76,6 +78,21 @@ def _read_dims(axes: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     if not all(isinstance(dim, str) and dim and "/" not in dim for dim in dims) or len(set(dims)) < len(dims):
         raise ValueError(f"the axes of the image are called {dims}; they need different names, without '/'")
     return dims
+
+
+def _read_words(axis: Mapping[str, Any]) -> dict[str, str]:
+    """Read the description of an axis, and its orientation in the body, as attributes of a coordinate."""
+    orientation = axis.get("orientation")
+    value = orientation["value"] if is_anatomical(orientation) else None
+    found = {"long_name": _string(axis.get("longName")), ORIENTATION: value}
+    return {name: words for name, words in found.items() if words is not None}
+
+
+def is_anatomical(orientation: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Tell whether the orientation of an axis is one in the body, as RFC-4 has it."""
+    if not isinstance(orientation, Mapping) or orientation.get("type") != "anatomical":
+        return False
+    return _string(orientation.get("value")) is not None
 
 
 def _string(value: Any) -> str | None:

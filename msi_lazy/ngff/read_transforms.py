@@ -1,4 +1,4 @@
-"""Coordinate transformations, read into a scale and a translation as far as they are these."""
+"""Coordinate transformations, read into a scale and a translation as far as they amount to these."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from msi_lazy.ngff.separable_transforms import separate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +35,7 @@ class Transforms:
 
 
 def read_transforms(transforms: Any, axes: AxisNames) -> Transforms:
-    """Read a list of transformations; other kinds than scale and translation are left out, with a note.
+    """Read a list of transformations; those that are no scale and translation of each axis are left out, with a note.
 
     Raises
     ------
@@ -49,7 +51,11 @@ def read_transforms(transforms: Any, axes: AxisNames) -> Transforms:
         kind = transform["type"]
         if not isinstance(kind, str):
             raise ValueError(f"coordinate transformation {dict(transform)} cannot be read: its type is no string")
-        if kind == "identity":
+        amount = separate(transform, len(axes))
+        if amount is not None:
+            stated |= kind != "identity"
+            with np.errstate(over="ignore", invalid="ignore"):
+                scale, translation = scale * amount[0], translation * amount[0] + amount[1]
             continue
         if kind not in ("scale", "translation") or (kind not in transform and "path" in transform):
             notes.append(f"the transformation {kind!r}{_systems(transform)} is not applied")

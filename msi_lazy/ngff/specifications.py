@@ -35,6 +35,7 @@ __all__ = [
     "specification_in",
     "specification_of",
     "specifications_at",
+    "stated_specification",
     "written_versions",
 ]
 
@@ -79,7 +80,7 @@ SPECIFICATIONS = (
         arrange=arrange,
         axes="systems",
         also=("0.6rc0", "0.6rc1"),
-        previews=("0.9",),
+        previews=("0.9.dev1",),
         version_in_label=False,
         dimension_names_required=True,
         all_labels_listed=True,
@@ -161,6 +162,13 @@ def specification_of(attributes: Mapping[Any, Any], zarr_format: int | None = No
     block = rows[0].block_of(attributes)
     by_form = _by_form(rows, block)
     return by_form if by_form.axes == "systems" else next((row for row in rows if row.reads(stated)), by_form)
+
+
+def stated_specification(attributes: Mapping[Any, Any]) -> Specification | None:
+    """Find the row of the version that a group's block states; ``None`` without a block, or without a known version."""
+    rows = specifications_at(attributes)
+    stated = rows[0].stated_version(attributes) if rows else None
+    return next((row for row in rows if stated is not None and row.reads(stated)), None)
 
 
 def _unreadable(version: str) -> str:

@@ -47,6 +47,8 @@ class StoredImage:
     """Further attributes of the method."""
     channels: tuple[str | None, ...]
     """Labels of the channels as they are listed, distinct or not; ``None`` for one without."""
+    words: tuple[Mapping[str, str], ...] = ()
+    """What each axis says of itself in words, as attributes of its coordinate; empty if none does."""
     channel_count: int | None = None
     """Number of channels whose display settings are listed; ``None`` without a list."""
     by_order: bool = False

@@ -11,6 +11,7 @@ from msi_lazy.plan.memory import PROCESS_RESERVE
 from msi_lazy.show.plan_drawing import draw_levels, stage_of
 
 if TYPE_CHECKING:
+    from msi_lazy.axes import Axis
     from msi_lazy.plan.measured import MeasuredBlock
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 
@@ -30,13 +31,18 @@ def plan_text(plan: PyramidPlan) -> str:
 
 def levels_text(plan: PyramidPlan) -> str:
     """Return the axes, and one line per level, without the cost of a write."""
-    axes = [f"{axis.name} ({', '.join(filter(None, (axis.kind, axis.unit)))})" for axis in plan.axes]
+    axes = [f"{axis.name} ({', '.join(filter(None, _axis_words(axis)))})" for axis in plan.axes]
     method = f", method {plan.method}" if plan.method else ""
     method += f", nodata {plan.nodata}" if plan.nodata is not None else ""
     chosen = [i for i, heading in enumerate(_HEADINGS) if heading not in ("blocks", "stage")]
     rows = [_HEADINGS, *(_level_cells(plan, level) for level in plan.levels)]
     table = _table([tuple(row[i] for i in chosen) for row in rows])
     return "\n".join([f"{plan.name!r}, {plan.dtype}, axes {', '.join(axes)}{method}", "", *table])
+
+
+def _axis_words(axis: Axis) -> tuple[str | None, ...]:
+    """Return what there is to say of an axis."""
+    return axis.kind, axis.unit, axis.orientation, axis.long_name
 
 
 def plan_html(plan: PyramidPlan) -> str:

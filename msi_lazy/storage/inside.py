@@ -96,6 +96,8 @@ def _look_inside(place: Place) -> _Inside | None:
         return _limited("a well", _listed_paths(block["well"], "images"))
     if isinstance(block.get("labels"), list):
         return _limited("a list of labels", [name for name in block["labels"] if isinstance(name, str)])
+    if isinstance(block.get("scene"), dict):
+        return _limited("a scene", _scene_paths(block["scene"]))
     listed = _series(block)
     if listed:
         return _limited("the list of images of a collection", listed, next(_above(place))[0])
@@ -136,6 +138,15 @@ def _listed_paths(members: Any, name: str) -> list[str]:
     listed = members.get(name)
     paths = [one.get("path") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     return [path.strip("/") for path in paths if isinstance(path, str)]
+
+
+def _scene_paths(scene: Any) -> list[str]:
+    """Paths of the images that the transformations of a scene relate."""
+    listed = scene.get("coordinateTransformations")
+    transforms = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    ends = [one.get(end) for one in transforms for end in ("input", "output")]
+    paths = [end.get("path") for end in ends if isinstance(end, dict)]
+    return list(dict.fromkeys(path.strip("/") for path in paths if isinstance(path, str) and path.strip("/")))
 
 
 def _series(block: Block) -> list[str]:

@@ -69,11 +69,21 @@ class CoordinateReader:
             kind, unit = axis_kind(dim), self.stored.units[position]
             axis = Axis(dim, kind, length, level.scale[position], level.translation[position], unit)
             own = _decoded_along(axis, found.pop(dim)) if dim in found else None
-            coords[dim] = self._channels(axis, own) if kind == "channel" else self._positions(axis, own)
+            coordinate = self._channels(axis, own) if kind == "channel" else self._positions(axis, own)
+            coords[dim] = self._described(dim, coordinate, position)
         return coords | {name: _decoded(found[name]) for name in sorted(found, key=str)}
 
     def _differ(self, dim: str, what: str, stated: Any, own: Any) -> None:
         self.differences.setdefault((dim, what), f"{what} of {dim!r}: {stated}, not {own}")
+
+    def _described(self, dim: str, coordinate: xr.Variable, position: int) -> xr.Variable:
+        """Add what the axis says of itself in words."""
+        words = self.stored.words[position] if self.stored.words else {}
+        for name, stated in words.items():
+            own = coordinate.attrs.get(name, stated)
+            if own != stated:
+                self._differ(dim, name, repr(stated), repr(own))
+        return xr.Variable(coordinate.dims, coordinate.values, {**coordinate.attrs, **words}) if words else coordinate
 
     def _channels(self, axis: Axis, own: xr.Variable | None) -> xr.Variable:
         """Names of channels: the labels in the attributes, if there is one for each; else the coordinate, or numbers.

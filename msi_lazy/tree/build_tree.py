@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from msi_lazy.ngff.kept_members import keep_members
+from msi_lazy.ngff.kept_members import KEPT_ASIDE, keep_aside, keep_members
 from msi_lazy.ngff.specifications import IN_MEMORY, foreign_attributes, image_members
 from msi_lazy.tree.level_attributes import level_attributes
 from msi_lazy.tree.level_coordinates import level_coordinates, warn_of_lost_coordinates
@@ -54,8 +54,12 @@ def _stamp(tree: xr.DataTree, stored: StoredImage | None) -> xr.DataTree:
     plan = read_plan(tree, check_nesting=False, stored=stored)
     stamped = root_attributes(plan, channel_block(tree.attrs, level_images(tree)[0], plan))
     if stamped:
-        stamped = keep_members(stamped, tree.attrs, [level.path for level in stored.levels] if stored else None)
-        stamped = IN_MEMORY.place({**image_members(tree.attrs), **IN_MEMORY.block_of(stamped)})
+        paths = [level.path for level in stored.levels] if stored else None
+        stamped = keep_members(stamped, tree.attrs, plan.axes, paths)
+        others = {name: value for name, value in image_members(tree.attrs).items() if name != KEPT_ASIDE}
+        stamped = IN_MEMORY.place({**others, **IN_MEMORY.block_of(stamped)})
+    else:
+        stamped = keep_aside(tree.attrs)
     stamped_tree = tree.copy(deep=False)
     stamped_tree.attrs = {**foreign_attributes(tree.attrs), **stamped}
     return stamped_tree

@@ -10,7 +10,7 @@ import zarr
 
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.ngff.parse_attributes import parse_image
-from msi_lazy.ngff.specifications import holds_image, specification_in
+from msi_lazy.ngff.specifications import holds_image, specification_in, stated_specification
 from msi_lazy.storage.ledger import LEDGER, LEDGER_ARRAY, child_names
 from msi_lazy.storage.links import is_link, links_below, refuse_links_out
 from msi_lazy.storage.nodes_below import foreign_names
@@ -261,11 +261,12 @@ def check_parents(place: Place, specification: Specification) -> None:
     Raises
     ------
     ValueError
-        There is a directory of other files, an array, a group of another Zarr version, or an image above; or a plate
-        or a well, and the place is not that of a field.
+        There is a directory of other files, an array, a group of another version, or an image above; or a plate or a
+        well, and the place is not that of a field.
     """
     if place.group.split("/")[0] == "OME":
         raise ValueError("group 'OME' is reserved for the list of images in a store; give another one")
+    mixed = ""
     for above in place.parents():
         found = above.open_node()
         if found is None:
@@ -283,9 +284,18 @@ def check_parents(place: Place, specification: Specification) -> None:
                 f"{above} is Zarr v{found.metadata.zarr_format}, and OME-Zarr {specification.version} needs another "
                 f"version of Zarr; write version={other.version!r}, or choose another place"
             )
-        if holds_image(found.attrs.asdict()) or ledger_within(above) is not None:
+        attributes = found.attrs.asdict()
+        if holds_image(attributes) or ledger_within(above) is not None:
             raise ValueError(
                 f"{above} is an image itself, and cannot contain others; write labels with write_labels, or choose "
                 f"another place"
             )
+        stated = stated_specification(attributes)
+        if stated is not None and stated is not specification:
+            mixed = (
+                f"{above} is OME-Zarr {stated.version}, and all of a hierarchy is of one version; write "
+                f"version={stated.version!r}, or choose another place"
+            )
     check_field(place, specification)
+    if mixed:
+        raise ValueError(mixed)
