@@ -33,7 +33,7 @@ from tests.support.stress_cases import draw_case
 SPEC_ORDER = "tczyx"
 REOPENED_EVERY = 4
 """One of so many cases is opened with the library too; to open each would take a quarter of the time."""
-FORCINGS = {"read back": (memory, "_READ_BACK_ABOVE", -1), "runs": (runs, "_LEAST_TASKS", 1)}
+FORCINGS = {"read back": (memory, "_READ_BACK_ABOVE", -1), "runs": (runs, "LEAST_TASKS", 1)}
 """Constants of the library that keep large images' ways of working from small ones, and values that do not."""
 
 

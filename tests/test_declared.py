@@ -94,7 +94,7 @@ def test_a_run_of_blocks_does_not_join_two_dtypes(monkeypatch):
             return np.zeros([part.stop - part.start for part in key], "u1" if key[1].start >= 70 else "u2")
 
     image = xr.DataArray(da.from_array(Words(), chunks=(8, 8)), dims=("y", "x"))
-    monkeypatch.setattr(runs, "_LEAST_TASKS", 1)
+    monkeypatch.setattr(runs, "LEAST_TASKS", 1)
     tree = msi.to_multiscale(image, [2], method=WIDE, chunks=8, block_bytes=16 * 16 * 2)
     assert msi.explain(tree).reading.run > 1
     with pytest.raises(TypeError, match="a block has dtype uint8"):

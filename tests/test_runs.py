@@ -21,7 +21,8 @@ from tests.support.wide_method import WIDE, whole_array_levels
 @pytest.fixture(autouse=True, scope="module")
 def _runs_at_any_size():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "_LEAST_TASKS", 1)
+        patch.setattr(runs, "LEAST_TASKS", 1)
+        patch.setattr(runs, "_LONGEST", 4)
         yield
 
 
@@ -91,7 +92,8 @@ def test_blocks_read_for_themselves_decode_neighbouring_chunks_again(wide):
 def test_a_run_is_a_task_with_one_carry(wide):
     array = np.random.default_rng(0).integers(0, 999, (64, 64))
     tree = make_tree(array, [(2, 2)] * 3, MemoryStore(), (8, 8), 4, 16 * 16 * 8)
-    assert [stage.counts for stage in msi.explain(tree).stages] == [(4, 4), (1, 1)]
+    assert [stage.counts for stage in msi.explain(tree).stages] == [(4, 4), (2, 2)]
+    assert len(streamed_tasks(tree)) == 4
     target = MemoryStore()
     tree.pyramid.to_zarr(target)
     for number, level in enumerate(whole_array_levels(array, [(2, 2)] * 3, "trim")):
@@ -112,7 +114,7 @@ def test_a_source_without_chunks_has_none_to_decode_twice():
 
 
 def test_runs_leave_tasks_for_the_workers(monkeypatch):
-    monkeypatch.setattr(runs, "_LEAST_TASKS", 8)
+    monkeypatch.setattr(runs, "LEAST_TASKS", 8)
     array = np.zeros((64, 128), "u2")
     tree = make_tree(array, [(2, 2)], MemoryStore(), (8, 8), 8, 16 * 16 * 2)
     assert tree["scale0"].image.data.numblocks == (4, 8)

@@ -10,13 +10,13 @@ import numpy as np
 from msi_lazy.graph.block_tasks import reduce_block
 from msi_lazy.graph.marks import check_writer, mark_block
 from msi_lazy.methods.lending import fresh
-from msi_lazy.methods.samples import as_samples
+from msi_lazy.methods.samples import as_samples, check_shape
 from msi_lazy.plan.block_names import naming_block
 from msi_lazy.plan.runs import new_reads, run_axis, run_positions, run_stage
 from msi_lazy.plan.windows import relative_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from dask.typing import Key
 
@@ -106,29 +106,48 @@ def _windows(
     needed = [stage.needed(block)[0] for block in blocks]
     along = [window[axis] for window in needed]
     lengths = source.chunks[axis] if source.chunks is not None else (stage.extents[0][axis],)
-    kept: Array | None = None
-    for number, (block, window, read) in enumerate(zip(blocks, needed, new_reads(along, lengths), strict=True)):
-        parts = [] if kept is None else [kept]
+    reads = list(new_reads(along, lengths))
+    room = max(read.stop - interval.start for read, interval in zip(reads, along, strict=True))
+    shape = [interval.length for interval in needed[0]]
+    held = lend("run", (*shape[:axis], room, *shape[axis + 1 :]), streamed.recipe.dtype)
+    kept = 0
+    for number, (block, window, read) in enumerate(zip(blocks, needed, reads, strict=True)):
         if read.length:
+            place = _cut(held, axis, kept, kept + read.length)
             with naming_block(stage, block):
-                found = source.read((*window[:axis], read, *window[axis + 1 :]), lend)
-                parts.append(as_samples(found, streamed.recipe.dtype))
-                del found
-        held = parts[0] if len(parts) == 1 else _join(parts, axis, lend)
-        parts, kept = [], None
+                found = source.read((*window[:axis], read, *window[axis + 1 :]), _lend_window(place, lend))
+                found = as_samples(found, streamed.recipe.dtype)
+                if not np.may_share_memory(found, place):
+                    check_shape(found, place.shape)
+                    place[...] = found
+            del found
         yield block, _cut(held, axis, 0, window[axis].length)
         if number + 1 < len(blocks):
-            rest = _cut(held, axis, along[number + 1].start - window[axis].start, None)
-            kept = lend("kept", rest.shape, rest.dtype)
-            kept[...] = rest
-        del held
+            start = along[number + 1].start - window[axis].start
+            kept = max(read.stop - along[number + 1].start, 0)
+            held = _moved(held, axis, start, kept, lend)
 
 
-def _join(parts: Sequence[Array], axis: int, lend: Lend) -> Array:
-    lengths = list(parts[0].shape)
-    lengths[axis] = sum(part.shape[axis] for part in parts)
-    return np.concatenate(parts, axis=axis, out=lend("joined", tuple(lengths), parts[0].dtype))
+def _lend_window(place: Array, lend: Lend) -> Lend:
+    """Lend ``place`` for a window of its shape and dtype."""
+
+    def lend_place(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        return place if (name, shape, dtype) == ("window", place.shape, place.dtype) else lend(name, shape, dtype)
+
+    return lend_place
 
 
-def _cut(array: Array, axis: int, start: int, stop: int | None) -> Array:
+def _moved(held: Array, axis: int, start: int, count: int, lend: Lend) -> Array:
+    """Move ``count`` samples from ``start`` on along ``axis`` to the front; of another array where none is lent."""
+    if lend is fresh:  # what was not lent may be kept by a store
+        moved = np.empty_like(held)
+        _cut(moved, axis, 0, count)[...] = _cut(held, axis, start, start + count)
+        return moved
+    for begin in range(0, count if start else 0, start or 1):  # parts that do not overlap are copied without a buffer
+        stop = min(begin + start, count)
+        _cut(held, axis, begin, stop)[...] = _cut(held, axis, start + begin, start + stop)
+    return held
+
+
+def _cut(array: Array, axis: int, start: int, stop: int) -> Array:
     return array[(slice(None),) * axis + (slice(start, stop),)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msi_lazy.plan.source_rows import BlockRows
 from msi_lazy.plan.stages import StagePlan, compose_halo
+from msi_lazy.plan.wide_blocks import choose_wide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,8 @@ class Pyramid:
 
     source: SourceChunks | None = None
     """Chunks of a computed source, which are held until all blocks that touch them have been computed."""
+    stored: SourceChunks | None = None
+    """Chunks of a source that blocks read their windows of."""
 
     @property
     def may_reread(self) -> bool:
@@ -109,6 +112,8 @@ def _cut_stages(pyramid: Pyramid, block_bytes: int) -> tuple[tuple[StagePlan, ..
     first, first_unwritten = 0, 0
     while first_unwritten <= pyramid.last:
         chosen = _choose(pyramid, first, first_unwritten, block_bytes, rows)
+        if pyramid.stored is not None and not stages and any(map(any, pyramid.radii)):
+            chosen = _choose_wide(pyramid, chosen, pyramid.stored, block_bytes)
         if pyramid.source is not None and not stages and chosen.stage.carry != 0:
             rows = BlockRows(chosen.stage, pyramid.source).axis
         edges = chosen.stage.edges
@@ -143,6 +148,13 @@ def _choose(pyramid: Pyramid, first: int, first_unwritten: int, block_bytes: int
     if chosen == 0 and fitting[0].stage.factors:
         return fitting[0]
     return _widened(pyramid, fitting[chosen], block_bytes // _WIDE_BLOCKS, rows)
+
+
+def _choose_wide(pyramid: Pyramid, chosen: _Candidate, chunks: SourceChunks, block_bytes: int) -> _Candidate:
+    """Choose wide blocks of a stored source in place of ``chosen``, where they cost less."""
+    cuts = [candidate.stage for candidate in _candidates(pyramid, 0, 0) if candidate.nbytes <= block_bytes]
+    stage = choose_wide(cuts, chosen.stage, chunks, pyramid.itemsize, block_bytes)
+    return _Candidate(stage, prod(stage.edges) * pyramid.itemsize)
 
 
 def _held_samples(pyramid: Pyramid, stage: StagePlan, rows: int | None) -> int:

@@ -30,6 +30,7 @@ __all__ = [
     "finer_window",
     "held_bytes",
     "project_memory",
+    "run_samples",
     "thread_bytes",
 ]
 
@@ -139,20 +140,26 @@ def _first_bytes(stage: StagePlan, reading: Reading, itemsize: int) -> int:
     """Count the bytes of a block of the first stage, with the chunk that is decoded for it, or of a computed chunk."""
     block, chunk = thread_bytes(stage, itemsize), reading.chunk_samples * itemsize
     if reading.by_window:
-        return block + 2 * chunk + _kept_bytes(stage, reading, itemsize)
+        return block + 2 * chunk + _run_bytes(stage, reading, itemsize)
     return max(block, chunk)
 
 
-def _kept_bytes(stage: StagePlan, reading: Reading, itemsize: int) -> int:
-    """Count the further bytes of a block of a run: its window is joined, and reaches the end of a chunk."""
-    axis = run_axis(stage)
-    if reading.run == 1 or axis is None or reading.chunk_shape is None:
+def _run_bytes(stage: StagePlan, reading: Reading, itemsize: int) -> int:
+    """Count the further bytes of a block of a run: the chunks that its window reaches into, and the run's carry."""
+    if reading.run == 1 or reading.chunk_shape is None:
         return 0
-    window = _largest_windows(stage)[0]
-    across = prod(interval.length for dim, interval in enumerate(window) if dim != axis)
-    ahead = across * (2 * reading.chunk_shape[axis] + 2 * stage.halo[axis])
+    ahead = run_samples(stage, reading.chunk_shape) - _volume(_largest_windows(stage)[0])
     carry = 0 if stage.carry is None else reading.run * prod(max(along) for along in stage.block_chunks(stage.carry))
     return (ahead + carry) * itemsize
+
+
+def run_samples(stage: StagePlan, chunk_shape: Sequence[int]) -> int:
+    """Count the samples that a run holds of its source: a window, and the rest of the chunks that it reaches into."""
+    axis = run_axis(stage)
+    lengths = [interval.length for interval in _largest_windows(stage)[0]]
+    if axis is not None:
+        lengths[axis] = min(lengths[axis] + chunk_shape[axis], stage.extents[0][axis])
+    return prod(lengths)
 
 
 def thread_bytes(stage: StagePlan, itemsize: int, before: StagePlan | None = None) -> int:

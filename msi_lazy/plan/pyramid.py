@@ -275,6 +275,7 @@ def plan_pyramid(
         Whether the source is known to have those chunks, or none.
     """
     levels = plan_levels(axes, dtype, factors, method, chunks, boundary)
+    chunked = None if source_chunks is None else SourceChunks(source_chunks)
     pyramid = Pyramid(
         extents=tuple(level.shape for level in levels),
         factors=factors,
@@ -282,15 +283,14 @@ def plan_pyramid(
         chunks=chunks,
         itemsize=dtype.itemsize,
         spans=None if source_chunks is None else span_source(factors, chunks, source_chunks),
-        source=None if by_window or source_chunks is None else SourceChunks(source_chunks),
+        source=None if by_window else chunked,
+        stored=chunked if by_window else None,
     )
     stages, largest = plan_stages(pyramid, block_bytes)
-    notes = []
-    if largest > block_bytes:
-        notes.append(
-            f"block_bytes raised from {block_bytes:,} to {largest:,} bytes: "
-            f"a block must hold whole chunks of the next level too"
-        )
+    raised = (
+        f"block_bytes raised from {block_bytes:,} to {largest:,} bytes: a block must hold whole chunks of the next "
+        f"level too"
+    )
     blocked = []
     for stage in stages:
         for number in stage.written:
@@ -306,5 +306,5 @@ def plan_pyramid(
         method=method.name,
         boundary=boundary,
         block_bytes=block_bytes,
-        notes=tuple(notes),
+        notes=(raised,) if largest > block_bytes else (),
     )

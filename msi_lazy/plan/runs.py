@@ -22,28 +22,34 @@ if TYPE_CHECKING:
 
     from msi_lazy.plan.stages import StagePlan
 
-__all__ = ["choose_run", "new_reads", "run_axis", "run_positions", "run_stage"]
+__all__ = ["LEAST_TASKS", "choose_run", "count_tasks", "new_reads", "run_axis", "run_positions", "run_stage"]
 
-_LONGEST = 4
+_LONGEST = 8
 """Most blocks in a run: beyond, there is less to gain than from more tasks to distribute."""
-_LEAST_TASKS = 8
+LEAST_TASKS = 8
 """Tasks to leave for the workers, if blocks suffice."""
 
 
 def run_axis(stage: StagePlan) -> int | None:
-    """Find the dimension of the runs: the last one with a halo and several blocks, if there is one."""
+    """Find the dimension of the runs: of those with a halo, the last one with the most blocks, if any has several."""
     able = [dim for dim, (halo, count) in enumerate(zip(stage.halo, stage.counts, strict=True)) if halo and count > 1]
-    return able[-1] if able else None
+    return max(able, key=lambda dim: (stage.counts[dim], dim), default=None)
 
 
 def choose_run(stage: StagePlan) -> int:
-    """Choose the number of blocks in a run: as many as leave enough tasks to distribute."""
+    """Choose the number of blocks in a run: as many as leave enough tasks to distribute, and runs of even lengths."""
     axis = run_axis(stage)
     if axis is None:
         return 1
-    rows = stage.blocks // stage.counts[axis]
-    least = -(-_LEAST_TASKS // rows)
-    return max(min(_LONGEST, stage.counts[axis] // least), 1)
+    count = stage.counts[axis]
+    least = min(-(-LEAST_TASKS * count // stage.blocks), count)  # runs, in each row of blocks
+    run = -(-count // max(least, -(-count // _LONGEST)))
+    return run if -(-count // run) >= least else count // least
+
+
+def count_tasks(stage: StagePlan) -> int:
+    """Count the runs."""
+    return run_stage(stage, choose_run(stage)).blocks
 
 
 def run_stage(stage: StagePlan, run: int) -> StagePlan:

@@ -23,6 +23,7 @@ from numcodecs import Blosc, Zstd
 from numcodecs.blosc import list_compressors
 from zarr.codecs import ShardingCodec
 
+from msi_lazy.storage.blosc_blocks import cut_blocks, decoded_size
 from msi_lazy.storage.bounded_codecs import bounds_of, codec_kind, native_dtype
 from msi_lazy.storage.chunk_forms import MISSING, ChunkError
 from msi_lazy.storage.promised_sizes import Bounds, check_promise, too_large
@@ -101,7 +102,7 @@ class DirectChunks:
                 if stored is None:
                     out[place] = spec.fill_value
                     continue
-                chunk = self._decode(stored, scratch.of(spec.shape, dtype), bounds)
+                chunk = self._decode(stored, scratch.of(spec.shape, dtype), bounds, selection)
             except (ValueError, RuntimeError) as error:
                 raise ChunkError(f"the chunk {getter.path!r} cannot be decoded: {error}") from error
             found = chunk[selection]
@@ -130,12 +131,18 @@ class DirectChunks:
             if isinstance(setter.store, RegularStore):
                 setter.store.record(setter.path, entry)
 
-    def _decode(self, stored: bytes, chunk: Array, bounds: Bounds) -> Array:
+    def _decode(self, stored: bytes, chunk: Array, bounds: Bounds, selection: Any) -> Array:
+        """Decode a chunk into the array, or of Blosc's at least the blocks that hold ``selection``; return it."""
         check_promise(self.kind, lambda at, count: stored[at : at + count], len(stored), bounds)
         if self.kind == "blosc":
-            (nbytes,) = struct.unpack("<I", stored[4:8])  # where it is less, the rest of the chunk would stay as it was
+            nbytes = decoded_size(stored)  # where it is less, the rest of the chunk would stay as it was
             if nbytes == chunk.nbytes:
-                self.codec.decode(stored, chunk)
+                part = cut_blocks(stored, *_byte_range(selection, chunk))
+                if part is None:
+                    self.codec.decode(stored, chunk)
+                else:
+                    cut, begin = part
+                    self.codec.decode(cut, chunk.reshape(-1).view("u1")[begin : begin + decoded_size(cut)])
                 return chunk
         else:
             decoded = self.codec.decode(stored)
@@ -184,6 +191,17 @@ class DirectChunks:
             content = index.tobytes()
             yield content + struct.pack("<I", google_crc32c.value(content)) if self.index_checksum else content
             yield from held
+
+
+def _byte_range(selection: Any, chunk: Array) -> tuple[int, int]:
+    """Return where the bytes of the first selected sample of a chunk begin, and those of the last end."""
+    if not isinstance(selection, tuple) or not all(isinstance(part, slice) for part in selection):
+        return 0, chunk.nbytes
+    along = [range(n)[part] for part, n in zip(selection, chunk.shape, strict=False)]
+    ends = [(min(at[0], at[-1]), max(at[0], at[-1])) if at else (0, 0) for at in along]
+    first, last = (sum(end[i] * step for end, step in zip(ends, chunk.strides, strict=False)) for i in (0, 1))
+    last += sum((n - 1) * step for n, step in zip(chunk.shape[len(ends) :], chunk.strides[len(ends) :], strict=True))
+    return first, last + chunk.itemsize
 
 
 def _off_main_thread(task: Callable[[], None]) -> None:

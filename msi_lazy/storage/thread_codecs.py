@@ -82,9 +82,10 @@ class ThreadCodecs:
         return one_thread_codecs(self.metadata, self.store.root)
 
     def read(self, window: Window, out: Array, lend: Lend = fresh) -> None:
-        """Decode the samples of ``window`` into ``out``, in C order and native byte order.
+        """Decode the samples of ``window`` into ``out``, in native byte order.
 
-        Chunks that lie in it only in part are decoded as a whole into a lent array where codecs would do so anyway.
+        Chunks that lie in it only in part are decoded as a whole into a lent array where codecs would do so anyway, and
+        all chunks where ``out`` is not in C order.
         """
         if self.direct is not None and self.direct.inner is None:
             self.direct.read(self._batch(window), out, ())
@@ -92,7 +93,7 @@ class ThreadCodecs:
         pieces, parts = [], []
         for unit, chunk, common in self._touched(window):
             is_part = any(c.length < n for c, n in zip(common, self.grid.part, strict=True))
-            if is_part and self._is_decoded_whole(common):
+            if not out.flags.c_contiguous or (is_part and self._is_decoded_whole(common)):
                 parts.append((unit, chunk, common))
             else:
                 pieces.append((unit, relative_slices(common, chunk), relative_slices(common, window)))
