@@ -12,6 +12,7 @@ from msi_lazy.errors import warn_user
 from msi_lazy.graph.level_graph import LevelGraph
 from msi_lazy.ngff.kept_members import custom_types, describe_unplaced, keep_members
 from msi_lazy.ngff.label_attributes import describe_labels
+from msi_lazy.ngff.level_paths import DEFAULT_PATHS, LevelPaths
 from msi_lazy.ngff.specifications import ome_block
 from msi_lazy.ngff.write_attributes import check_holdable, image_attributes, left_out, spec_order
 from msi_lazy.source.sources import lazy_array
@@ -19,6 +20,7 @@ from msi_lazy.tree.build_tree import transpose_tree
 from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.tree.root_attributes import channel_block
 from msi_lazy.write.job import ImageJob
+from msi_lazy.write.lost_coordinates import describe_lost
 
 if TYPE_CHECKING:
     from msi_lazy.ngff.specification import Specification
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["image_job", "label_job", "warn_of_omissions"]
 
 
-def image_job(tree: xr.DataTree, specification: Specification, *, colors: Any, windows: Any) -> ImageJob:
-    """Describe the image of a pyramid; ``colors`` and ``windows`` as for :func:`msi_lazy.to_zarr`."""
+def image_job(
+    tree: xr.DataTree, specification: Specification, *, colors: Any, windows: Any, paths: LevelPaths = DEFAULT_PATHS
+) -> ImageJob:
+    """Describe the image of a pyramid; ``colors``, ``windows`` and ``paths`` as for :func:`msi_lazy.to_zarr`."""
     job = _ordered_job(tree)
     plan = job.plan
     omero = channel_block(job.tree.attrs, level_images(job.tree)[0], plan, colors, windows)
@@ -41,11 +45,20 @@ def image_job(tree: xr.DataTree, specification: Specification, *, colors: Any, w
                 "windows='auto' needs a channel dimension; give windows=[(start, end)] for an image without"
             )
         measured = channels
-    attributes = keep_members(image_attributes(plan, specification, omero), job.tree.attrs, plan.axes)
+    attributes = image_attributes(plan, specification, omero, paths=paths)
+    attributes = keep_members(attributes, job.tree.attrs, plan.axes)
     return dataclasses.replace(job, attributes=attributes, measured=measured)
 
 
-def label_job(tree: xr.DataTree, name: str, specification: Specification, colors: Any, properties: Any) -> ImageJob:
+def label_job(
+    tree: xr.DataTree,
+    name: str,
+    specification: Specification,
+    *,
+    colors: Any = None,
+    properties: Any = None,
+    paths: LevelPaths = DEFAULT_PATHS,
+) -> ImageJob:
     """Describe a label image of a name; ``colors`` and ``properties`` as for :func:`msi_lazy.write_labels`."""
     if not is_storable_name(name):
         raise ValueError(
@@ -55,7 +68,8 @@ def label_job(tree: xr.DataTree, name: str, specification: Specification, colors
         raise TypeError(f"labels {name!r} must be a pyramid, as to_multiscale builds it, not {type(tree).__name__}")
     job = _ordered_job(tree)
     stored = ome_block(job.tree.attrs).get("image-label")
-    attributes = image_attributes(job.plan, specification, label=describe_labels(colors, properties, stored))
+    label = describe_labels(colors, properties, stored)
+    attributes = image_attributes(job.plan, specification, label=label, paths=paths)
     attributes = keep_members(attributes, job.tree.attrs, job.plan.axes)
     return dataclasses.replace(job, attributes=attributes, path=f"labels/{name}")
 
@@ -71,11 +85,18 @@ def _ordered_job(tree: xr.DataTree) -> ImageJob:
     return ImageJob(tree, _levels_of(tree), plan, {}, origin=origin)
 
 
-def warn_of_omissions(job: ImageJob) -> None:
-    """Warn of what the image has, and OME-Zarr has no place for."""
+def warn_of_omissions(job: ImageJob, paths: LevelPaths = DEFAULT_PATHS) -> None:
+    """Warn of what the image has, and OME-Zarr, or levels at such paths, have no place for."""
     for missing in (left_out(job.plan.axes, custom_types(job.tree.attrs)), describe_unplaced(job.attributes)):
         if missing:
             warn_user(missing)
+    lost = "" if paths == DEFAULT_PATHS else describe_lost(job)
+    if lost:
+        of = f"the labels {job.path.rpartition('/')[2]!r}" if job.path else "the image"
+        warn_user(
+            f"{of}, with paths={paths!r}, whose levels have no group for coordinates, is stored without {lost}: "
+            f"paths={DEFAULT_PATHS!r} stores that, too"
+        )
 
 
 def _levels_of(tree: xr.DataTree) -> LevelGraph:

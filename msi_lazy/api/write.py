@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msi_lazy.api.jobs import image_job, label_job, warn_of_omissions
 from msi_lazy.arguments.choices import check_source_id, check_switches
 from msi_lazy.arguments.numbers import parse_retries
+from msi_lazy.ngff.level_paths import DEFAULT_PATHS, LevelPaths, parse_paths, style_of
 from msi_lazy.ngff.specifications import DEFAULT_VERSION, Version, find_specification, specification_of
 from msi_lazy.run.options import RunOptions
 from msi_lazy.run.scheduler import check_waiting
@@ -40,6 +41,7 @@ def to_zarr(
     shards: int | Sequence[int] | Mapping[str, int] | str | None = None,
     compressors: Any = "auto",
     encoding: Mapping[str, Any] | None = None,
+    paths: LevelPaths = DEFAULT_PATHS,
     compute: bool = True,
     progress: bool = False,
     storage_options: Mapping[str, Any] | None = None,
@@ -81,6 +83,12 @@ def to_zarr(
         times as fast, 3 to 8 % larger for camera noise, 7 to 29 % for 8 bits; for labels zstd, level 1.
     encoding
         Settings per level, in the form of xarray's ``DataTree.to_zarr``: ``{"/scale0": {"image": {...}}}``.
+    paths
+        Paths of the levels, and of those of ``labels``: ``"scale0"`` is ``scale0/image``, ``scale1/image``, ..., each
+        in a group that holds its coordinates, so that ``xarray.open_datatree`` opens the image as well; ``"0"`` is
+        ``0``, ``1``, ..., and ``"s0"`` is ``s0``, ``s1``, ..., as some readers insist.  These lack the groups:
+        xarray alone cannot open such an image, as its levels lie in one group and differ in size, and coordinates that
+        OME-Zarr cannot state (dates, uneven times, any besides the dimensions) are lost, with a warning.
     compute
         ``False`` creates the arrays and returns a :class:`dask.delayed.Delayed` that does the rest; until it has run,
         the store does not open as an image.
@@ -161,16 +169,20 @@ def to_zarr(
         run=RunOptions(compute, progress, parse_retries(retries, compute)),
     )
     zarr_format = specification.zarr_format
-    image = image_job(tree, specification, colors=colors, windows=windows)
-    warn_of_omissions(image)
-    layouts = resolve_layouts(image.plan, zarr_format, shards=shards, compressors=compressors, encoding=encoding)
+    paths = parse_paths(paths)
+    image = image_job(tree, specification, colors=colors, windows=windows, paths=paths)
+    warn_of_omissions(image, paths)
+    packing: Any = {"shards": shards, "compressors": compressors, "paths": paths}
+    layouts = resolve_layouts(image.plan, zarr_format, encoding=encoding, **packing)
     jobs = [dataclasses.replace(image, layouts=layouts)]
     if labels is not None and not isinstance(labels, Mapping):
         raise TypeError(f"labels are a dict of pyramids by name, not {type(labels).__name__}")
     for name, labelled in (labels or {}).items():
-        job = label_job(labelled, name, specification, None, None)
+        job = label_job(labelled, name, specification, paths=paths)
         check_label_job(job, image.plan, name)
-        layouts = label_layouts(job.plan, image.plan, zarr_format, shards=shards, compressors=compressors)
+        if paths != DEFAULT_PATHS:
+            warn_of_omissions(job, paths)
+        layouts = label_layouts(job.plan, image.plan, zarr_format, **packing)
         jobs.append(dataclasses.replace(job, layouts=layouts))
     return write_image(jobs, place, options)
 
@@ -214,7 +226,7 @@ def write_labels(
     properties
         Other properties of each label, ``{label: {name: value}}``.
     shards, compressors, compute, progress, storage_options, memory_limit, group, replace, durable, resume, source_id
-        As for :func:`to_zarr`; the OME-Zarr version is the image's.
+        As for :func:`to_zarr`; the OME-Zarr version, and the style of the paths of levels, are the image's.
 
     Returns
     -------
@@ -236,12 +248,13 @@ def write_labels(
     check_source_id(source_id)
     opened = open_image(place)
     specification = specification_of(opened.attributes)
-    job = label_job(labels, name, specification, colors, properties)
+    paths = style_of([level.path for level in opened.stored.levels])
+    job = label_job(labels, name, specification, colors=colors, properties=properties, paths=paths)
     check_label_job(job, read_plan(stack_levels(opened)), name)
-    warn_of_omissions(job)
+    warn_of_omissions(job, paths)
     run = RunOptions(compute, progress)
     options = WriteOptions(
         specification, mode, memory_limit, resume, source_id, replace=replace, durable=durable, run=run
     )
-    layouts = resolve_layouts(job.plan, specification.zarr_format, shards=shards, compressors=compressors)
+    layouts = resolve_layouts(job.plan, specification.zarr_format, shards=shards, compressors=compressors, paths=paths)
     return write_labels_into(dataclasses.replace(job, layouts=layouts), place, options)

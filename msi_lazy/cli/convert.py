@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 import dask
@@ -24,6 +24,7 @@ from msi_lazy.cli.option_values import (
 )
 from msi_lazy.cli.terminal import echo
 from msi_lazy.inputs.files import apply_geometry, identify_input, read_input
+from msi_lazy.ngff.level_paths import DEFAULT_PATHS, LevelPaths
 from msi_lazy.ngff.specifications import DEFAULT_VERSION
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ __all__ = ["convert"]
 @click.option("--units", help="Unit of the spatial axes: micrometer, um, ..., or none; or by dimension: z=um,y=none.")
 @click.option("--dims", help="Names of the dimensions, e.g. zyx or t,c,y,x; overrides those of the input.")
 @click.option("--version", default=DEFAULT_VERSION, show_default=True, help="OME-Zarr version: 0.4, 0.5 or 0.6.")
+@click.option(
+    "--paths",
+    type=click.Choice(get_args(LevelPaths)),
+    default=DEFAULT_PATHS,
+    show_default=True,
+    help="Paths of levels: scale0 (scale0/image, ..., in groups that xarray opens), 0 (0, 1, ...) or s0 (s0, s1, ...).",
+)
 @click.option("--shards", help="Shape of the shards, files of many chunks: auto, 256, or z=128,y=256,x=256 (0.5 only).")
 @click.option(
     "--compressor",
@@ -101,7 +109,8 @@ def _write(tree: xr.DataTree, input: str, output: str, options: Mapping[str, Any
     """Write the pyramid to a path or URL; a path is made absolute, as workers may run in another directory."""
     shards = options["shards"] if options["shards"] == "auto" else parse_lengths("--shards", options["shards"])
     settings = {
-        key: options[key] for key in ("version", "memory_limit", "resume", "retries", "delete_labels", "durable")
+        key: options[key]
+        for key in ("version", "memory_limit", "resume", "retries", "delete_labels", "durable", "paths")
     }
     settings |= {"shards": shards, "source_id": identify_input(input), "progress": sys.stdout.isatty()}
     settings["compressors"] = None if options["compressor"] == "none" else options["compressor"]

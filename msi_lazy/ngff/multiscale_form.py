@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msi_lazy.methods.table import describe_method
+from msi_lazy.ngff.level_paths import DEFAULT_PATHS, level_path
 from msi_lazy.ngff.read_multiscale import outer_transforms
 from msi_lazy.ngff.read_transforms import read_transforms
-from msi_lazy.ngff.write_attributes import array_path, spec_order
+from msi_lazy.ngff.write_attributes import spec_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ def compose_multiscale(plan: PyramidPlan) -> dict[str, Any]:
         axes.append({key: value for key, value in known.items() if value})
     datasets = [
         _compose_dataset(
-            array_path(level.number, plan.name),
+            level_path(DEFAULT_PATHS, level.number, plan.name),
             [level.scale[i] for i in order],
             [level.translation[i] for i in order],
         )

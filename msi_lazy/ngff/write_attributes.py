@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from msi_lazy.axes import axis_kind, rename_advice, usual_names
 from msi_lazy.errors import UnsupportedImageError
 from msi_lazy.ngff.axis_names import can_hold
+from msi_lazy.ngff.coordinate_systems import flatten
+from msi_lazy.ngff.level_paths import DEFAULT_PATHS, LevelPaths, level_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from msi_lazy.plan.pyramid import PyramidPlan
 
 __all__ = [
-    "array_path",
     "check_holdable",
     "collection_attributes",
     "image_attributes",
@@ -32,11 +33,6 @@ def spec_order(axes: Sequence[Axis]) -> tuple[str, ...]:
     """Dimensions in the order of the specification: time, channel, space (z, y, x, by what their names mean)."""
     ordered = sorted(axes, key=lambda axis: (_KIND_ORDER[axis.kind], "zyx".find(axis.meaning or "z")))
     return tuple(axis.name for axis in ordered)
-
-
-def array_path(level: int, name: str) -> str:
-    """Path of a level's array below the image group; its own group also holds coordinates."""
-    return f"scale{level}/{name}"
 
 
 def check_holdable(axes: Sequence[Axis], name: str) -> None:
@@ -125,7 +121,11 @@ def left_out(axes: Sequence[Axis], types: Mapping[str, str]) -> str:
 
 
 def image_attributes(
-    plan: PyramidPlan, specification: Specification, omero: Block | None = None, label: Block | None = None
+    plan: PyramidPlan,
+    specification: Specification,
+    omero: Block | None = None,
+    label: Block | None = None,
+    paths: LevelPaths = DEFAULT_PATHS,
 ) -> dict[str, Any]:
     """Compose the attributes of the image's group: JSON values, axes in the order of the specification.
 
@@ -139,10 +139,18 @@ def image_attributes(
         Display settings of the channels, see :func:`msi_lazy.ngff.omero.describe_channels`.
     label
         Block of a label image, see :func:`msi_lazy.ngff.label_attributes.describe_labels`.
+    paths
+        Style of the paths of the levels.
     """
     blocks = {"omero": omero, "image-label": label}
     members = {name: block for name, block in blocks.items() if block is not None}
-    return specification.place(specification.write(plan, members, specification.version))
+    block = specification.write(plan, members, specification.version)
+    if paths != DEFAULT_PATHS:
+        image = flatten(block["multiscales"][0])
+        pairs = zip(plan.levels, image["datasets"], strict=True)
+        image["datasets"] = [{**one, "path": level_path(paths, level.number, plan.name)} for level, one in pairs]
+        block = {**block, "multiscales": [specification.arrange(image)]}
+    return specification.place(block)
 
 
 def labels_attributes(

@@ -56,7 +56,7 @@ def compose_hierarchy(job: ImageJob, zarr_format: ZarrFormat) -> ImageJob:
         root.attrs = foreign_attributes(tree.attrs)
         _write_dataset(target, "", root, {})
         for level, layout in zip(job.plan.levels, job.layouts, strict=True):
-            _write_level(target, level.name, tree.children[level.name], job.plan.name, layout)
+            _write_level(target, tree.children[level.name], job.plan.name, layout)
             open_array(target.store, layout.path)
         contents = dict(composed)
         write_attributes(target, job.attributes)
@@ -92,16 +92,18 @@ def _try_others(others: Mapping[str, xr.Dataset], zarr_format: ZarrFormat) -> No
         _write_dataset(target, name, dataset.chunk(), {}, compute=False)
 
 
-def _write_level(target: Target, group: str, node: xr.DataTree, name: str, layout: LevelLayout) -> None:
-    """Write the coordinates and attributes of a level, and create its array, empty."""
+def _write_level(target: Target, node: xr.DataTree, image_name: str, layout: LevelLayout) -> None:
+    """Create the array of a level, empty, and write coordinates and attributes into its group, if it has one."""
+    group, _, name = layout.path.rpartition("/")
     dataset = node.to_dataset(inherit=False)
-    image = dataset[name].variable
+    image = dataset[image_name].variable
     blank = classic_array(da.zeros(image.shape, dtype=image.dtype, chunks=image.shape))
-    dataset = dataset.assign({name: xr.Variable(image.dims, blank, image.attrs)}).drop_encoding()
+    level = xr.Variable(image.dims, blank, image.attrs)
+    dataset = dataset.assign({name: level}).drop_encoding() if group else xr.Dataset({name: level})
     # as to_zarr(compute=False) does, which also builds a graph that would store the samples
     dataset.dump_to_store(_open_plain(target, group), encoding={name: layout.encoding})
     if "_FillValue" in image.attrs and store_format(target.zarr_format).fill_value_is_mask:  # stated as it was, too
-        array = open_array(target.store, target.below(f"{group}/{name}"), "r+")
+        array = open_array(target.store, target.below(layout.path), "r+")
         array.attrs["_FillValue"] = to_json(image.attrs, "attrs", Omissions())["_FillValue"]
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from msi_lazy.arguments.numbers import is_integer
 from msi_lazy.methods.table import is_for_labels
+from msi_lazy.ngff.level_paths import DEFAULT_PATHS, LevelPaths, level_path
 from msi_lazy.ngff.specifications import DEFAULT_VERSION
-from msi_lazy.ngff.write_attributes import array_path
 from msi_lazy.storage.arrays import is_lossless
 from msi_lazy.storage.zarr_formats import store_format
 
@@ -59,6 +59,7 @@ def resolve_layouts(
     compressors: Any = "auto",
     encoding: Any = None,
     kept: int = 0,
+    paths: LevelPaths = DEFAULT_PATHS,
 ) -> tuple[LevelLayout, ...]:
     """Resolve the layout of every level that is written.
 
@@ -74,6 +75,8 @@ def resolve_layouts(
         Settings per level, in the form of xarray's ``DataTree.to_zarr``, which override those of all levels.
     kept
         Number of levels, from the finest, that are not written.
+    paths
+        Style of the paths of the levels.
 
     Raises
     ------
@@ -85,16 +88,22 @@ def resolve_layouts(
     """
     checked = _check_encoding(encoding, plan)
     levels = plan.levels[kept:]
-    return tuple(_resolve(level, plan, zarr_format, shards, compressors, checked) for level in levels)
+    return tuple(_resolve(level, plan, zarr_format, shards, compressors, checked, paths) for level in levels)
 
 
 def label_layouts(
-    plan: PyramidPlan, image: PyramidPlan, zarr_format: ZarrFormat, *, shards: Any, compressors: Any
+    plan: PyramidPlan,
+    image: PyramidPlan,
+    zarr_format: ZarrFormat,
+    *,
+    shards: Any,
+    compressors: Any,
+    paths: LevelPaths = DEFAULT_PATHS,
 ) -> tuple[LevelLayout, ...]:
     """Resolve the layout of every level of labels from the settings of their image, whose codecs hold by name only."""
     named = compressors if isinstance(compressors, str) else "auto"
     along = _shards_along(plan.dims, image.dims, shards)
-    return resolve_layouts(plan, zarr_format, shards=along, compressors=named)
+    return resolve_layouts(plan, zarr_format, shards=along, compressors=named, paths=paths)
 
 
 def _shards_along(dims: Sequence[str], image_dims: Sequence[str], shards: Any) -> Any:
@@ -113,6 +122,7 @@ def _resolve(
     shards: Any,
     compressors: Any,
     encoding: Mapping[str, Any],
+    paths: LevelPaths,
 ) -> LevelLayout:
     facts = store_format(zarr_format)
     asked = encoding.get(f"/{level.name}", encoding.get(level.name, {})).get(plan.name, {})
@@ -130,7 +140,7 @@ def _resolve(
         settings["chunk_key_encoding"] = {"name": keys.pop("name"), "configuration": keys}
     settings |= {key: value for key, value in asked.items() if key not in (*_SHAPES, _EMPTY_CHUNKS, "compressors")}
     return LevelLayout(
-        path=array_path(level.number, plan.name),
+        path=level_path(paths, level.number, plan.name),
         chunks=chunks,
         shards=shape,
         write_unit=tuple(map(min, shape or chunks, level.shape)),

@@ -167,6 +167,9 @@ TO_ZARR = {
     "store": [*NO_STORE, ("memory://a.zip", ValueError, "cannot be written: a zip file is packed beside")],
     "version": [(odd, ValueError, "version must be one of '0.4', '0.5', '0.6', not") for odd in ("0.7", 0.5, None, [])],
     "group": [*NO_GROUP, *((odd, ValueError, "choose another name") for odd in ("__a", "zarr.json", "a/.zattrs"))],
+    "paths": [
+        (odd, ValueError, "paths must be 'scale0' .*, '0' .* or 's0' .*, not") for odd in (None, 0, "1", "scale", [])
+    ],
     "encoding": [
         *((odd, TypeError, "encoding has the form") for odd in (5, "q", [], {"/scale0": 5}, {"/scale0": {"image": 5}})),
         ({"/scale9": {}}, ValueError, "names the node '/scale9'; the scales are '/scale0' to '/scale1'"),
