@@ -15,7 +15,11 @@ from tests.support.optional import validate_elsewhere
 
 PICTURE = np.random.default_rng(5).integers(0, 4000, (2, 48, 64), dtype="u2")
 IMAGE = msi.to_spatial_image(
-    PICTURE, dims="cyx", scale={"y": 0.5, "x": 0.5}, axis_units={"y": "micrometer", "x": "micrometer"}, c_coords=["a", "b"]
+    PICTURE,
+    dims="cyx",
+    scale={"y": 0.5, "x": 0.5},
+    axis_units={"y": "micrometer", "x": "micrometer"},
+    c_coords=["a", "b"],
 )
 TREE = msi.to_multiscale(IMAGE, [2, 2], chunks=16)
 LABELS = msi.to_multiscale((IMAGE.isel(c=0, drop=True) // 500).astype("u4"), [2, 2], method="mode", chunks=16)
