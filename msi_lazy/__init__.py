@@ -12,6 +12,7 @@ from msi_lazy.api.plates import Plate, Well, open_plate
 from msi_lazy.api.upgrade import upgrade
 from msi_lazy.api.write import to_zarr, write_labels
 from msi_lazy.errors import (
+    DiskSpaceError,
     LeaseLostError,
     MemoryLimitError,
     ResumeError,
@@ -34,6 +35,7 @@ from msi_lazy.tree.map_levels import skip_non_dimension_nodes
 from msi_lazy.validation import ValidationReport, validate
 
 __all__ = [
+    "DiskSpaceError",
     "LeaseLostError",
     "MemoryLimitError",
     "Method",

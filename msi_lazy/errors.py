@@ -6,6 +6,7 @@ import inspect
 import warnings
 
 __all__ = [
+    "DiskSpaceError",
     "LeaseLostError",
     "MemoryLimitError",
     "ResumeError",
@@ -19,6 +20,10 @@ __all__ = [
 
 class MemoryLimitError(ValueError):
     """A write would hold more in memory than it was allowed to (its message says what to change)."""
+
+
+class DiskSpaceError(OSError):
+    """A write would store its source for a while, and the disk has no room for it (the message says what to do)."""
 
 
 class UnsupportedImageError(ValueError):

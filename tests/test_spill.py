@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shutil
 from collections import Counter
 
 import dask
@@ -231,3 +232,122 @@ def test_blocks_that_are_merged_to_shards_count_besides_a_spill(tmp_path, one_th
 def test_chunks_that_have_nothing_in_common_are_not_spilled():
     assert choose_tiles(((3, 5, 7, 100), (10, 10))) is None
     assert choose_tiles(None) is None
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    return tmp_path / "scratch"
+
+
+def planes_of(samples=SAMPLES, fails=()):
+    counted = CountedImage(samples, PLANES, fails=fails)
+    return counted, msi.to_multiscale(counted.image, [2], chunks=16, block_bytes="16 kiB")
+
+
+@pytest.mark.parametrize("mode", ["w-", "w"])
+def test_the_user_says_where_sources_are_spilled(mode, scratch, tmp_path, spilled_always):
+    out = tmp_path / "images" / "out.zarr"
+    if mode == "w":
+        planes_of(SAMPLES + 1)[1].pyramid.to_zarr(out)
+    counted, tree = planes_of()
+    write = tree.pyramid.to_zarr(out, mode=mode, spill=scratch, compute=False)
+    (folder,) = scratch.iterdir()
+    assert folder.name.startswith("msi_lazy-spill-")
+    write.compute()
+    assert set(counted.times.values()) == {1}
+    assert not list(scratch.iterdir())
+    assert_stored(out, msi.to_multiscale(msi.to_spatial_image(SAMPLES), [2], chunks=16))
+
+
+def fail(out, scratch, **options):
+    """A write that fails when it has spilled some planes; the first of them."""
+    counted, tree = planes_of(fails=[(37, 0, 0)])
+    with pytest.raises(OSError, match="the reader is gone"):
+        tree.pyramid.to_zarr(out, spill=scratch, **options)
+    assert len(list(scratch.iterdir())) == 1
+    return {corner for corner in counted.times if corner != (37, 0, 0)}
+
+
+def test_what_is_spilled_elsewhere_is_not_computed_again(scratch, tmp_path, spilled_always, one_thread):
+    before = fail(tmp_path / "out.zarr", scratch)
+    counted, tree = planes_of()
+    tree.pyramid.to_zarr(tmp_path / "out.zarr", spill=scratch, resume=True)
+    assert before
+    assert not before & set(counted.times)
+    assert not list(scratch.iterdir())
+    np.testing.assert_array_equal(levels_of(tmp_path / "out.zarr")[0], SAMPLES)
+
+
+@pytest.mark.parametrize("again", ["resumed elsewhere", "resumed beside", "started over", "replaced beside"])
+def test_what_is_spilled_elsewhere_goes_whatever_ends_the_write(again, scratch, tmp_path, spilled_always):
+    out, other = tmp_path / "out.zarr", tmp_path / "other"
+    other.mkdir()
+    if again == "replaced beside":
+        planes_of(SAMPLES + 1)[1].pyramid.to_zarr(out)
+        fail(out, scratch, mode="w")
+    else:
+        fail(out, scratch)
+    options = {
+        "resumed elsewhere": {"resume": True, "spill": other},
+        "resumed beside": {"resume": True},
+        "started over": {"mode": "w", "replace": "in place"},
+        "replaced beside": {"mode": "w"},
+    }
+    planes_of()[1].pyramid.to_zarr(out, **options[again])
+    np.testing.assert_array_equal(levels_of(out)[0], SAMPLES)
+    assert not list(scratch.iterdir())
+    assert not list(other.iterdir())
+
+
+def test_a_note_of_a_folder_that_is_none_of_ours_removes_nothing(scratch, tmp_path, spilled_always):
+    fail(tmp_path / "out.zarr", scratch)
+    (note,) = (tmp_path / "out.zarr" / LEDGER).glob("*-spill-*")
+    (mine,) = scratch.iterdir()
+    kept = mine.rename(scratch / "mine")
+    mine.symlink_to(kept)
+    (note / "zarr.json").write_text('{"attributes": {"directory": 5}}')
+    planes_of()[1].pyramid.to_zarr(tmp_path / "out.zarr", mode="w")
+    assert sorted(path.name for path in scratch.iterdir()) == ["mine", mine.name]
+
+
+@pytest.mark.parametrize("spill", [None, "scratch"])
+def test_a_spill_without_room_is_refused_before_anything_is_created(
+    spill, scratch, tmp_path, spilled_always, monkeypatch
+):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, SAMPLES.nbytes - 1))
+    counted, tree = planes_of()
+    where = scratch if spill else tmp_path / "out.zarr"
+    with pytest.raises(
+        msi.DiskSpaceError, match=rf"up to 238.28 kiB, and {where} has room for 238.28 kiB; give spill="
+    ):
+        tree.pyramid.to_zarr(tmp_path / "out.zarr", spill=spill and scratch)
+    assert not (tmp_path / "out.zarr").exists()
+    assert not list(scratch.iterdir())
+    assert not counted.times
+    write = tree.pyramid.to_zarr(tmp_path / "out.zarr", spill=False, compute=False)
+    assert not is_spilled(write)
+
+
+def test_a_resumed_spill_needs_room_for_the_rest_of_it_only(scratch, tmp_path, spilled_always, one_thread, monkeypatch):
+    stored = len(fail(tmp_path / "out.zarr", scratch))
+    left = SAMPLES.nbytes * (40 - stored) // 40
+    for free, refused in ((left - 1, True), (left, False)):
+        monkeypatch.setattr("shutil.disk_usage", lambda path, free=free: shutil._ntuple_diskusage(0, 0, free))
+        with pytest.raises(msi.DiskSpaceError, match="give spill=") if refused else contextlib.nullcontext():
+            planes_of()[1].pyramid.to_zarr(tmp_path / "out.zarr", resume=True, spill=scratch)
+    np.testing.assert_array_equal(levels_of(tmp_path / "out.zarr")[0], SAMPLES)
+
+
+def test_a_place_of_a_spill_that_cannot_be_is_refused(tmp_path, scratch):
+    _, tree = planes_of()
+    inside = tmp_path / "out.zarr" / "inside"
+    inside.mkdir(parents=True)
+    with pytest.raises(ValueError, match="lies in the image that is written"):
+        tree.pyramid.to_zarr(tmp_path / "out.zarr", spill=inside)
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr("os.access", lambda *_: False)
+    with monkey.context(), pytest.raises(ValueError, match="cannot be written to; give a directory"):
+        tree.pyramid.to_zarr(tmp_path / "other.zarr", spill=scratch)
+    monkey.undo()
+    assert not (tmp_path / "other.zarr").exists()

@@ -1,13 +1,16 @@
 """Spilled sources on worker processes: each chunk is computed by one of them, once, and read by all."""
 
+import shutil
 from time import sleep
 
 import dask
 import numpy as np
 import pytest
+import zarr
 from distributed import Client, LocalCluster
 
 import msi_lazy as msi
+from msi_lazy.storage.spill_folder import check_shared
 from msi_lazy.write import projection
 from tests.support.counted_image import SAMPLES, CountedImage
 from tests.support.stored_images import levels_of
@@ -95,3 +98,22 @@ def test_a_chunk_that_is_stored_late_leaves_nothing_behind(tmp_path, log):
     tree.pyramid.to_zarr(tmp_path / "out.zarr", mode="w", replace="in place")
     np.testing.assert_array_equal(levels_of(tmp_path / "out.zarr")[0], SAMPLES)
     assert {path.name for path in (tmp_path / "out.zarr").iterdir()} == {"scale0", "scale1", "zarr.json"}
+
+
+def test_a_place_that_a_worker_does_not_see_is_refused(client, tmp_path, log, monkeypatch):
+    (tmp_path / "scratch").mkdir()
+    tree = msi.to_multiscale(CountedImage(SAMPLES, (1, -1, -1), folder=log).image, [2], **SETTINGS)
+    tree.pyramid.to_zarr(tmp_path / "out.zarr", spill=tmp_path / "scratch")
+    assert not list((tmp_path / "scratch").iterdir())
+    monkeypatch.setattr(client, "run", lambda *_: {"tcp://elsewhere": False, "tcp://here": True})
+    with pytest.raises(ValueError, match="the worker tcp://elsewhere does not see; give one that all workers share"):
+        tree.pyramid.to_zarr(tmp_path / "other.zarr", spill=tmp_path / "scratch")
+    assert {path.name for path in tmp_path.iterdir()} == {"out.zarr", "scratch", "log"}
+
+
+def test_tiles_that_a_worker_does_not_see_are_not_read_as_zeros(tmp_path):
+    stored = zarr.create_array(tmp_path / "tiles.zarr", shape=(4, 4), chunks=(2, 2), dtype="u2")
+    check_shared(stored)
+    shutil.rmtree(tmp_path / "tiles.zarr")
+    with pytest.raises(FileNotFoundError, match="all workers must share it"):
+        check_shared(stored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msi_lazy.api.jobs import image_job, label_job, warn_of_omissions
 from msi_lazy.arguments.choices import check_source_id, check_switches
@@ -15,6 +15,7 @@ from msi_lazy.run.options import RunOptions
 from msi_lazy.run.scheduler import check_waiting
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
+from msi_lazy.storage.spill_folder import SpillChoice
 from msi_lazy.tree.build_tree import stack_levels
 from msi_lazy.tree.read_plan import read_plan
 from msi_lazy.write.job import WriteOptions
@@ -23,6 +24,8 @@ from msi_lazy.write.layout import label_layouts, resolve_layouts
 from msi_lazy.write.write_image import write_image, write_labels_into
 
 if TYPE_CHECKING:
+    import os
+
     import xarray as xr
     from dask.delayed import Delayed
 
@@ -46,6 +49,7 @@ def to_zarr(
     progress: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     memory_limit: int | str | None = None,
+    spill: str | os.PathLike[str] | Literal[False] | None = None,
     group: str = "",
     colors: Mapping[str, str] | Sequence[str] | None = None,
     windows: Mapping[str, tuple[float, float]] | Sequence[tuple[float, float]] | str | None = None,
@@ -99,6 +103,10 @@ def to_zarr(
     memory_limit
         Most bytes that each process may hold, in addition to Python and its libraries; an integer or a string such as
         ``"4 GiB"``.  The plan is checked before anything is created.
+    spill
+        Directory in which a source is stored, chunk by chunk as it is computed, until the write ends, where memory
+        cannot hold its chunks: on a quick disk with room for level 0, which all workers share.  By default it is beside
+        the image.  ``False`` holds the chunks in memory nevertheless.
     group
         Path of the image in the store, for several images in one: its root lists them as bioformats2raw does, and
         nothing else in it is changed.
@@ -140,6 +148,8 @@ def to_zarr(
         The incomplete image has another source, method or layout; the message names the difference.
     MemoryLimitError
         The plan needs more than ``memory_limit``; the message says what to change.
+    DiskSpaceError
+        The source must be stored until the write ends, and there is no room for it.
     UnsupportedImageError
         OME-Zarr cannot hold the image; the message names the rule.
     TypeError, ValueError
@@ -166,6 +176,7 @@ def to_zarr(
         delete_labels=delete_labels,
         replace=replace,
         durable=durable,
+        spill=SpillChoice.parse(spill, place),
         run=RunOptions(compute, progress, parse_retries(retries, compute)),
     )
     zarr_format = specification.zarr_format
@@ -201,6 +212,7 @@ def write_labels(
     progress: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     memory_limit: int | str | None = None,
+    spill: str | os.PathLike[str] | Literal[False] | None = None,
     group: str = "",
     replace: Replace = "beside",
     durable: bool = True,
@@ -225,8 +237,10 @@ def write_labels(
         Colour of each label, ``{label: colour}``: hex digits, or three or four integers from 0 to 255.
     properties
         Other properties of each label, ``{label: {name: value}}``.
-    shards, compressors, compute, progress, storage_options, memory_limit, group, replace, durable, resume, source_id
+    shards, compressors, compute, progress, storage_options, memory_limit, spill, group
         As for :func:`to_zarr`; the OME-Zarr version, and the style of the paths of levels, are the image's.
+    replace, durable, resume, source_id
+        As for :func:`to_zarr`.
 
     Returns
     -------
@@ -252,9 +266,16 @@ def write_labels(
     job = label_job(labels, name, specification, colors=colors, properties=properties, paths=paths)
     check_label_job(job, read_plan(stack_levels(opened)), name)
     warn_of_omissions(job, paths)
-    run = RunOptions(compute, progress)
     options = WriteOptions(
-        specification, mode, memory_limit, resume, source_id, replace=replace, durable=durable, run=run
+        specification,
+        mode=mode,
+        memory_limit=memory_limit,
+        resume=resume,
+        source_id=source_id,
+        replace=replace,
+        durable=durable,
+        spill=SpillChoice.parse(spill, place),
+        run=RunOptions(compute, progress),
     )
     layouts = resolve_layouts(job.plan, specification.zarr_format, shards=shards, compressors=compressors, paths=paths)
     return write_labels_into(dataclasses.replace(job, layouts=layouts), place, options)

@@ -68,6 +68,8 @@ __all__ = ["convert"]
 @click.option("--scheduler", help="Address of a Dask scheduler, e.g. tcp://10.0.0.1:8786.")
 @click.option("--threads", type=click.IntRange(1), help="Number of threads, without --scheduler; default all cores.")
 @click.option("--memory-limit", help="Memory limit of a process for the write, e.g. 4GiB; checked beforehand.")
+@click.option("--spill", help="Directory for the source's chunks during the write, where memory cannot hold them.")
+@click.option("--no-spill", is_flag=True, help="Hold the source's chunks in memory nevertheless.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing OUTPUT, if it is a Zarr hierarchy.")
 @click.option("--delete-labels", is_flag=True, help="Let --overwrite delete labels of the existing OUTPUT.")
 @click.option("--in-place", is_flag=True, help="Let --overwrite delete OUTPUT first, where both have no room.")
@@ -85,6 +87,8 @@ def convert(input: str, output: str, **options: Any) -> None:
     with one_line_errors(input), report_interrupts():
         if options["threads"] and options["scheduler"]:
             raise ValueError("give --threads or --scheduler, not both: the workers have threads of their own")
+        if options["spill"] and options["no_spill"]:
+            raise ValueError("give --spill or --no-spill, not both")
         image = read_input(input, parse_dims(options["dims"]), options["group"])
         image = apply_geometry(image, parse_numbers("--scale", options["scale"], float), parse_units(options["units"]))
         threads = {"num_workers": options["threads"]} if options["threads"] else {}
@@ -114,6 +118,7 @@ def _write(tree: xr.DataTree, input: str, output: str, options: Mapping[str, Any
     }
     settings |= {"shards": shards, "source_id": identify_input(input), "progress": sys.stdout.isatty()}
     settings["compressors"] = None if options["compressor"] == "none" else options["compressor"]
+    settings["spill"] = False if options["no_spill"] else options["spill"]
     settings["replace"] = "in place" if options["in_place"] else "beside"
     target = output if "://" in output else Path(output).absolute()
     if options["overwrite"] and Path(target).resolve() in Path(input).resolve().parents:

@@ -85,6 +85,7 @@ def _one_line(error: BaseException, text: str = "") -> str:
     message = " ".join((text or str(error)).split()) or type(error).__name__
     notes = [note.replace("to_zarr(..., resume=True)", "--resume") for note in getattr(error, "__notes__", ())]
     line = "; ".join([message, *notes]).replace("resume=True", "--resume").replace("mode='w'", "--overwrite")
+    line = line.replace("spill=False", "--no-spill").replace("spill=", "--spill ")
     line = line.replace("delete_labels=True", "--delete-labels").replace("replace='in place'", "--in-place")
     return printable(name_options(line))
 

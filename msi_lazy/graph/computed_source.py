@@ -17,6 +17,7 @@ from msi_lazy.graph.declared import check_block
 from msi_lazy.graph.fused_task import Held, OfBlock, make_template
 from msi_lazy.graph.marks import BlockGrid, check_writer, mark_block
 from msi_lazy.graph.source_order import order_rows, source_tasks, touched_chunks
+from msi_lazy.storage.spill_folder import check_shared
 from msi_lazy.storage.stored_units import stored_units
 from msi_lazy.storage.write_units import write_window
 
@@ -151,5 +152,6 @@ def spill_chunk(
     (part,) = parts
     samples, window = check_block(part, index, chunks=chunks, dtype=dtype), chunks.owned(index)
     check_writer(listeners)
+    check_shared(target)
     write_window(target, window, samples)
     mark_block(listeners, index, [stored_units(target, window)], grid=grid)

@@ -11,6 +11,7 @@ from msi_lazy.methods.lending import fresh, prefixed
 from msi_lazy.plan.block_names import naming_block
 from msi_lazy.plan.memory import finer_window
 from msi_lazy.storage.checked_read import read_window
+from msi_lazy.storage.spill_folder import check_shared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,7 @@ def read_spilled(
 ) -> tuple[Array, ...]:
     """Read the window of block ``index`` of what was stored of the source, and compute the stage's levels."""
     with naming_block(recipe.stage, index):
+        check_shared(stored)
         window = read_window(stored, recipe.stage.needed(index)[0], lend)
     return reduce_block(window, index, recipe=recipe, lend=lend)
 

@@ -16,6 +16,8 @@ from msi_lazy.storage.recorded_store import recorded
 from msi_lazy.storage.zarr_formats import store_format
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from msi_lazy.plan.spill import TileShapes
@@ -26,7 +28,7 @@ __all__ = ["SpillArray"]
 
 @dataclass(frozen=True)
 class SpillArray:
-    """Tiles of a computed source, in the folder of the ledger, with which they go."""
+    """Tiles of a computed source, in the folder of the ledger or one that it notes, with which they go."""
 
     array: zarr.Array[Any]
     """Samples of the image."""
@@ -42,9 +44,13 @@ class SpillArray:
         tiles: TileShapes,
         dtype: np.dtype[Any],
         chunks: int,
+        directory: Path | None = None,
     ) -> SpillArray:
-        """Create the array for ``chunks`` chunks of the source, or open the one of the run that is resumed."""
-        own = ledger.below_ledger(f"{name}-marks")
+        """Create the array for ``chunks`` chunks of the source, or open the one of the run that is resumed.
+
+        It is in the folder of the ledger, or in ``directory``.
+        """
+        own = ledger.below_ledger(f"{name}-marks", directory)
         place = own.target.child(f"{ledger.run}-{name}")
         documents: dict[str, Any] = {}
         zarr.create_array(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import zarr
 from zarr.storage import LocalStore, MemoryStore
@@ -22,6 +20,7 @@ from msi_lazy.storage.ledger import (
 )
 from msi_lazy.storage.mark_files import ask_for_marks, read_marks
 from msi_lazy.storage.partial_files import remove_partial_files
+from msi_lazy.storage.spill_folder import note_folder, remove_directory, remove_noted, spill_folder
 from msi_lazy.storage.stored_units import sizes_differ
 from msi_lazy.storage.target import Target, consolidate_above
 
@@ -103,10 +102,13 @@ class StoredLedger:
         """Key by which the new image is recognised when it has taken the place of the old one."""
         return Witness(self.image, self.run)
 
-    def below_ledger(self, name: str) -> StoredLedger:
-        """Ledger of what is stored in this one's folder until the write ends."""
+    def below_ledger(self, name: str, directory: Path | None = None) -> StoredLedger:
+        """Ledger of what is stored in this one's folder until the write ends; or in ``directory``, which is noted."""
         home = self.home
         target = Target(home.store, home.path, home.given, home.base)
+        if directory is not None:
+            note_folder(home, self.run, directory)
+            target = spill_folder(directory, self.run)
         return replace(self, target=target, run=f"{self.run}-{name}", replacement=None, folder="")
 
     def begin(self, fingerprint: Mapping[str, Any], blocks: int, state: State, nested: Sequence[str] = ()) -> None:
@@ -186,13 +188,17 @@ def _is_there(array: zarr.Array[Any] | None, stored: StoredUnits) -> bool:
 
 
 def _remove_child(home: Place, name: str) -> None:
-    """Remove what is in the folder of a ledger: also files that are no keys of Zarr's, and of a link the link."""
+    """Remove what is in the folder of a ledger: also files that are no keys of Zarr's, and of a link the link.
+
+    What a note tells of goes with it.
+    """
+    remove_noted(home, name)
     if not isinstance(home.store, LocalStore):
         home.delete(name)
         return
     path = Path(home.store.root, home.path, name)
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path.rename(path.with_name(f"{name}-{uuid4().hex}")))  # what is stored there late finds it gone
+        remove_directory(path)
     else:
         path.unlink(missing_ok=True)
 

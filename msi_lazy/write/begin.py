@@ -19,6 +19,7 @@ from msi_lazy.storage.ledger import (
 )
 from msi_lazy.storage.partial_files import remove_partial_files
 from msi_lazy.storage.replacement import Replacement
+from msi_lazy.storage.spill_folder import remove_noted
 from msi_lazy.storage.stored_ledger import StoredLedger, Witness
 from msi_lazy.storage.target import images_below, open_target
 from msi_lazy.storage.unfinished import ledger_beside, ledger_within
@@ -148,6 +149,8 @@ def _begin_beside(
         replacement.remember()
         incomplete = ledger_within(final)
         if incomplete is not None:  # nothing of it is kept meanwhile
+            for name in child_names(final, LEDGER):
+                remove_noted(final.child(LEDGER), name)
             empty_group(final, nested_groups(final))
             if incomplete.run:
                 final.delete(f"{LEDGER}/{incomplete.run}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.run.options import RunOptions
+from msi_lazy.storage.spill_folder import SpillChoice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,4 +69,5 @@ class WriteOptions:
     delete_labels: bool = False
     replace: Replace = "beside"
     durable: bool = True
+    spill: SpillChoice = field(default_factory=SpillChoice)
     run: RunOptions = field(default_factory=RunOptions)

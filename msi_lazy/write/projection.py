@@ -36,8 +36,8 @@ class Savings:
     """Whether the source is stored once, and read by windows from then on."""
 
 
-def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None) -> list[Savings]:
-    """Project the memory of a write: return what each image does to save some.
+def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None, may_spill: bool = True) -> list[Savings]:
+    """Project the memory of a write: return what each image does to save some; with ``may_spill``, spill its source.
 
     A write that needs more than a process has is warned of, unless a limit is given.
 
@@ -48,7 +48,8 @@ def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None) -> l
     """
     threads = worker_threads()
     limit = process_memory() if memory_limit is None else parse_bytes_of("memory_limit", memory_limit)
-    images = spill_where_needed([ProjectedImage.of_job(job) for job in jobs], threads, limit)
+    images = [ProjectedImage.of_job(job) for job in jobs]
+    images = spill_where_needed(images, threads, limit) if may_spill else images
     if memory_limit is not None:
         for job in jobs:
             _check_known(job)

@@ -8,7 +8,6 @@ from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xxhash
 from dask.delayed import delayed
 
 from msi_lazy.compat.xarray_backends import is_in_memory
@@ -16,7 +15,6 @@ from msi_lazy.graph.cut_write import cut_write
 from msi_lazy.graph.direct import block_geometry
 from msi_lazy.graph.marks import BlockListeners
 from msi_lazy.graph.write_graph import LevelArrays, align_blocks, write_graph
-from msi_lazy.plan.spill import choose_tiles
 from msi_lazy.run.compute import compute
 from msi_lazy.run.scheduler import check_processes, crosses_processes
 from msi_lazy.run.warm import warm_workers
@@ -26,10 +24,10 @@ from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.marker import Marker
 from msi_lazy.storage.recorded_store import recorded
-from msi_lazy.storage.spill_array import SpillArray
 from msi_lazy.write.conclude import conclusion
 from msi_lazy.write.hierarchy import compose_hierarchy, create_hierarchy
 from msi_lazy.write.projection import project_write
+from msi_lazy.write.spilled_source import with_spill
 from msi_lazy.write.target_checks import check_target
 
 if TYPE_CHECKING:
@@ -101,7 +99,7 @@ def prepare_levels(jobs: Sequence[ImageJob], options: WriteOptions) -> list[Leve
     levels = []
     if options.run.compute:
         warm_workers([layer.recipe for job in jobs for layer in job.levels.stages])
-    for job, saving in zip(jobs, project_write(jobs, options.memory_limit), strict=True):
+    for job, saving in zip(jobs, project_write(jobs, options.memory_limit, options.spill.allowed), strict=True):
         kept = [(1,) * len(job.plan.dims)] * job.kept  # any blocks will do, as they are only read
         whole = job.levels.cut_from_source() if saving.spills else job.levels
         aligned = align_blocks(whole, [*kept, *(layout.write_unit for layout in job.layouts)])
@@ -156,19 +154,6 @@ def _graphs(
     yield write_graph(levels, ends, listeners, done, slab)
 
 
-def _with_spill(image: LevelArrays, ledger: StoredLedger, number: int) -> LevelArrays:
-    """Create the array that the source of an image is stored in for a while, if it is."""
-    source = image.levels.gathered if image.spills else None
-    tiles = None if source is None or source.chunks is None else choose_tiles(source.chunks.lengths)
-    if source is None or source.chunks is None or tiles is None:
-        return image
-    # marks number these chunks; an edit, which a fingerprint may not tell from the source, names them too
-    known = (source.chunks.lengths, "" if image.levels.is_whole else source.below)
-    name = f"source{number}-{xxhash.xxh3_64_hexdigest(repr(known).encode())}"
-    shape, count = source.recipe.stage.extents[0], prod(map(len, source.chunks.lengths))
-    return replace(image, spill=SpillArray.create(ledger, name, shape, tiles, source.recipe.dtype, count))
-
-
 def store_levels(
     levels: Sequence[LevelArrays],
     completions: Sequence[Callable[[], None]],
@@ -183,7 +168,7 @@ def store_levels(
     ledger = replace(ledger, durable=options.durable)
     done = ledger.marked()
     marker = Marker(ledger)
-    levels = [_with_spill(image, ledger, number) for number, image in enumerate(levels)]
+    levels = [with_spill(image, ledger, number, options.spill) for number, image in enumerate(levels)]
     spills = [image.spill for image in levels if image.spill is not None]
     completions = [*(spill.end for spill in spills), *completions]
     paths = [ledger.path_below(array.path) for image in levels for array in image.targets[image.kept :]]

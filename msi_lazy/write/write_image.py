@@ -12,6 +12,7 @@ from msi_lazy.write.archive_checks import check_archive
 from msi_lazy.write.begin import begin_write
 from msi_lazy.write.fingerprint import fingerprint_write
 from msi_lazy.write.finish import completions_of, label_completions
+from msi_lazy.write.spilled_source import check_spill
 from msi_lazy.write.storable import make_storable
 from msi_lazy.write.target_checks import (
     check_images_kept,
@@ -55,6 +56,7 @@ def write_image(jobs: Sequence[ImageJob], place: Place, options: WriteOptions) -
     ordered = [jobs[0], *sorted(jobs[1:], key=lambda job: job.path)]
     composed, levels = prepare_write(ordered, options)
     check_others_kept(place, options, {key.partition("/")[0] for key in (*composed[0].contents, *composed[0].others)})
+    check_spill(ordered, levels, place, options)
     # 3. Begin: the ledger is stored before an old image is deleted; or a write is resumed.
     fingerprint = fingerprint_write(composed, levels, options.source_id)
     ledger = begin_write(place, options, fingerprint, count_blocks(levels), doubtful)
@@ -90,6 +92,7 @@ def write_labels_into(job: ImageJob, place: Place, options: WriteOptions) -> Del
     # 2. Prepare
     jobs = make_storable([replace(job, path="")])
     composed, levels = prepare_write(jobs, options)
+    check_spill(jobs, levels, where, options)
     if exists:
         check_others_kept(where, options)
     # 3. Begin

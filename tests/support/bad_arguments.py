@@ -150,6 +150,13 @@ STORING = {
     "durable": NO_SWITCH,
 }
 RESUMING = {
+    "spill": [
+        *((odd, TypeError, "spill must be a directory, False or None, not") for odd in (5, True, b"/tmp", [])),
+        *(
+            (odd, ValueError, "no directory of this machine; give")
+            for odd in ("/nowhere/q", "s3://a", "/tmp\0", __file__)
+        ),
+    ],
     "resume": NO_SWITCH,
     "source_id": [(odd, TypeError, f"a string that names the source, not {odd!r}") for odd in (5, b"x", True)],
     "replace": [(odd, ValueError, "replace must be 'beside' .* or 'in place'") for odd in ("q", None, True, [])],
