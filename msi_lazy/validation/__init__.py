@@ -49,8 +49,8 @@ def validate(
 
     Notes
     -----
-    Beyond the text of OME-Zarr 0.4 and 0.5, levels are compared with each other (shape with scale, translation with
-    scale, dtype), and the shape of labels with that of their image.  Of plates and wells only the images are checked.
+    Beyond the text of OME-Zarr 0.1 to 0.6, levels are compared with each other (shape with scale, translation with
+    scale, dtype), and the shape of labels with that of their image.
 
     Examples
     --------

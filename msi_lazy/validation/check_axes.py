@@ -9,14 +9,18 @@ from msi_lazy.axes import axis_meaning
 from msi_lazy.units import find_unit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from msi_lazy.ngff.specification import Specification
     from msi_lazy.validation.metadata import Field
 
-__all__ = ["StoredAxes", "check_axes"]
+__all__ = ["StoredAxes", "check_axes", "check_axis_list"]
 
 _RANK = {"time": 0, "space": 2}
 """Position of a type in the order of axes; channels, and types unknown to the specification, are between."""
 _KNOWN = ("space", "time", "channel")
+_FURTHER = ("array", "displacement", "coordinate", "frequency")
+"""Types that axes of coordinate systems may have besides."""
 _LETTERS = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 """All axes before 0.4, in their order, and their types."""
 
@@ -29,6 +33,10 @@ class StoredAxes:
     """Their names."""
     kinds: tuple[str | None, ...]
     """Their types, ``None`` for one that has none."""
+    intrinsic: str | None = None
+    """Name of the coordinate system that they are of, which the levels are placed in."""
+    sizes: Mapping[str, int] | None = None
+    """Number of axes of each coordinate system of the image, by its name; ``None`` without systems."""
 
     @property
     def channel(self) -> int | None:
@@ -40,7 +48,7 @@ def check_axes(multiscale: Field, specification: Specification) -> StoredAxes | 
     """Check the axes of a multiscale image, and return them if they can be read."""
     if specification.axes == "order":
         return StoredAxes(tuple(_LETTERS), tuple(_LETTERS.values()))
-    return _check_names(multiscale) if specification.axes == "names" else _check_objects(multiscale)
+    return _check_names(multiscale) if specification.axes == "names" else check_axis_list(multiscale)
 
 
 def _check_names(multiscale: Field) -> StoredAxes | None:
@@ -58,39 +66,54 @@ def _check_names(multiscale: Field) -> StoredAxes | None:
     return StoredAxes(tuple(names), tuple(_LETTERS[name] for name in names)) if sound else None
 
 
-def _check_objects(multiscale: Field) -> StoredAxes | None:
-    """Check axes that are objects, with name, type and unit."""
-    listed = multiscale.listed("axes", "object")
+def check_axis_list(holder: Field, further: bool | None = None) -> StoredAxes | None:
+    """Check axes that are objects, with name, type and unit, of an image or of a coordinate system.
+
+    ``further`` says of a system whether it is another one than the intrinsic one, so that its axes have any order.
+    """
+    listed = holder.listed("axes", "object")
     if listed is None:
         return None
-    checks, where = multiscale.checks, f"{multiscale.where}.axes"
+    checks, where = holder.checks, f"{holder.where}.axes"
     names = [name.value for axis in listed if (name := axis.member("name", "string"))]
     kinds = [kind.value if (kind := axis.member("type", "string", required=False)) else None for axis in listed]
+    if further is not None:
+        for axis in listed:
+            axis.member("longName", "string", required=False)
+            axis.member("discrete", "boolean", required=False)
     if len(names) != len(listed):
         return None
     axes = StoredAxes(tuple(names), tuple(kinds))
     text = _described(axes)
-    counted = checks.hold("axes-count", 2 <= len(listed) <= 5, f"{where} lists {len(listed)} axes; 2 to 5 are allowed")
-    if not counted and not listed:
+    least = 1 if further else 2
+    fault = f"{where} lists {len(listed)} axes; {least} to 5 are allowed"
+    if not checks.hold("axes-count", least <= len(listed) <= 5, fault) and not listed:
         return axes
     checks.hold("axes-unique", len(set(names)) == len(names), f"{where} has a name twice: {text}; rename one")
-    _check_kinds(multiscale, axes, text)
-    _check_units(multiscale, listed, axes)
-    spatial = [name for name, kind in zip(names, kinds, strict=True) if kind == "space"]
-    meant = [axis_meaning(name) for name in spatial]
-    if sorted(map(str, meant)) == ["x", "y", "z"]:
-        fault = f"{where} are {text}; those of space should be in the order z, y, x: transpose the arrays"
-        checks.hold("axes-zyx", meant == ["z", "y", "x"], fault)
+    indices = further is not None and kinds.count("array") >= 2
+    spatial = kinds.count("space")
+    fault = f"{where} has {spatial} of type space: {text}; 2 or 3 are needed"
+    checks.hold("axes-space", spatial in (2, 3) or indices, fault)
+    if not further and not indices:
+        _check_kinds(holder, axes, text, _KNOWN if further is None else (*_KNOWN, *_FURTHER))
+        _check_units(holder, listed, axes)
+        _check_zyx(holder, axes, text)
     return axes
 
 
-def _check_kinds(multiscale: Field, axes: StoredAxes, text: str) -> None:
+def _check_zyx(holder: Field, axes: StoredAxes, text: str) -> None:
+    spatial = [name for name, kind in zip(axes.names, axes.kinds, strict=True) if kind == "space"]
+    meant = [axis_meaning(name) for name in spatial]
+    if sorted(map(str, meant)) == ["x", "y", "z"]:
+        fault = f"{holder.where}.axes are {text}; those of space should be in the order z, y, x: transpose the arrays"
+        holder.checks.hold("axes-zyx", meant == ["z", "y", "x"], fault)
+
+
+def _check_kinds(multiscale: Field, axes: StoredAxes, text: str, known: tuple[str, ...]) -> None:
     checks, where = multiscale.checks, f"{multiscale.where}.axes"
     ranks = [_RANK.get(str(kind), 1) for kind in axes.kinds]
-    fault = f"{where} are {text}; each should have one of the types space, time and channel: add it"
-    checks.hold("axes-type", all(kind in _KNOWN for kind in axes.kinds), fault)
-    fault = f"{where} has {ranks.count(2)} of type space: {text}; 2 or 3 are needed"
-    checks.hold("axes-space", ranks.count(2) in (2, 3), fault)
+    fault = f"{where} are {text}; each should have one of the types {', '.join(known)}: add it"
+    checks.hold("axes-type", all(kind in known for kind in axes.kinds), fault)
     fault = f"{where} are {text}; at most one may be time, and one channel or of another type"
     checks.hold("axes-time-channel", ranks.count(0) <= 1 and ranks.count(1) <= 1, fault)
     fault = f"{where} are {text}; time comes first, then channel, then space: transpose the arrays, and list them so"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.storage.zarr_formats import store_format
-from msi_lazy.validation.metadata import as_float, check_format
+from msi_lazy.validation.check_geometry import check_transformations
+from msi_lazy.validation.check_systems import check_level_transform
+from msi_lazy.validation.metadata import check_format
 from msi_lazy.validation.nodes import UnreadError, open_array_at
 
 if TYPE_CHECKING:
@@ -15,12 +16,11 @@ if TYPE_CHECKING:
 
     from msi_lazy.ngff.specification import Specification
     from msi_lazy.validation.check_axes import StoredAxes
+    from msi_lazy.validation.check_geometry import Vector
     from msi_lazy.validation.checks import Checks
     from msi_lazy.validation.metadata import Field
 
-__all__ = ["Level", "check_dataset", "check_transformations"]
-
-Vector = tuple[float, ...]
+__all__ = ["Level", "check_dataset"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ class Level:
 def check_dataset(dataset: Field, group: zarr.Group, axes: StoredAxes | None, specification: Specification) -> Level:
     """Check the array and the transformations of a dataset."""
     ndim = len(axes.names) if axes else None
-    known = specification.has_transformations
-    scale, translation = check_transformations(dataset, ndim) if known else (None, None)
+    scale, translation = _check_geometry(dataset, axes, specification)
     path = dataset.member("path", "string")
     if path is None:
         return Level(dataset.checks, None, scale, translation)
@@ -57,6 +56,16 @@ def check_dataset(dataset: Field, group: zarr.Group, axes: StoredAxes | None, sp
     checks.hold("dataset-opens", True, "")
     _check_array(checks, array, axes, specification)
     return Level(checks, None if ndim is not None and array.ndim != ndim else array, scale, translation)
+
+
+def _check_geometry(
+    dataset: Field, axes: StoredAxes | None, specification: Specification
+) -> tuple[Vector | None, Vector | None]:
+    """Check the geometry of a dataset, in the form of its version."""
+    if specification.axes == "systems":
+        return check_level_transform(dataset, axes)
+    ndim = len(axes.names) if axes else None
+    return check_transformations(dataset, ndim) if specification.has_transformations else (None, None)
 
 
 def _check_array(checks: Checks, array: zarr.Array[Any], axes: StoredAxes | None, specification: Specification) -> None:
@@ -75,53 +84,3 @@ def _check_array(checks: Checks, array: zarr.Array[Any], axes: StoredAxes | None
         )
         fault = f"keys of chunks are written with {separator!r}, and must be with {asked!r}; write the array again so"
         checks.hold("chunk-separator", separator == asked, fault)
-
-
-def check_transformations(
-    holder: Field, ndim: int | None, required: bool = True
-) -> tuple[Vector | None, Vector | None]:
-    """Check the transformations of a dataset, or those of the whole image.
-
-    Returns
-    -------
-    scale, translation
-        ``None`` where faulty; ones and zeros where none is given and none required.
-    """
-    checks, where = holder.checks, f"{holder.where}.coordinateTransformations"
-    if not required and holder.value.get("coordinateTransformations") is None:
-        return (1.0,) * (ndim or 0), (0.0,) * (ndim or 0)
-    listed = holder.listed("coordinateTransformations", "object")
-    if listed is None:
-        return None, None
-    kinds = [kind.value for transformation in listed if (kind := transformation.member("type", "string"))]
-    if len(kinds) != len(listed):
-        return None, None
-    fault = (
-        f"{where} has the types {kinds}; it must have exactly one scale, then at most one translation, and no other "
-        f"type: merge them into those"
-    )
-    if not checks.hold("transformations-form", kinds in (["scale"], ["scale", "translation"]), fault):
-        return None, None
-    scale = _check_vector(listed[0], "scale", ndim)
-    if scale is not None:
-        sound = all(isfinite(number) and number > 0 for number in scale)
-        fault = f"{where}: the scale is {list(scale)}; each number must be positive and finite: write the true spacing"
-        scale = scale if checks.hold("scale-positive", sound, fault) else None
-    if len(listed) == 1:
-        return scale, (0.0,) * (ndim or 0)
-    translation = _check_vector(listed[1], "translation", ndim)
-    if translation is not None:
-        fault = f"{where}: the translation is {list(translation)}; each number must be finite"
-        translation = translation if checks.hold("translation-finite", all(map(isfinite, translation)), fault) else None
-    return scale, translation
-
-
-def _check_vector(transformation: Field, kind: str, ndim: int | None) -> Vector | None:
-    numbers = transformation.listed(kind, "number")
-    if numbers is None:
-        return None
-    vector = tuple(as_float(number.value) for number in numbers)
-    if ndim is None:
-        return None  # nothing to compare its length with
-    fault = f"{transformation.where}.{kind} has {len(vector)} numbers, and there are {ndim} axes; give one for each"
-    return vector if transformation.checks.hold("transformation-length", len(vector) == ndim, fault) else None

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from msi_lazy.storage.inside import describe_inside
 from msi_lazy.validation.check_image import check_image
 from msi_lazy.validation.check_labels import check_dtypes, check_image_label, check_labels, check_labels_below
+from msi_lazy.validation.check_plates import check_field_count, check_plate, check_well
+from msi_lazy.validation.check_systems import check_scene
 from msi_lazy.validation.metadata import Metadata, open_below, open_unlisted, read_metadata
 from msi_lazy.validation.nodes import UnreadError, open_group_at
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from msi_lazy.storage.place import Place
     from msi_lazy.validation.check_chunks import Decode
+    from msi_lazy.validation.check_plates import Acquisitions
     from msi_lazy.validation.checks import Checks
 
 __all__ = ["check_hierarchy"]
@@ -40,6 +43,9 @@ def check_hierarchy(group: zarr.Group, checks: Checks, decode: Decode, place: Pl
         "well": _check_well,
         _LAYOUT: _check_collection,
         "labels": _check_labels,
+        "scene": _check_scene,
+        "image-label": _check_label,
+        "series": _check_series,
     }
     found = next((check for name, check in known.items() if name in metadata), None)
     if found is None:
@@ -75,21 +81,45 @@ def _check_collection(group: zarr.Group, metadata: Metadata, decode: Decode) -> 
 
 
 def _check_plate(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
+    """Check a plate, and its wells."""
     plate = metadata.fields.member("plate", "object")
-    for well in (plate and plate.listed("wells", "object")) or ():
-        path = well.member("path", "string")
-        below = path and _open_listed(group, path.value, metadata)
+    if plate is None:
+        return
+    about = check_plate(plate, metadata.specification)
+    wells = plate.value.get("wells")
+    listed = plate.listed("wells", "object") if isinstance(wells, list) else ()
+    for well in listed or ():
+        path = well.value.get("path")
+        below = _open_listed(group, path, metadata) if isinstance(path, str) else None
         if below:
-            _check_well(*below, decode)
+            _check_well(*below, decode, about)
 
 
-def _check_well(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
-    """Check the images of a well, its fields of view."""
+def _check_well(group: zarr.Group, metadata: Metadata, decode: Decode, plate: Acquisitions | None = None) -> None:
+    """Check the images of a well, its fields of view; ``plate`` is what its plate says of them."""
     well = metadata.fields.member("well", "object")
-    for image in (well and well.listed("images", "object")) or ():
-        path = image.member("path", "string")
-        if path:
-            _check_listed_image(group, path.value, metadata, decode)
+    if well is None:
+        return
+    paths = check_well(well, plate)
+    check_field_count(well, len(paths), plate)
+    for path in paths:
+        _check_listed_image(group, path.value, metadata, decode)
+
+
+def _check_label(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
+    """Check a group that is nothing but the block of a label image."""
+    check_image_label(group, metadata)
+    fault = "the group is that of a label image, and has no 'multiscales'; write it as an image"
+    metadata.fields.checks.hold("label-multiscales", False, fault)
+
+
+def _check_scene(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
+    check_scene(group, metadata.fields)
+
+
+def _check_series(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
+    """Check the list of a collection's images, without the images, which are beside its group."""
+    metadata.fields.listed("series", "string")
 
 
 def _check_labels(labels: zarr.Group, metadata: Metadata, decode: Decode) -> None:

@@ -10,9 +10,11 @@ from msi_lazy.storage.place import Place
 from msi_lazy.storage.update_notes import describe_unfinished
 from msi_lazy.validation.check_axes import StoredAxes, check_axes
 from msi_lazy.validation.check_chunks import Decode, check_chunks
-from msi_lazy.validation.check_datasets import Level, check_dataset, check_transformations
+from msi_lazy.validation.check_datasets import Level, check_dataset
+from msi_lazy.validation.check_geometry import check_transformations
 from msi_lazy.validation.check_levels import check_levels
 from msi_lazy.validation.check_omero import check_omero
+from msi_lazy.validation.check_systems import check_systems, check_transforms_between
 
 if TYPE_CHECKING:
     import zarr
@@ -57,9 +59,12 @@ def _check_multiscale(
 ) -> Pyramid | None:
     if specification.version_in_multiscale and not _check_version(multiscale, specification):
         return None
-    axes = check_axes(multiscale, specification)
+    in_systems = specification.axes == "systems"
+    axes = check_systems(multiscale) if in_systems else check_axes(multiscale, specification)
     method = _check_description(multiscale)
-    if specification.has_transformations:
+    if in_systems:
+        check_transforms_between(multiscale, axes, group)
+    elif specification.has_transformations:
         check_transformations(multiscale, len(axes.names) if axes else None, required=False)
     listed = multiscale.listed("datasets", "object")
     if listed is None:

@@ -108,7 +108,8 @@ def check_image_label(label: zarr.Group, metadata: Metadata) -> None:
     absent = fields.value.get("image-label") is None
     missing = ["'image-label'"] if absent else []
     if about is not None:
-        missing = [repr(name) for name in ("version", "colors") if about.value.get(name) is None]
+        wanted = ("version", "colors") if metadata.specification.version_in_label else ("colors",)
+        missing = [repr(name) for name in wanted if about.value.get(name) is None]
         about.member("version", "string", required=False)
         colors = about.listed("colors", "object", required=False) or []
         _check_colors(about, colors)
@@ -116,12 +117,15 @@ def check_image_label(label: zarr.Group, metadata: Metadata) -> None:
             _check_value(entry)
         _check_source(label, about)
     if absent or about is not None:
-        fault = f"the label image has no {' and no '.join(missing)}; version and colors should be there: add them"
+        fault = f"the label image has no {' and no '.join(missing)}, which should be there: add it"
         fields.checks.hold("image-label", not missing, fault)
 
 
 def _check_colors(about: Field, colors: list[Field]) -> None:
     values: list[Any] = []
+    for name in ("colors", "properties"):
+        fault = f"{about.where}.{name} is empty; list a label, or leave it out"
+        about.checks.hold("label-lists", about.value.get(name) != [], fault)
     for color in colors:
         if _check_value(color):
             values.append(color.value["label-value"])

@@ -12,6 +12,16 @@ import msi_lazy as msi
 from msi_lazy.validation import validate
 
 VERSIONS = ("0.5", "0.4")
+"""Versions whose images have the same members; those of 0.6 have coordinate systems."""
+SYSTEM_RULES = {
+    *("systems-listed", "systems-unique", "systems-connected", "system-known", "transformation-ends"),
+    *("transformation-kind", "transformation-parameters", "transformation-array", "transformations-listed"),
+}
+"""Rules of coordinate systems, which 0.6 alone has."""
+PLATE_RULES = {
+    *("plate-lists", "plate-names", "plate-acquisitions", "plate-described", "plate-field-count", "well-path"),
+    *("well-indices", "well-place", "well-unique", "well-field-path", "well-acquisition"),
+}
 UNITS = {"z": "micrometer", "y": "micrometer", "x": "micrometer"}
 LABEL, LEVEL = "labels/cells", "scale1/image"
 
@@ -50,12 +60,12 @@ def sound_contents(version):
         window = {"min": 0, "start": 10, "end": 900, "max": 65535}
         ome["omero"] = {"channels": [{"color": color, "window": window} for color in ("00FF00", "ff00ff")]}
     nested = {"labels": ["cells"]}
-    root.create_group("labels").attrs.put(nested if version == "0.4" else {"ome": {"version": "0.5", **nested}})
+    root.create_group("labels").attrs.put(nested if version == "0.4" else {"ome": {"version": version, **nested}})
     labels = pyramid((5, 33, 24), "zyx", "mode")
     labels.pyramid.to_zarr(StorePath(store, LABEL), version=version)
     with edited(root, LABEL) as ome:
         ome["image-label"] = {
-            "version": version,
+            **({} if version == "0.6" else {"version": version}),
             "colors": [{"label-value": 1, "rgba": [255, 0, 0, 128]}, {"label-value": 2}],
             "properties": [{"label-value": 1, "class": "nucleus"}],
             "source": {"image": "../../"},
