@@ -28,6 +28,8 @@ from msi_lazy.run import progress_display as display
 from msi_lazy.run import watch
 from msi_lazy.run.progress_display import level_progress
 from msi_lazy.run.tally import Tally
+from msi_lazy.write import projection
+from tests.support.counted_image import CountedImage
 from tests.support.failing_writes import FailingStore
 from tests.support.strategies import pyramids
 
@@ -113,6 +115,25 @@ def test_labels_and_added_levels_have_rows_of_their_own(tmp_path, recorder):
     make_tree().pyramid.to_zarr(tmp_path / "b.zarr")
     msi.add_levels(tmp_path / "b.zarr", [2], progress=True)
     check_complete(recorder.shown, {"scale3": 240, "all levels": 240})
+
+
+def test_chunks_that_are_spilled_have_a_row_of_their_own(tmp_path, recorder, monkeypatch):
+    monkeypatch.setattr(projection, "spill_where_needed", lambda images, *_: [image.spilled() for image in images])
+    samples = np.arange(96 * 80, dtype="u2").reshape(96, 80)
+    failing, whole = (CountedImage(samples, (3, -1), "yx", fails=fails).image for fails in ([(90, 0)], ()))
+    with dask.config.set(scheduler="synchronous"):
+        with pytest.raises(OSError, match="the reader is gone"):
+            msi.to_multiscale(failing, [2, 2], chunks=16).pyramid.to_zarr(tmp_path / "a.zarr", progress=True)
+        stopped = recorder.shown[-2]["source"]
+        assert 0 < stopped.completed < stopped.total == samples.nbytes
+        msi.to_multiscale(whole, [2, 2], chunks=16).pyramid.to_zarr(tmp_path / "a.zarr", progress=True, resume=True)
+    first = recorder.shown[0]["source"]
+    assert (first.completed, stored_blocks(first), first.fields["blocks"]) == (
+        stopped.completed,
+        stored_blocks(stopped),
+        32,
+    )
+    check_complete(recorder.shown, {"source": samples.nbytes, **SIZES})
 
 
 def test_an_edited_tree_is_counted_level_by_level(tmp_path, recorder):

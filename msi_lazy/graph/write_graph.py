@@ -203,7 +203,9 @@ def _store_levels(
     spill = None
     if image.spill is not None:
         spill = Spill(f"pyramid-spill-{token}", f"pyramid-spill-listeners-{token}", image.spill.stored_chunks())
-        told = BlockListeners(() if listeners is None else listeners.guards, (image.spill.marker,))
+        told = BlockListeners(
+            () if listeners is None else listeners.guards, (image.spill.marker, *image.spill.listeners)
+        )
         opened |= {spill.target: DataNode(spill.target, image.spill.array)}
         opened |= {spill.listeners: DataNode(spill.listeners, told)}
     fused = emit_blocks(image.levels, stores, opened, token, image.read_back, marks, image.in_order, buffers, spill)

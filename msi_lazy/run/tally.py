@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from msi_lazy.graph.direct import block_geometry
+from msi_lazy.graph.direct import BlockGeometry, block_geometry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.progress import Progress
 
-    from msi_lazy.graph.direct import BlockGeometry
     from msi_lazy.graph.write_graph import LevelArrays
 
 __all__ = ["Tally"]
@@ -36,13 +35,20 @@ class _Blocks:
     rows: dict[int, str]
     """Name of the row of each level that is stored."""
     itemsize: int
+    in_all: bool = True
+    """Whether they count for the row of all levels: chunks of a source that is stored for a while are of no level."""
 
     def parts(self, number: int) -> dict[str, int]:
         """Count the bytes of each row that a block stores, the last for all; empty for a block of kept levels."""
         index = tuple(int(i) for i in np.unravel_index(number - self.first, self.geometry.counts))
         sizes = {name: self.geometry.samples(level, index) * self.itemsize for level, name in self.rows.items()}
         parts = {name: size for name, size in sizes.items() if size}
-        return {**parts, ALL: sum(parts.values())} if parts else {}
+        return {**parts, ALL: sum(parts.values())} if parts and self.in_all else parts
+
+
+def _source_row(image: LevelArrays) -> str:
+    """Name of the row that counts the chunks of a source that is stored for a while."""
+    return "/".join(filter(None, (image.path, "source")))
 
 
 class Tally:
@@ -81,7 +87,10 @@ class Tally:
         sizes: dict[str, int] = {}
         blocks: Counter[str] = Counter()
         first = 0
+        images = list(images)
         for image in images:
+            if image.spill is not None:
+                sizes[_source_row(image)], blocks[_source_row(image)] = image.spill.nbytes, image.spill.count
             names = {
                 level: "/".join(filter(None, (image.path, f"scale{image.first + level}")))
                 for level in range(image.kept, len(image.levels.arrays))
@@ -93,9 +102,11 @@ class Tally:
                 first += prod(geometry.counts)
                 if rows:
                     blocks.update(dict.fromkeys([*rows.values(), ALL], prod(geometry.counts)))
-        sizes[ALL] = sum(sizes.values())
+        sizes[ALL] = sum(sizes[name] for grid in self._grids for name in grid.rows.values())
+        for image in images:
+            first = self._add_chunks(first, image)
         before: Counter[str] = Counter()
-        for number in done:
+        for number in self._stored:
             parts = self._parts(number)
             before.update(parts)
             self._counts.update(parts.keys())
@@ -105,6 +116,16 @@ class Tally:
                 name, total=size, completed=before[name], stored=self._counts[name], blocks=blocks[name]
             )
             progress.update(self._tasks[name])  # so that it ends where nothing is left to do
+
+    def _add_chunks(self, first: int, image: LevelArrays) -> int:
+        """Count the chunks of a source that is stored for a while, from number ``first`` on; return the next number."""
+        spill = image.spill
+        if spill is None:
+            return first
+        geometry, size = BlockGeometry(spill.counts, (0,), spill.lengths), spill.array.dtype.itemsize
+        self._grids.append(_Blocks(first, geometry, {0: _source_row(image)}, size, in_all=False))
+        self._stored |= {first + number for number in spill.stored_chunks()}
+        return first + spill.count
 
     def _parts(self, number: int) -> dict[str, int]:
         return self._grids[bisect_right(self._grids, number, key=lambda grid: grid.first) - 1].parts(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -16,12 +17,14 @@ from msi_lazy.storage.recorded_store import recorded
 from msi_lazy.storage.zarr_formats import store_format
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy as np
 
     from msi_lazy.plan.spill import TileShapes
     from msi_lazy.storage.stored_ledger import StoredLedger
+    from msi_lazy.storage.stored_units import StoredUnits
 
 __all__ = ["SpillArray"]
 
@@ -34,19 +37,37 @@ class SpillArray:
     """Samples of the image."""
     marker: Marker
     """Marks the chunks of the source that are stored, so that a resumed write does not compute them again."""
+    lengths: tuple[tuple[int, ...], ...]
+    """Lengths of the chunks of the source."""
+    listeners: tuple[Callable[[int, Sequence[StoredUnits]], object], ...] = ()
+    """Told besides of each chunk that is stored: they show progress."""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Chunks of the source along each dimension."""
+        return tuple(map(len, self.lengths))
+
+    @property
+    def count(self) -> int:
+        """Chunks of the source."""
+        return prod(self.counts)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the source, uncompressed."""
+        return prod(map(sum, self.lengths)) * int(self.array.dtype.itemsize)
 
     @classmethod
     def create(
         cls,
         ledger: StoredLedger,
         name: str,
-        shape: tuple[int, ...],
+        lengths: tuple[tuple[int, ...], ...],
         tiles: TileShapes,
         dtype: np.dtype[Any],
-        chunks: int,
         directory: Path | None = None,
     ) -> SpillArray:
-        """Create the array for ``chunks`` chunks of the source, or open the one of the run that is resumed.
+        """Create the array for chunks of ``lengths``, or open the one of the run that is resumed.
 
         It is in the folder of the ledger, or in ``directory``.
         """
@@ -55,16 +76,16 @@ class SpillArray:
         documents: dict[str, Any] = {}
         zarr.create_array(
             MemoryStore(documents),
-            shape=shape,
+            shape=tuple(map(sum, lengths)),
             chunks=tiles.tile,
             shards=tiles.shard,
             dtype=dtype,
             compressors=store_format(3).named_codecs["fast"].of_images,
             fill_value=0,
         )
-        own.create_marks(chunks)
+        own.create_marks(prod(map(len, lengths)))
         store_buffers(place.store, {f"{place.path}/zarr.json": documents["zarr.json"]}, len)
-        return cls(recorded(open_array(place.store, place.path)), Marker(own))
+        return cls(recorded(open_array(place.store, place.path)), Marker(own), lengths)
 
     def end(self) -> None:
         """Let all processes mark what they have stored, as nothing more will be, and end their threads."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from math import prod
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from msi_lazy.graph.marks import Listener
     from msi_lazy.graph.write_graph import LevelArrays
     from msi_lazy.storage.place import Place
     from msi_lazy.storage.spill_folder import SpillChoice
     from msi_lazy.storage.stored_ledger import StoredLedger
+    from msi_lazy.storage.stored_units import StoredUnits
     from msi_lazy.write.job import ImageJob, WriteOptions
 
-__all__ = ["check_spill", "with_spill"]
+__all__ = ["check_spill", "listen_to_chunks", "with_spill"]
 
 
 def check_spill(jobs: Sequence[ImageJob], levels: Sequence[LevelArrays], place: Place, options: WriteOptions) -> None:
@@ -69,12 +72,27 @@ def with_spill(image: LevelArrays, ledger: StoredLedger, number: int, choice: Sp
     # marks number these chunks; an edit, which a fingerprint may not tell from the source, names them too
     known = (source.chunks.lengths, "" if image.levels.is_whole else source.below)
     name = f"source{number}-{xxhash.xxh3_64_hexdigest(repr(known).encode())}"
-    shape, count = source.recipe.stage.extents[0], prod(map(len, source.chunks.lengths))
-    spill = SpillArray.create(ledger, name, shape, tiles, source.recipe.dtype, count, choice.directory)
+    spill = SpillArray.create(ledger, name, source.chunks.lengths, tiles, source.recipe.dtype, choice.directory)
     if ledger.resumed and image.levels.is_whole:
-        left = count - len(spill.stored_chunks())
-        _check_room(_spilled_bytes(image) * left // count, choice.directory or ledger.home.directory)
+        left = spill.count - len(spill.stored_chunks())
+        _check_room(spill.nbytes * left // spill.count, choice.directory or ledger.home.directory)
     return replace(image, spill=spill)
+
+
+def listen_to_chunks(levels: Sequence[LevelArrays], first: int, listeners: Sequence[Listener]) -> list[LevelArrays]:
+    """Let ``listeners`` hear of the chunks that are stored for a while, whose numbers follow those of the blocks."""
+    listening = []
+    for image in levels:
+        if image.spill is not None:
+            told = tuple(partial(_hear, first=first, listener=listener) for listener in listeners)
+            first += image.spill.count
+            image = replace(image, spill=replace(image.spill, listeners=told))
+        listening.append(image)
+    return listening
+
+
+def _hear(number: int, stored: Sequence[StoredUnits], *, first: int, listener: Listener) -> None:
+    listener(first + number, stored)
 
 
 def _spilled_bytes(image: LevelArrays) -> int:

@@ -27,7 +27,7 @@ from msi_lazy.storage.recorded_store import recorded
 from msi_lazy.write.conclude import conclusion
 from msi_lazy.write.hierarchy import compose_hierarchy, create_hierarchy
 from msi_lazy.write.projection import project_write
-from msi_lazy.write.spilled_source import with_spill
+from msi_lazy.write.spilled_source import listen_to_chunks, with_spill
 from msi_lazy.write.target_checks import check_target
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def store_levels(
     completions = [*(spill.end for spill in spills), *completions]
     paths = [ledger.path_below(array.path) for image in levels for array in image.targets[image.kept :]]
     watch = watch_write(levels, options.run, done)
+    levels = listen_to_chunks(levels, count_blocks(levels), watch.listeners)
     listeners = BlockListeners((ledger.lease.check,), (marker, *watch.listeners))
     ends = conclusion(marker, count_blocks(levels), paths, completions)
     try:
