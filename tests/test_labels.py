@@ -205,3 +205,92 @@ def test_the_case_of_dimensions_does_not_count(dims, others, at_once):
     assert msi.open_multiscale(store, group="labels/cells")["scale1"].image.dims == tuple(dims)
     with pytest.raises(ValueError, match=f"samples along {others[-1]!r} at"):
         msi.write_labels(store, "wrong", label_tree(dims, shape=(64, 84)))
+
+
+SPACING = {"y": 0.5, "x": 0.5}
+
+
+def level_labels(store, level=1, factors=(2, 2), method="mode"):
+    """Labels that were computed on a coarser level of a stored image."""
+    image = msi.open_multiscale(store)[f"scale{level}"]["image"].isel(c=0, drop=True)
+    return msi.to_multiscale((image > 0).astype("u4"), factors, method=method)
+
+
+def stored_image(folder, version="0.5", method="mean", shape=(2, 67, 80)):
+    array = np.random.default_rng(2).integers(0, 9, shape, dtype="u2")
+    image = msi.to_spatial_image(array, dims="cyx", scale=SPACING, translation={"y": 3.0})
+    msi.to_multiscale(image, [2, 2], method=method).pyramid.to_zarr(folder / "a.zarr", version=version)
+    return folder / "a.zarr"
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_labels_of_a_coarser_level_keep_its_place(version, tmp_path):
+    """That levels have the image's shapes is no MUST; their number is one."""
+    path = stored_image(tmp_path, version)
+    labels = level_labels(path)
+    msi.write_labels(path, "cells", labels)
+    back = msi.open_multiscale(path, group="labels/cells")
+    level = msi.open_multiscale(path)["scale1"]
+    np.testing.assert_array_equal(back["scale0"]["image"], level["image"][0] > 0)
+    for dim in "yx":
+        np.testing.assert_array_equal(back["scale0"][dim], level[dim])
+        assert back["scale2"].sizes[dim] == level.sizes[dim] // 4
+    report = msi.validate(path, decode="all")
+    assert report.ok
+    assert "label-shape" in {found.rule for found in report.findings}
+    assert msi.verify(path).ok
+    validate_elsewhere(path)
+
+
+def test_labels_of_a_level_by_nearest_and_of_the_coarsest(tmp_path):
+    path = stored_image(tmp_path, method="nearest")
+    msi.write_labels(path, "first", level_labels(path, method="nearest"))
+    msi.write_labels(path, "small", level_labels(path, level=2))
+    assert msi.open_multiscale(path, group="labels/small")["scale0"]["image"].shape == (16, 20)
+
+
+def test_labels_of_a_coarser_level_are_written_with_their_image(tmp_path):
+    stored_image(tmp_path)
+    image = msi.open_multiscale(tmp_path / "a.zarr")
+    image.pyramid.to_zarr(tmp_path / "b.zarr", labels={"cells": level_labels(tmp_path / "a.zarr")})
+    assert msi.open_multiscale(tmp_path / "b.zarr", group="labels/cells")["scale0"]["image"].shape == (33, 40)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda image: image.drop_vars(["y", "x"]), r"do not lie on the image along 'y'.*shape of scale1.*'y': 3.25"),
+        (lambda image: image.isel(y=slice(4, None)), "do not lie on the image along 'y'"),
+        (lambda image: image.isel(y=slice(None, -4)), "do not lie on the image along 'y'"),
+        (lambda image: image.assign_coords(y=image["y"] + 0.3), "do not lie on the image along 'y'"),
+        (lambda image: image.assign_coords(x=image["x"] / 4), "do not lie on the image along 'x'"),
+    ],
+)
+def test_labels_that_lie_on_no_grid_of_the_image_are_refused(tmp_path, change, words):
+    path = stored_image(tmp_path)
+    labels = change(level_labels(path, factors=[])["scale0"]["image"])
+    with pytest.raises(ValueError, match=words):
+        msi.write_labels(path, "cells", msi.to_multiscale(labels, [2, 2], method="mode"))
+
+
+@pytest.mark.parametrize("factors", [(2,), (2, 2, 2)])
+def test_the_number_of_levels_is_that_of_the_image(tmp_path, factors):
+    """'the datasets key MUST have the same number of entries (scale levels) as the original unlabeled image'."""
+    path = stored_image(tmp_path)
+    with pytest.raises(ValueError, match=r"OME-Zarr asks for as many; .* or 2 others, of which 1 repeats a level"):
+        msi.write_labels(path, "cells", level_labels(path, factors=factors))
+    msi.write_labels(path, "cells", level_labels(path, factors=[2, 1]))
+    assert msi.validate(path).ok
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_labels_of_others_with_any_number_of_levels_are_read(tmp_path, count):
+    path = stored_image(tmp_path)
+    labels = level_labels(path, factors=[2] * (count - 1))
+    labels.pyramid.to_zarr(path / "labels/cells")
+    zarr.open_group(path / "labels", mode="a").attrs["ome"] = {"version": "0.5", "labels": ["cells"]}
+    back = msi.open_multiscale(path, group="labels/cells")
+    assert len(back.children) == count
+    np.testing.assert_array_equal(back["scale0"]["y"], msi.open_multiscale(path)["scale1"]["y"])
+    assert msi.verify(path).ok
+    assert [found.rule for found in msi.validate(path).errors] == ["label-levels"]

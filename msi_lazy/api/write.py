@@ -228,9 +228,10 @@ def write_labels(
     name
         Name of the label image.
     labels
-        Pyramid of integers, by a method for labels such as ``mode``, as a mean invents labels.  It has the image's
-        shape, and as many levels.  Along ``c``, ``t`` and ``z`` it may have a single sample, and dimensions of which
-        the image has one sample, and ``c`` and ``t``, may be missing.
+        Pyramid of integers, by a method for labels such as ``mode``, as a mean invents labels.  It has as many levels
+        as the image, which OME-Zarr asks for, and the image's shape; or it lies on the image as a coarser level does,
+        on which it was computed, with transformations of its own.  Along ``c``, ``t`` and ``z`` it may have a single
+        sample, and dimensions of which the image has one sample, and ``c`` and ``t``, may be missing.
     mode
         ``"w-"`` refuses a name that is taken, ``"w"`` overwrites that label image.
     colors

@@ -15,6 +15,7 @@ from msi_lazy.errors import warn_user
 from msi_lazy.methods.table import invents_values, makes_labels
 
 if TYPE_CHECKING:
+    from msi_lazy.axes import Axis
     from msi_lazy.plan.pyramid import LevelPlan, PyramidPlan
 
 __all__ = ["check_label_method", "check_labels", "describe_labels", "holds_labels", "label_colors"]
@@ -63,12 +64,16 @@ def describe_labels(colors: Any = None, properties: Any = None, stored: Any = No
 
 
 def check_labels(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
-    """Refuse label images that do not lie on the image.
+    """Refuse label images that do not lie on the image, pixel by pixel, or each on several pixels of it.
+
+    "Within the multiscales object, the JSON array associated with the datasets key MUST have the same number of entries
+    (scale levels) as the original unlabeled image."  That each level has the shape of the image's is no MUST: labels
+    may have been segmented on a coarser level.
 
     Raises
     ------
     ValueError
-        Another number of levels, or another shape or place along a common dimension; names both.
+        Another number of levels, or another place, or shape of pixels of the same size; names both.
     TypeError
         Samples that are not integers.
     """
@@ -76,16 +81,18 @@ def check_labels(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
         raise TypeError(f"labels {name!r} have dtype {labels.dtype}; OME-Zarr allows integers only: convert them")
     if len(labels.levels) != len(image.levels):
         raise ValueError(
-            f"labels {name!r} have {len(labels.levels)} levels, and the image {len(image.levels)}; build them with the "
-            f"same scale factors"
+            f"labels {name!r} have {len(labels.levels)} levels, and the image {len(image.levels)}, and OME-Zarr asks "
+            f"for as many; build them with the same scale factors, or {len(image.levels) - 1} others, of which 1 "
+            f"repeats a level"
         )
     _check_dims(labels, image, name)
-    _check_place(labels, image, name)
+    coarser = _check_place(labels, image, name)
     for ours, theirs in zip(labels.levels, image.levels, strict=True):
         shape = dict(zip(_folded(labels), ours.shape, strict=True))
         other = dict(zip(_folded(image), theirs.shape, strict=True))
         for named, dim in zip(image.dims, other, strict=True):
-            if dim in shape and shape[dim] != other[dim] and not (shape[dim] == 1 and axis_meaning(dim) not in _PLANE):
+            stands_for_all = shape.get(dim) == 1 and axis_meaning(dim) not in _PLANE
+            if dim in shape and shape[dim] != other[dim] and not (stands_for_all or dim in coarser):
                 raise ValueError(
                     f"labels {name!r} have {shape[dim]} samples along {named!r} at {ours.name}, "
                     f"and the image {other[dim]}"
@@ -150,21 +157,64 @@ def _check_dims(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
         raise ValueError(f"labels {name!r} have the dimensions {labels.dims}, and the image {image.dims}")
 
 
-def _check_place(labels: PyramidPlan, image: PyramidPlan, name: str) -> None:
-    """Refuse labels whose pixels do not lie on the image's; a single one along z or t stands for all of them."""
+def _check_place(labels: PyramidPlan, image: PyramidPlan, name: str) -> set[str]:
+    """Refuse labels that do not cover the image; a single sample along z or t stands for all of them.
+
+    Returns
+    -------
+    set of str
+        Dimensions along which a label lies on several of the image's pixels.
+    """
     axes = dict(zip(_folded(image), image.axes, strict=True))
+    coarser = set()
     for dim, axis in zip(_folded(labels), labels.axes, strict=True):
         other = axes.get(dim)
         if other is None or axis.kind != "space" or (axis.length == 1 and axis.meaning not in _PLANE):
             continue
         scale, translation = (unit_sizes([axis, other])[0] * n for n in (axis.scale, axis.translation))
         same_scale = abs(scale - other.scale) * axis.length <= other.scale / 2
-        if not (same_scale and abs(translation - other.translation) <= other.scale / 2):
+        offset = (translation - other.translation) / other.scale
+        if same_scale and abs(offset) <= 0.5:
+            continue
+        factor = scale / other.scale
+        covers = factor > 1 and abs(axis.length - other.length / factor) < 1
+        if not (covers and any(abs(offset - start) <= 0.25 for start in _window_offsets(image, other, factor))):
             unit = f" {other.unit}" if other.unit else ""
             raise ValueError(
                 f"labels {name!r} do not lie on the image along {axis.name!r}: their spacing is {scale:g}{unit} from "
                 f"{translation:g}, the image's {other.scale:g}{unit} from {other.translation:g}"
+                f"{_advise_level(labels, image)}"
             )
+        coarser.add(dim)
+    return coarser
+
+
+def _window_offsets(image: PyramidPlan, axis: Axis, factor: float) -> list[float]:
+    """Offsets, in samples of an image, of the first sample of a level: the window's middle, and as the image has it."""
+    position = image.axes.index(axis)
+    levels = ((level.scale[position], level.translation[position]) for level in image.levels[1:])
+    found = [
+        (start - axis.translation) / axis.scale
+        for scale, start in levels
+        if abs(scale / axis.scale / factor - 1) < 0.01
+    ]
+    return [(factor - 1) / 2, *found]
+
+
+def _advise_level(labels: PyramidPlan, image: PyramidPlan) -> str:
+    """Advise to give labels the geometry of the level that they were computed on; empty if none has their shape."""
+    dims = [dim for dim in _folded(image) if dim in _folded(labels)]
+    shape = dict(zip(_folded(labels), labels.levels[0].shape, strict=True))
+    for level in image.levels[1:]:
+        geometry = zip(image.dims, image.axes, level.shape, level.scale, level.translation, strict=True)
+        spatial = [(dim, n, scale, start) for dim, axis, n, scale, start in geometry if axis.kind == "space"]
+        if all(shape.get(dim.lower(), shape.get(dim)) == n for dim, n, *_ in spatial) and dims:
+            scale, translation = ({dim: found[i] for dim, *found in spatial} for i in (1, 2))
+            return (
+                f"; they have the shape of {level.name}: if they were computed on it, keep its coordinates, or give "
+                f"to_spatial_image scale={scale} and translation={translation}"
+            )
+    return ""
 
 
 def holds_labels(block: Mapping[str, Any], dtype: np.dtype[Any], method: str | None, channels: int = 1) -> bool:

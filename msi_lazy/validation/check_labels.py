@@ -78,7 +78,7 @@ def _check_label(label: zarr.Group, metadata: Metadata, image: Pyramid | None, d
         unlike = {name: n for name, n in shape.items() if n not in (1, expected.get(name, n))}
         fault = (
             f"level {number} has the sizes {unlike}, and its image {expected}; along each axis they should be equal, "
-            f"or 1: label the image itself, or crop the labels to it"
+            f"or 1: readers that go by the numbers of levels misplace others, such as labels of a coarser level"
         )
         labelled.checks.hold("label-shape", not unlike, fault)
 
