@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
+from msi_lazy.graph import block_tasks
+from msi_lazy.methods import resolve_method
+from msi_lazy.plan.windows import Interval, level_extent
 from tests.support.counting import CountingStore
 from tests.support.strategies import block_sizes, chunkings, pyramids
 from tests.support.wide_method import WIDE, whole_array_levels
@@ -83,3 +86,21 @@ def test_a_halo_wider_than_the_image():
     tree = msi.to_multiscale(image, [5, {"y": 2, "x": 2}], method=WIDE, chunks=2, block_bytes=1000)
     for number, level in enumerate(whole_array_levels(array, [(5, 5), (2, 2)], "trim")):
         np.testing.assert_array_equal(tree[f"scale{number}"].image, level)
+
+
+@pytest.mark.parametrize("boundary", ["trim", "pad"])
+@pytest.mark.parametrize(("method", "dtype"), [("gaussian", "u2"), ("label_gaussian", "u1"), ("mean", "f2")])
+def test_what_is_copied_first_is_computed_part_by_part(monkeypatch, method, dtype, boundary):
+    samples = np.random.default_rng(0).integers(0, 9, (21, 18, 26)).astype(dtype)
+    row, output = resolve_method(method), tuple(Interval(0, level_extent(n, 2, boundary)) for n in samples.shape)
+    whole = tuple(Interval(0, n) for n in samples.shape)
+    calls = []
+    extend = block_tasks._cut_out
+    monkeypatch.setattr(block_tasks, "_cut_out", lambda *given: calls.append(given[2]) or extend(*given))
+    found = {}
+    for part_bytes in (2**20, 1000):
+        monkeypatch.setattr(block_tasks, "_PART_BYTES", part_bytes)
+        found[part_bytes] = block_tasks.reduce_window(samples, whole, output, (2, 2, 2), samples.shape, row, None)
+    np.testing.assert_array_equal(found[1000], found[2**20])
+    assert calls[0] == output
+    assert len(calls) == 1 + output[0].length

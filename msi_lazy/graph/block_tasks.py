@@ -44,6 +44,9 @@ __all__ = [
 Array = np.ndarray[Any, Any]
 Index = tuple[int, ...]
 
+_PART_BYTES = 4 * 2**20
+"""Bytes of a window that are extended or converted at a time."""
+
 
 @dataclass(frozen=True)
 class StageRecipe:
@@ -197,9 +200,50 @@ def reduce_window(
 ) -> Array:
     """Compute ``output`` of the next level from ``array``, which holds ``window`` of a level of shape ``extents``.
 
-    Kernels of the library compute it in arrays lent by ``lend``; others get none.
+    Kernels of the library compute it in arrays lent by ``lend``; others get none.  What has to be copied first, to be
+    extended at an edge of the level or converted, is computed part by part: no large array is copied.
     """
     radii = tuple(method.radius(factor) if factor > 1 else 0 for factor in factors)
+    terms = (window, factors, radii, extents, method, nodata, lend)
+    parts = [output]
+    if isinstance(method.kernel, LibraryKernel) and (
+        array.dtype == np.float16 or _reaches_beyond(output, factors, radii, extents)
+    ):
+        parts = _cut_output(output, factors, array.nbytes)
+    if len(parts) == 1:
+        return _reduce_part(array, output, *terms)
+    reduced = lend("parts", tuple(interval.length for interval in output), array.dtype)
+    for part in parts:
+        reduced[relative_slices(part, output)] = _reduce_part(array, part, *terms)
+    return reduced
+
+
+def _reaches_beyond(output: Window, factors: Index, radii: Index, extents: Index) -> bool:
+    """Tell whether a kernel reaches beyond the level."""
+    terms = zip(output, factors, radii, extents, strict=True)
+    return any(out.start * factor < radius or out.stop * factor + radius > n for out, factor, radius, n in terms)
+
+
+def _cut_output(output: Window, factors: Index, nbytes: int) -> list[Window]:
+    """Cut ``output`` along the first divided dimension into parts that are computed from few of the ``nbytes`` each."""
+    axis = next((dim for dim, factor in enumerate(factors) if factor > 1), 0)
+    start, stop = output[axis]
+    step = max((stop - start) * _PART_BYTES // max(nbytes, 1), 1)
+    along = (Interval(at, min(at + step, stop)) for at in range(start, stop, step))
+    return [(*output[:axis], interval, *output[axis + 1 :]) for interval in along]
+
+
+def _reduce_part(
+    array: Array,
+    output: Window,
+    window: Window,
+    factors: Index,
+    radii: Index,
+    extents: Index,
+    method: Method,
+    nodata: Any,
+    lend: Lend,
+) -> Array:
     out_shape = tuple(interval.length for interval in output)
     array = _cut_out(array, window, output, factors, radii, extents)
     if method.radius is not no_radius:

@@ -143,9 +143,13 @@ def _moved(held: Array, axis: int, start: int, count: int, lend: Lend) -> Array:
         moved = np.empty_like(held)
         _cut(moved, axis, 0, count)[...] = _cut(held, axis, start, start + count)
         return moved
-    for begin in range(0, count if start else 0, start or 1):  # parts that do not overlap are copied without a buffer
+    if axis > 0 and start:
+        for plane in held:  # NumPy copies what may overlap twice: a plane at a time, so that this is little
+            _cut(plane, axis - 1, 0, count)[...] = _cut(plane, axis - 1, start, start + count)
+        return held
+    for begin in range(0, count if start else 0, start or 1):  # planes that do not overlap
         stop = min(begin + start, count)
-        _cut(held, axis, begin, stop)[...] = _cut(held, axis, start + begin, start + stop)
+        held[begin:stop] = held[start + begin : start + stop]
     return held
 
 
