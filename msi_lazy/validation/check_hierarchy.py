@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import itertools
 import reprlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msi_lazy.storage.inside import describe_inside
 from msi_lazy.validation.check_image import check_image
 from msi_lazy.validation.check_labels import check_dtypes, check_image_label, check_labels, check_labels_below
+from msi_lazy.validation.check_ome_xml import check_ome_xml
 from msi_lazy.validation.check_plates import check_field_count, check_plate, check_well
 from msi_lazy.validation.check_systems import check_scene
 from msi_lazy.validation.metadata import Metadata, open_below, open_unlisted, read_metadata
 from msi_lazy.validation.nodes import UnreadError, open_group_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import zarr
 
     from msi_lazy.storage.place import Place
     from msi_lazy.validation.check_chunks import Decode
+    from msi_lazy.validation.check_image import Pyramid
     from msi_lazy.validation.check_plates import Acquisitions
     from msi_lazy.validation.checks import Checks
 
@@ -37,7 +39,7 @@ def check_hierarchy(group: zarr.Group, checks: Checks, decode: Decode, place: Pl
     metadata = read_metadata(group, checks)
     if metadata is None:
         return
-    known = {
+    known: dict[str, Callable[[zarr.Group, Metadata, Decode], Any]] = {
         "multiscales": _check_image,
         "plate": _check_plate,  # which may have a layout of bioformats2raw, too
         "well": _check_well,
@@ -57,14 +59,15 @@ def check_hierarchy(group: zarr.Group, checks: Checks, decode: Decode, place: Pl
         found(group, metadata, decode)
 
 
-def _check_image(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
-    """Check an image and its labels; it may be a label image itself."""
+def _check_image(group: zarr.Group, metadata: Metadata, decode: Decode) -> Pyramid | None:
+    """Check an image and its labels, and return the image; it may be a label image itself."""
     pyramid = check_image(group, metadata, decode)
     if "image-label" in metadata:
         check_image_label(group, metadata)
         if pyramid is not None:
             check_dtypes(pyramid)
     check_labels_below(group, pyramid, metadata, decode)
+    return pyramid
 
 
 def _check_collection(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
@@ -76,8 +79,7 @@ def _check_collection(group: zarr.Group, metadata: Metadata, decode: Decode) -> 
     if series is None:
         series = list(_numbered(group))
         checks.hold("collection-images", bool(series), "there is no image '0'; a collection has images '0', '1', ...")
-    for path in series:
-        _check_listed_image(group, path, metadata, decode)
+    check_ome_xml(group, checks, [_check_listed_image(group, path, metadata, decode) for path in series])
 
 
 def _check_plate(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
@@ -85,6 +87,7 @@ def _check_plate(group: zarr.Group, metadata: Metadata, decode: Decode) -> None:
     plate = metadata.fields.member("plate", "object")
     if plate is None:
         return
+    check_ome_xml(group, metadata.fields.checks, None)
     about = check_plate(plate, metadata.specification)
     wells = plate.value.get("wells")
     listed = plate.listed("wells", "object") if isinstance(wells, list) else ()
@@ -127,14 +130,15 @@ def _check_labels(labels: zarr.Group, metadata: Metadata, decode: Decode) -> Non
     check_labels(labels, metadata, None, decode)
 
 
-def _check_listed_image(group: zarr.Group, path: str, metadata: Metadata, decode: Decode) -> None:
+def _check_listed_image(group: zarr.Group, path: str, metadata: Metadata, decode: Decode) -> Pyramid | None:
     below = _open_listed(group, path, metadata)
     if below is None:
-        return
+        return None
     image, found = below
     fault = "it is listed as an image, and has no 'multiscales'; write it as an image, or correct the list"
     if found.fields.checks.hold("collection-images", "multiscales" in found, fault):
-        _check_image(image, found, decode)
+        return _check_image(image, found, decode)
+    return None
 
 
 def _open_listed(group: zarr.Group, path: str, metadata: Metadata) -> tuple[zarr.Group, Metadata] | None:

@@ -111,6 +111,9 @@ _ROWS = (
     # collections
     Rule("collection-layout", "must", "'bioformats2raw.layout' is 3"),
     Rule("collection-images", "must", "each image of a series, a plate or a well is there"),
+    Rule("ome-xml", "must", "METADATA.ome.xml, if it is there, is OME-XML, without a definition of its type"),
+    Rule("ome-xml-images", "should", "METADATA.ome.xml describes each image of the collection"),
+    Rule("ome-xml-sizes", "should", "METADATA.ome.xml states the sizes and the dtype of each image as they are stored"),
     # plates
     Rule("plate-lists", "must", "a plate lists rows, columns and wells, a well its images"),
     Rule("plate-names", "must", "rows and columns have names of letters and digits, each its own"),
