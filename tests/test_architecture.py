@@ -142,6 +142,7 @@ OPTIONAL = [
         "h5py",
         "icechunk",
         "itk",
+        "jsonschema",
         "matplotlib",
         "moto",
         "napari",

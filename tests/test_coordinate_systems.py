@@ -232,7 +232,7 @@ def test_the_intrinsic_system_is_that_of_the_levels_wherever_it_is_listed():
 # --- what is kept ---
 
 KEPT = {"affine": SHEAR, "rotation": TURN, "mapAxis": ORDER, "byDimension": BY_DIMENSION, "displacements": FIELD}
-KEPT |= {"to labels": TO_LABELS, "affine elsewhere": {"type": "affine", "path": "matrix", **ENDS}}
+KEPT |= {"to labels": TO_LABELS, "matrix that is missing": {"type": "affine", "path": "matrix", **ENDS}}
 
 
 @pytest.mark.parametrize("between", ["0.6", "0.5", "0.4"])
@@ -248,6 +248,37 @@ def test_transformations_to_others_are_kept_through_any_version(kind, between):
     assert back["coordinateTransformations"] == [KEPT[kind]]
     assert back["coordinateSystems"] == systems
     assert "namedTransformations" not in back
+
+
+def test_matrices_in_arrays_go_along_in_the_attributes():
+    numbers = {"type": "sequence", "transformations": [{"type": "rotation", "path": "turns/one"}], **ENDS}
+    links = [{"type": "affine", "path": "matrix", "name": "registered", **ENDS}, numbers]
+    store = stored(systems=[{"name": "physical", "axes": AXES}, ATLAS], coordinateTransformations=links)
+    root = zarr.open_group(store, mode="r+")
+    root.create_array("matrix", data=np.array(SHEAR["affine"]))
+    root.create_array("turns/one", data=np.array(TURN["rotation"]))
+    inlined = image_of(again(opened(store, "'affine'", "'sequence'")))["coordinateTransformations"]
+    assert inlined[0] == {**SHEAR, "name": "registered"}
+    assert inlined[1]["transformations"] == [{"type": "rotation", "rotation": TURN["rotation"]}]
+
+
+def test_a_level_placed_by_a_matrix_in_an_array():
+    store = stored([placed(transform={"type": "affine", "path": "matrix"})])
+    matrix = np.array([[2, 0, 0, 1], [0, 0.5, 0, 2], [0, 0, 0.25, 3]])
+    zarr.open_group(store, mode="r+").create_array("matrix", data=matrix)
+    assert grid(opened(store)) == ([2, 0.5, 0.25], [1, 2, 3])
+
+
+@pytest.mark.parametrize("data", [np.ones((3, 4, 2)), np.ones((60, 80)), np.array([["a"] * 4] * 3)])
+def test_an_array_that_is_no_matrix_is_left_alone(data):
+    link = {"type": "affine", "path": "matrix", **ENDS}
+    store = stored(systems=[{"name": "physical", "axes": AXES}, ATLAS], coordinateTransformations=[link])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        zarr.open_group(store, mode="r+").create_array("matrix", data=data)
+    tree = opened(store, "'affine'")
+    with pytest.warns(UserWarning, match="refer to arrays at 'matrix', which are not written with it"):
+        assert image_of(again(tree))["coordinateTransformations"] == [link]
 
 
 def everything():

@@ -10,7 +10,7 @@ import xarray as xr
 from msi_lazy.arguments.store_names import is_storable_name
 from msi_lazy.errors import warn_user
 from msi_lazy.graph.level_graph import LevelGraph
-from msi_lazy.ngff.kept_members import custom_types, describe_unplaced, keep_members
+from msi_lazy.ngff.kept_members import custom_types, describe_missing_arrays, describe_unplaced, keep_members
 from msi_lazy.ngff.label_attributes import describe_labels
 from msi_lazy.ngff.level_paths import DEFAULT_PATHS, LevelPaths
 from msi_lazy.ngff.specifications import ome_block
@@ -87,7 +87,11 @@ def _ordered_job(tree: xr.DataTree) -> ImageJob:
 
 def warn_of_omissions(job: ImageJob, paths: LevelPaths = DEFAULT_PATHS) -> None:
     """Warn of what the image has, and OME-Zarr, or levels at such paths, have no place for."""
-    for missing in (left_out(job.plan.axes, custom_types(job.tree.attrs)), describe_unplaced(job.attributes)):
+    for missing in (
+        left_out(job.plan.axes, custom_types(job.tree.attrs)),
+        describe_unplaced(job.attributes),
+        describe_missing_arrays(job.attributes),
+    ):
         if missing:
             warn_user(missing)
     lost = "" if paths == DEFAULT_PATHS else describe_lost(job)

@@ -11,7 +11,16 @@ from typing import Any
 
 from msi_lazy.ngff.read_transforms import named_transforms
 
-__all__ = ["INTRINSIC", "NAMED_TRANSFORMS", "SYSTEMS", "arrange", "describe_systems", "flatten", "note_systems"]
+__all__ = [
+    "INTRINSIC",
+    "NAMED_TRANSFORMS",
+    "SYSTEMS",
+    "arrange",
+    "describe_systems",
+    "flatten",
+    "note_systems",
+    "stored_transforms",
+]
 
 SYSTEMS = "coordinateSystems"
 """Member of an image that lists its coordinate systems; in the flat form the axes of the intrinsic one are names."""
@@ -127,6 +136,22 @@ def describe_systems(flat: Mapping[str, Any]) -> list[str]:
     ]
     lines = {"coordinate systems": systems, "transformations": transforms}
     return [f"{name}: {', '.join(listed)}" for name, listed in lines.items() if listed]
+
+
+def stored_transforms(value: Any) -> list[Mapping[str, Any]]:
+    """List the transformations, anywhere in attributes, whose numbers are in an array at a path.
+
+    Examples
+    --------
+    >>> stored_transforms({"any": [{"type": "affine", "path": "a"}, {"type": "scale", "scale": [1]}]})
+    [{'type': 'affine', 'path': 'a'}]
+    """
+    if isinstance(value, list):
+        return [found for one in value for found in stored_transforms(one)]
+    if not isinstance(value, Mapping):
+        return []
+    here = [value] if isinstance(value.get("type"), str) and isinstance(value.get("path"), str) else []
+    return here + [found for one in value.values() for found in stored_transforms(one)]
 
 
 def _where(end: Any) -> str:

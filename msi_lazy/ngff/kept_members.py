@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.ngff.coordinate_systems import NAMED_TRANSFORMS, SYSTEMS, describe_systems, flatten
+from msi_lazy.ngff.coordinate_systems import NAMED_TRANSFORMS, SYSTEMS, describe_systems, flatten, stored_transforms
 from msi_lazy.ngff.read_multiscale import is_anatomical
 from msi_lazy.ngff.read_transforms import named_transforms
 from msi_lazy.ngff.specification import GROUP_BLOCKS
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEPT_ASIDE",
-    "NAMED_TRANSFORMS",
     "custom_types",
     "describe_kept",
+    "describe_missing_arrays",
     "describe_unplaced",
     "keep_aside",
     "keep_members",
@@ -75,6 +75,18 @@ def describe_kept(attributes: Mapping[Any, Any]) -> list[str]:
     if isinstance(scene, Mapping):
         lines += [f"scene: {line}" for line in describe_systems(scene)]
     return lines
+
+
+def describe_missing_arrays(attributes: Mapping[Any, Any]) -> str:
+    """Say which arrays a composed image's transformations refer to, as they do not go along; empty if none."""
+    found = stored_transforms(ome_block(attributes).get("multiscales"))
+    if not found:
+        return ""
+    paths = ", ".join(repr(path) for path in dict.fromkeys(one["path"] for one in found))
+    return (
+        f"transformations of the image refer to arrays at {paths}, which are not written with it: copy them into its "
+        f"group"
+    )
 
 
 def describe_unplaced(attributes: Mapping[Any, Any]) -> str:

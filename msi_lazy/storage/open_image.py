@@ -26,6 +26,7 @@ from msi_lazy.storage.broken_documents import reading
 from msi_lazy.storage.codecs import refuse_pickles
 from msi_lazy.storage.inside import describe_inside, describe_level
 from msi_lazy.storage.stored_coordinates import CoordinateReader
+from msi_lazy.storage.stored_matrices import inline_matrices
 from msi_lazy.storage.unfinished import naming_unfinished
 from msi_lazy.storage.update_notes import describe_unfinished
 
@@ -87,6 +88,7 @@ def open_image(place: Place, *, maintained: bool = False) -> OpenedImage:
                 specification_of(attributes)  # which names a version that cannot be read
             found = describe_inside(place)
             raise ValueError(f"the group {place.named} holds no OME-Zarr image{found}" if found else describe_absence())
+        attributes = inline_matrices(group, attributes)
         stored = parse_image(attributes)
     arrays = [_open_array(group, stored, level) for level in stored.levels]
     stored, order = settle_geometry(stored, [array.shape for array in arrays])
