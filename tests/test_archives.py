@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import random
 import shutil
 import struct
 import warnings
@@ -26,6 +27,7 @@ from msi_lazy.storage.archive_store import ArchiveStore
 from msi_lazy.storage.packing import pack_directory
 from msi_lazy.storage.stored_ledger import StoredLedger
 from msi_lazy.write import archive_checks
+from tests.support import killing
 from tests.support.failing_writes import Source
 from tests.support.optional import require
 from tests.support.serving import serve
@@ -485,3 +487,30 @@ def test_many_members_and_large_ones_are_in_zip64(tmp_path):
     assert zlib.crc32(content[offset : offset + 4]) == zlib.crc32(b"PK\1\2")
     assert sorted(names_of(tmp_path / "a.zip")) == ["0", "1", "2"]
     assert Path(tmp_path / "a.zip").stat().st_size == len(content)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_anywhere(tmp_path, seed):
+    """Old or new at any moment, and resumed to the files of a write that was not killed."""
+    chance, case = random.Random(seed), {"method": "mean", "shards": "auto"}
+    killing.make_source(tmp_path)
+    old, path = make_tree(), tmp_path / "a.ozx"
+    if seed % 2:
+        old.pyramid.to_zarr(path)
+    killing.write(tmp_path, tmp_path / "whole.ozx", case)
+    for _ in range(3):
+        process = killing.start(tmp_path, path, case, resume=True, mode="w")
+        if not killing.kill_after(process, chance.uniform(0.2, 2.5)):
+            break
+        if path.exists() and len(msi.open_multiscale(path).children) == 3:
+            assert_same(path, old)
+        elif not path.exists():
+            with pytest.raises((FileNotFoundError, msi.UnfinishedImageError)):
+                msi.open_multiscale(path)
+    is_new = path.exists() and len(msi.open_multiscale(path).children) == 4
+    if (tmp_path / ".a.ozx.msi_lazy-unfinished").exists() or not is_new:
+        killing.write(tmp_path, path, case, resume=True, mode="w")
+    assert sorted(names_of(path)) == sorted(names_of(tmp_path / "whole.ozx"))
+    assert_same(path, msi.open_multiscale(tmp_path / "whole.ozx"))
+    assert sorted(os.listdir(tmp_path)) == ["a.ozx", "source.zarr", "whole.ozx"]

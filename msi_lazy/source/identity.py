@@ -32,6 +32,7 @@ from msi_lazy.source.selection import SlicedArray
 from msi_lazy.source.sources import ChunkReader, WindowSource
 from msi_lazy.source.stored_chunks import WholeChunks
 from msi_lazy.source.tensors import TensorReader
+from msi_lazy.storage.archive_store import ArchiveStore
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.zarr_formats import store_format
 
@@ -226,6 +227,8 @@ def _last_modified(array: zarr.Array[Any], place: Place) -> str | None:
         if location.scheme == "file":
             path = Path(location.path, document) if location.member is None else Path(location.path)
             return str(path.stat().st_mtime_ns)
+        if isinstance(store, ArchiveStore):
+            return store.file.stamp()
         if isinstance(store, FsspecStore):
             found = key_info(store, key)
             # times first: a tag is a hash of the metadata, the same where only samples differ

@@ -101,27 +101,35 @@ def _read_at(file: int, start: int, count: int) -> bytes:
 class RemoteFile(FileBytes):
     """A file behind a URL that fsspec knows."""
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        self.name, self.options = url, dict(options)
+    def __init__(self, url: str, options: Mapping[str, Any], stamp: str = "") -> None:
+        self.name, self.options, self._stamp = url, dict(options), stamp
         self.files, self.path = url_to_fs(url, **self.options)
         self._details: dict[str, Any] = {}
         self._whole: bytes | None = None
         self._sends_parts = False
 
     def __reduce__(self) -> Any:
-        """Pickle the URL."""
-        return RemoteFile, (self.name, self.options)
+        """Pickle the URL, and the state of the file if it was read here, so that no other is read there."""
+        return RemoteFile, (self.name, self.options, self._stamp)
 
     def size(self) -> int:
         """Count its bytes."""
-        details = self._details or retried_read(self._info)
-        if not isinstance(details.get("size"), int):
-            raise OSError(f"the server does not tell the size of {self.name}, so it cannot be read in parts; copy it")
-        self._details = details
-        return int(details["size"])
+        if not self._details:
+            details = retried_read(self._info)
+            if not isinstance(details.get("size"), int):
+                raise OSError(f"the server does not tell the size of {self.name}, so no parts can be read; copy it")
+            words = (
+                details.get(word) for word in ("LastModified", "mtime", "created", "Last-Modified", "ETag", "etag")
+            )
+            stamp = f"{details['size']} {next((str(word) for word in words if word), '')}"
+            if self._stamp not in ("", stamp):
+                raise ValueError(f"{self.name} is another file than when it was opened; open it again")
+            self._details, self._stamp = details, stamp
+        return int(self._details["size"])
 
     def _info(self) -> dict[str, Any]:
         """Ask for its details; fsspec takes each failure of a server for a missing file."""
+        self.files.invalidate_cache()
         try:
             found: dict[str, Any] = self.files.info(self.path)
         except FileNotFoundError as error:
@@ -132,8 +140,8 @@ class RemoteFile(FileBytes):
 
     def stamp(self) -> str:
         """Describe the state of the file, which changes with its content; as far as the server does."""
-        words = (self._details.get(word) for word in ("LastModified", "mtime", "created", "ETag", "etag"))
-        return f"{self.size()} {next((str(word) for word in words if word), '')}"
+        self.size()
+        return self._stamp
 
     def read(self, start: int, stop: int) -> bytes:
         """Read the bytes from ``start`` to ``stop``, fewer at the end of the file."""
