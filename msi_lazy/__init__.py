@@ -11,6 +11,7 @@ from msi_lazy.api.pack import pack
 from msi_lazy.api.plates import Plate, Well, open_plate
 from msi_lazy.api.upgrade import upgrade
 from msi_lazy.api.write import to_zarr, write_labels
+from msi_lazy.api.write_plate import write_plate
 from msi_lazy.errors import (
     DiskSpaceError,
     LeaseLostError,
@@ -73,6 +74,7 @@ __all__ = [
     "verify",
     "view",
     "write_labels",
+    "write_plate",
 ]
 
 register_accessors()

@@ -39,6 +39,7 @@ def sound_arguments(name, directory):
         "to_multiscale": {"image": bad_arguments.IMAGE, "scale_factors": [2]},
         "to_zarr": {"tree": TREE, "store": directory / "out.zarr"},
         "pyramid.to_zarr": {"store": directory / "out.zarr"},
+        "write_plate": {"store": directory / "out.zarr", "fields": {("A", 1, 0): TREE}},
         "explain": {"tree": TREE},
         "write_labels": labels,
         "pyramid.write_labels": labels,
@@ -112,7 +113,7 @@ def test_what_the_table_takes_as_right_is_right(name, directory, tmp_path, monke
     """Else another argument would be refused than the one that is meant."""
     monkeypatch.setattr(table, "_TABLE", dict(table._TABLE))  # what is registered here is gone afterwards
     arguments = sound_arguments(name, directory)
-    if name in ("to_zarr", "pyramid.to_zarr"):
+    if name in ("to_zarr", "pyramid.to_zarr", "write_plate"):
         arguments["store"] = tmp_path / "out.zarr"
     if name == "pack":
         arguments["archive"] = tmp_path / "out.zip"

@@ -51,7 +51,7 @@ from msi_lazy.compat.xarray_backends import (
     transposed_key,
     unwrap_adapters,
 )
-from msi_lazy.compat.zarr_arrays import run_by, run_in_python
+from msi_lazy.compat.zarr_arrays import array_at, run_by, run_in_python
 from msi_lazy.compat.zarr_pipelines import codec_of_format_2
 from msi_lazy.compat.zarr_stores import (
     create_key,
@@ -65,6 +65,10 @@ from msi_lazy.compat.zarr_stores import (
     wrapped_store,
     zarr_loop,
 )
+from msi_lazy.plan.windows import Interval
+from msi_lazy.storage.arrays import open_array
+from msi_lazy.storage.regular_files import RegularStore
+from msi_lazy.storage.thread_codecs import thread_codecs
 from tests.support.optional import require
 
 PIXELS = np.arange(48).reshape(6, 8)
@@ -532,3 +536,18 @@ def test_glibc_keeps_freed_memory_where_it_is_told_to():
     (_, mapped), (kept, faults) = runs
     assert kept == "True"
     assert int(faults) < int(mapped) / 4
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_an_array_at_another_path_reads_and_writes_there(tmp_path, zarr_format):
+    for name in "ab":
+        zarr.create_array(tmp_path, name=name, shape=(4,), chunks=(2,), dtype="u2", zarr_format=zarr_format)
+    one = open_array(RegularStore(tmp_path), "a")
+    assert thread_codecs(one, writes=True).path == "a"
+    other = array_at(one, "b")
+    assert (one.path, other.path, pickle.loads(pickle.dumps(other)).path) == ("a", "b", "b")
+    thread_codecs(other, writes=True).write((Interval(0, 2),), np.array([1, 2], "u2"))
+    other[2:] = 7
+    np.testing.assert_array_equal(zarr.open_array(tmp_path, path="b", mode="r"), [1, 2, 7, 7])
+    assert not np.any(zarr.open_array(tmp_path, path="a", mode="r"))
+    np.testing.assert_array_equal(array_at(run_in_python(one), "b"), [1, 2, 7, 7])

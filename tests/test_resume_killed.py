@@ -18,7 +18,8 @@ def test_killed_once(tmp_path, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(28))
 def test_killed_anywhere(tmp_path, seed):
-    kill_and_resume(tmp_path, list(CASES)[seed % len(CASES)], random.Random(seed), kills=3)
+    images = [name for name in CASES if name != "plate"]
+    kill_and_resume(tmp_path, images[seed % len(images)], random.Random(seed), kills=3)
 
 
 def kill_and_resume(tmp_path: Path, name: str, chance: random.Random, kills: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
-from msi_lazy.ngff.plate_attributes import lab_order
+from msi_lazy.arguments.plate_names import lab_order
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.stored_plate import open_stored_plate
@@ -193,11 +193,18 @@ class Plate(Mapping[FieldKey, "xr.DataTree"]):
         row, column, field = _key_parts(key)
         return self.well(row, column).acquisitions[_field_key(field)]
 
-    def __iter__(self) -> Iterator[FieldKey]:
+    def acquisitions_of_fields(self) -> dict[FieldKey, int]:
+        """Return the ids of the acquisitions of all fields whose wells state one."""
+        return {key: number for key, number in self._fields() if number is not None}
+
+    def _fields(self) -> Iterator[tuple[FieldKey, int | None]]:
         for (row, column), fields in self._wells.fields_of(self.wells).items():
             for field, number in fields.items():
                 if self._only in (None, number):
-                    yield row, column, _field_key(field)
+                    yield (row, column, _field_key(field)), number
+
+    def __iter__(self) -> Iterator[FieldKey]:
+        return (key for key, _ in self._fields())
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

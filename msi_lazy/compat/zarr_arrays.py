@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from zarr.abc.codec import CodecPipeline
     from zarr.abc.store import Store
 
-__all__ = ["in_forked_process", "run_by", "run_in_python"]
+__all__ = ["array_at", "in_forked_process", "run_by", "run_in_python"]
 
 _FORKED = [False]
 """Whether this process was forked from one that had this module: threads, such as those of Rust's pool, were not."""
@@ -55,6 +57,20 @@ def run_by(array: zarr.Array[Any], store: Store, pipeline: CodecPipeline) -> zar
     """
     inner: AsyncArray[Any] = AsyncArray(array.metadata, StorePath(store, array.path), _settings(array, False))
     _set_pipeline(inner, pipeline)
+    return zarr.Array(inner)
+
+
+def array_at(array: zarr.Array[Any], path: str) -> zarr.Array[Any]:
+    """Return the array at another path in the store, which must have the same metadata; nothing is read.
+
+    Assumes that an array keeps its place in ``store_path`` alone, and a pipeline of ours what it is for in
+    ``in_thread``.
+    """
+    inner = copy(array.async_array)
+    object.__setattr__(inner, "store_path", StorePath(array.store, path))  # which is frozen
+    pipeline: Any = inner.codec_pipeline
+    if hasattr(pipeline, "in_thread"):
+        _set_pipeline(inner, replace(pipeline, in_thread=None))
     return zarr.Array(inner)
 
 

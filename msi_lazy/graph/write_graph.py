@@ -79,6 +79,8 @@ class LevelArrays:
     """Whether the chunks of a computed source are stored before blocks read them, as memory cannot hold them."""
     spill: SpillArray | None = None
     """Array that they are stored in, once it has been created."""
+    counted_as: str | None = None
+    """Name under which its progress is counted, together with that of others; by default its path."""
 
 
 def store_block(

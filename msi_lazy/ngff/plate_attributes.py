@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from msi_lazy.arguments.plate_names import lab_order
 from msi_lazy.ngff.counts import check_count
 from msi_lazy.ngff.specifications import ome_block, specification_of
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = [
     "StoredPlate",
     "acquisition_members",
-    "lab_order",
     "list_field",
     "list_well",
     "plate_attributes",
@@ -27,18 +26,6 @@ __all__ = [
 
 Fields = Mapping[str, int | None]
 """Acquisition of each field of a well, by the field's name, in order; ``None`` where it is not stated."""
-
-
-def lab_order(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Key by which names of rows, columns and fields are sorted as on plates: A to Z, then AA; 1, 2, 10.
-
-    Examples
-    --------
-    >>> sorted(["10", "AA", "2", "B"], key=lab_order)
-    ['2', '10', 'B', 'AA']
-    """
-    parts = re.findall("[0-9]+|[^0-9]+", name)
-    return tuple((0, int(part), part) if part[0] in "0123456789" else (1, len(part), part) for part in parts)
 
 
 @dataclass(frozen=True)

@@ -84,25 +84,26 @@ class Tally:
         self._grids: list[_Blocks] = []
         self._stored = set(done)
         self._counts: Counter[str] = Counter()
-        sizes: dict[str, int] = {}
+        sizes: Counter[str] = Counter()
         blocks: Counter[str] = Counter()
         first = 0
         images = list(images)
         for image in images:
             if image.spill is not None:
                 sizes[_source_row(image)], blocks[_source_row(image)] = image.spill.nbytes, image.spill.count
+            path = image.path if image.counted_as is None else image.counted_as
             names = {
-                level: "/".join(filter(None, (image.path, f"scale{image.first + level}")))
+                level: "/".join(filter(None, (path, f"scale{image.first + level}")))
                 for level in range(image.kept, len(image.levels.arrays))
             }
-            sizes |= {name: int(image.levels.arrays[level].nbytes) for level, name in names.items()}
+            sizes.update({name: int(image.levels.arrays[level].nbytes) for level, name in names.items()})
             for geometry in block_geometry(image.levels):
                 rows = {level: names[level] for level in geometry.levels if level in names}
                 self._grids.append(_Blocks(first, geometry, rows, image.levels.arrays[0].dtype.itemsize))
                 first += prod(geometry.counts)
                 if rows:
                     blocks.update(dict.fromkeys([*rows.values(), ALL], prod(geometry.counts)))
-        sizes[ALL] = sum(sizes[name] for grid in self._grids for name in grid.rows.values())
+        sizes[ALL] = sum(sizes[name] for name in {name for grid in self._grids for name in grid.rows.values()})
         for image in images:
             first = self._add_chunks(first, image)
         before: Counter[str] = Counter()

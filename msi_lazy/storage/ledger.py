@@ -72,6 +72,16 @@ class LedgerDocument:
     format: Any = LEDGER_FORMAT
     """Number of the format."""
 
+    @property
+    def what(self) -> str:
+        """What is written, for messages."""
+        return "plate" if isinstance(self.fingerprint, dict) and "plate" in self.fingerprint else "image"
+
+    @property
+    def resuming(self) -> str:
+        """Call that resumes the write, for messages."""
+        return "write_plate(..., resume=True)" if self.what == "plate" else "to_zarr(..., resume=True)"
+
     def to_attributes(self) -> dict[str, Any]:
         """Attributes of the array that stands for the ledger."""
         return {**asdict(self), "nested": list(self.nested)}

@@ -10,18 +10,18 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from zarr.buffer import default_buffer_prototype
 from zarr.storage import LocalStore
 
 from msi_lazy.compat.zarr_stores import read_key, store_bytes
+from msi_lazy.storage.local_documents import store_locally, takes_files
 from msi_lazy.storage.mark_files import read_marks
 from msi_lazy.storage.shared_groups import locked_group
 from msi_lazy.storage.store_errors import is_store_error, retried_read
 from msi_lazy.storage.write_units import unit_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import zarr
+    from collections.abc import Iterable, Mapping
 
     from msi_lazy.storage.place import Place
     from msi_lazy.storage.stored_units import StoredUnits
@@ -40,9 +40,12 @@ _MAGIC = b"msi_lazy stored 1\n"
 Array = np.ndarray[Any, Any]
 
 
-def store_manifest(target: Target, paths: Iterable[str], marks: Place) -> None:
-    """Store the manifests of the levels at ``paths`` below ``target``, from the marks of its blocks."""
-    tables = {path: _blank(target.child(path).open_array()) for path in paths}
+def store_manifest(target: Target, counts: Mapping[str, int], marks: Place) -> None:
+    """Store the manifests of levels below ``target``, from the marks of its blocks.
+
+    ``counts`` are the write units of each level, by its path.
+    """
+    tables = {path: _blank(count) for path, count in counts.items()}
     for _number, stored in read_marks(marks):
         for level in stored or ():
             if level.path in tables:
@@ -79,8 +82,8 @@ def refresh_manifest(target: Target, stored: Iterable[StoredUnits]) -> None:
                 _store(target.child(path), table)
 
 
-def _blank(array: zarr.Array[Any]) -> Array:
-    table = np.zeros((unit_grid(array).count, 2), np.uint64)
+def _blank(count: int) -> Array:
+    table = np.zeros((count, 2), np.uint64)
     table[:, 0] = UNKNOWN
     return table
 
@@ -95,8 +98,13 @@ def _read(level: Place) -> bytes | None:
 
 
 def _store(level: Place, table: Array) -> None:
+    content = _MAGIC + table.astype("<u8").tobytes()
+    if takes_files(level.store):
+        buffer = default_buffer_prototype().buffer.from_bytes(content)
+        store_locally(level.store, {level.below(MANIFEST): buffer})
+        return
     try:
-        store_bytes(level.store, level.below(MANIFEST), _MAGIC + table.astype("<u8").tobytes())
+        store_bytes(level.store, level.below(MANIFEST), content)
     except Exception as error:
         if isinstance(level.store, LocalStore):
             raise

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["is_partial", "remove_partial_files"]
+__all__ = ["PARTIAL", "is_partial", "remove_partial_files"]
 
-_PARTIAL = ".partial"
+PARTIAL = ".partial"
 """Suffix of local files that zarr-python is writing."""
-_PARTIAL_NAME = re.compile(rf".+\.[0-9a-f]{{32}}\{_PARTIAL}")
+_PARTIAL_NAME = re.compile(rf".+\.[0-9a-f]{{32}}\{PARTIAL}")
 
 
 def remove_partial_files(directory: Path, *, below: bool = True) -> None:
     """Remove such files in a directory, and ``below`` it if asked to; nobody must be writing there."""
-    for path in (directory.rglob if below else directory.glob)(f"*{_PARTIAL}"):
+    for path in (directory.rglob if below else directory.glob)(f"*{PARTIAL}"):
         if is_partial(path):
             path.unlink(missing_ok=True)
 

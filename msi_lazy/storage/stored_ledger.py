@@ -133,11 +133,14 @@ class StoredLedger:
         """Path below the image's group of what is at ``path`` in its store."""
         return path[len(self.target.path) :].strip("/")
 
-    def marked(self) -> frozenset[int]:
-        """Numbers of the blocks that an earlier run stored, and whose files have the sizes that they had then."""
+    def marked(self, known: Mapping[str, zarr.Array[Any]] | None = None) -> frozenset[int]:
+        """Numbers of the blocks that an earlier run stored, and whose files have the sizes that they had then.
+
+        ``known`` are levels that are open already, by their paths.
+        """
         if not self.resumed:
             return frozenset()
-        arrays: dict[str, zarr.Array[Any] | None] = {}
+        arrays: dict[str, zarr.Array[Any] | None] = {**(known or {})}
         found = set()
         for number, stored in read_marks(self.marks):
             for path in {level.path for level in stored or ()} - arrays.keys():

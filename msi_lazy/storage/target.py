@@ -12,6 +12,7 @@ from msi_lazy.compat.zarr_stores import store_buffers
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.ngff.counts import check_count
 from msi_lazy.ngff.specifications import holds_image, ome_block
+from msi_lazy.storage.local_documents import store_locally, takes_files
 from msi_lazy.storage.nodes_below import nodes_below, quietly
 from msi_lazy.storage.place import Place, ZarrFormat
 from msi_lazy.storage.shared_groups import create_group, locked_group
@@ -123,12 +124,16 @@ def images_below(place: Place) -> tuple[list[str], list[str]]:
     return sorted(images), sorted(labels)
 
 
-def store_contents(target: Target, contents: Mapping[str, Buffer]) -> None:
+def store_contents(target: Target, contents: Mapping[str, Buffer], *, unseen: bool = False) -> None:
     """Store ``contents`` below the target's group: groups before their members, arrays before their chunks.
 
-    Icechunk wants it so.  Keys of one rank are stored at once.
+    Icechunk wants it so.  Keys of one rank are stored at once.  ``unseen`` tells that nobody reads them yet.
     """
-    store_buffers(target.store, {target.below(key): content for key, content in contents.items()}, _rank)
+    below = {target.below(key): content for key, content in contents.items()}
+    if takes_files(target.store):
+        store_locally(target.store, below, _rank, unseen=unseen)
+    else:
+        store_buffers(target.store, below, _rank)
 
 
 def _rank(key: str) -> tuple[bool, int]:

@@ -59,16 +59,17 @@ def naming_unfinished(place: Place) -> Iterator[None]:
         yield
     except (FileNotFoundError, ValueError):
         for above in (*place.parents(), place)[::-1]:
-            if _is_unfinished(above):
+            found = _find_ledger(above)
+            if found is not None:
                 raise UnfinishedImageError(
-                    f"{above.named} holds an incomplete image: its write was interrupted, or is still running; resume "
-                    f"it with to_zarr(..., resume=True), or start over with mode='w'"
+                    f"{above.named} holds an incomplete {found.what}: its write was interrupted, or is still running; "
+                    f"resume it with {found.resuming}, or start over with mode='w'"
                 ) from None
         raise
 
 
-def _is_unfinished(place: Place) -> bool:
+def _find_ledger(place: Place) -> LedgerDocument | None:
     try:
-        return stored_ledger(place) is not None
+        return stored_ledger(place)
     except Exception:  # the caller has the better error
-        return False
+        return None

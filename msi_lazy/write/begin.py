@@ -191,7 +191,8 @@ def _settle(replacement: Replacement, lease: Lease) -> bool:
 
 def _check_same(found: LedgerDocument, fingerprint: Mapping[str, Any], where: str) -> None:
     """Refuse to resume a different write, or one whose ledger has an unknown format."""
-    refused, advice = f"the incomplete image at {where} cannot be resumed:", "start over with mode='w', without resume"
+    refused = f"the incomplete {found.what} at {where} cannot be resumed:"
+    advice = "start over with mode='w', without resume"
     if found.format != LEDGER_FORMAT:
         raise ResumeError(
             f"{refused} its ledger has format {found.format!r}, and this release of msi_lazy knows format "
@@ -199,7 +200,8 @@ def _check_same(found: LedgerDocument, fingerprint: Mapping[str, Any], where: st
         )
     differences = describe_differences(found.fingerprint, fingerprint)
     if differences:
-        advice = f"give the same image and arguments as before, or {advice}"
+        same = "image" if found.what == "image" else "fields"
+        advice = f"give the same {same} and arguments as before, or {advice}"
         if "fingerprint_version" in differences:
             advice += "; a release of msi_lazy began it that stores other samples or another layout"
         if ".source." in differences:

@@ -11,7 +11,7 @@ from msi_lazy.storage.mark_files import ask_for_marks, mark_numbers
 from msi_lazy.storage.target import sync_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from msi_lazy.storage.marker import Marker
     from msi_lazy.storage.stored_ledger import StoredLedger
@@ -24,7 +24,7 @@ _PAUSE = 0.02
 
 
 def conclusion(
-    marker: Marker, blocks: int, levels: Sequence[str], completions: Sequence[Callable[[], None]]
+    marker: Marker, blocks: int, levels: Mapping[str, int], completions: Sequence[Callable[[], None]]
 ) -> list[Callable[[], None]]:
     """List the calls that end a write, around its ``completions``, which write the attributes.
 
@@ -35,12 +35,12 @@ def conclusion(
     blocks
         Number of the blocks.
     levels
-        Paths of the levels that are written, below the group of the write.
+        Write units of the levels that are written, by their paths below the group of the write.
     completions
         Calls that write attributes and lists.
     """
     ledger = marker.ledger
-    stored = (_AwaitMarks(marker, blocks), _StoreManifest(ledger, tuple(levels)), _Sync(ledger))
+    stored = (_AwaitMarks(marker, blocks), _StoreManifest(ledger, levels), _Sync(ledger))
     return [*stored, *completions, _Finish(ledger)]
 
 
@@ -72,7 +72,7 @@ class _StoreManifest:
     """Task that stores the manifests of the levels."""
 
     ledger: StoredLedger
-    levels: tuple[str, ...]
+    levels: Mapping[str, int]
 
     def __call__(self) -> None:
         """Store them."""

@@ -12,7 +12,7 @@ from msi_lazy.graph.level_identity import identify_levels
 from msi_lazy.methods.code import identify_method
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from zarr.abc.buffer import Buffer
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from msi_lazy.graph.write_graph import LevelArrays
     from msi_lazy.write.job import ImageJob
 
-__all__ = ["describe_differences", "fingerprint_write"]
+__all__ = ["describe_differences", "fingerprint_plate", "fingerprint_write"]
 
 FINGERPRINT_VERSION = 1
 """Raised when a release stores other samples, or another layout, from the same arguments.
@@ -46,11 +46,40 @@ def fingerprint_write(jobs: Iterable[ImageJob], levels: Iterable[LevelArrays], s
     return json.loads(json.dumps({"fingerprint_version": FINGERPRINT_VERSION, "images": images}))
 
 
+def fingerprint_plate(
+    jobs: Sequence[ImageJob], levels: Sequence[LevelArrays], source_id: str | None, attributes: Any
+) -> Any:
+    """Fingerprint of a write of fields, as plain JSON values: what many of them share is told once.
+
+    ``attributes`` are those of the plate and its wells; the others as for :func:`fingerprint_write`.
+    """
+    forms: dict[int, str] = {}
+    images = {}
+    for job, stored in zip(jobs, levels, strict=True):
+        if id(job.contents) not in forms:
+            forms[id(job.contents)] = json.dumps(_fingerprint_form(job, stored.levels))
+        images[job.path] = {"source": _fingerprint_source(job, source_id), "form": forms[id(job.contents)]}
+    shared = {form: number for number, form in enumerate(dict.fromkeys(forms.values()))}
+    for image in images.values():
+        image["form"] = shared[image["form"]]
+    plate = _hash(json.dumps(attributes, sort_keys=True).encode())
+    found = {"fingerprint_version": FINGERPRINT_VERSION, "plate": plate, "images": images}
+    return json.loads(json.dumps({**found, "forms": [json.loads(form) for form in shared]}))
+
+
 def _fingerprint_image(job: ImageJob, levels: LevelGraph, source_id: str | None) -> dict[str, Any]:
+    return {"source": _fingerprint_source(job, source_id), **_fingerprint_form(job, levels)}
+
+
+def _fingerprint_source(job: ImageJob, source_id: str | None) -> Any:
+    return {"source_id": source_id} if source_id is not None else identify_levels(job.origin or job.levels)
+
+
+def _fingerprint_form(job: ImageJob, levels: LevelGraph) -> dict[str, Any]:
+    """Fingerprint of all but the samples."""
     origin = job.origin or job.levels
     nodes, rest = _sort_contents(job.contents)
     return {
-        "source": {"source_id": source_id} if source_id is not None else identify_levels(origin),
         "method": [identify_method(recipe.method) for recipe in origin.recipes],
         "nodata": [str(recipe.nodata) for recipe in origin.recipes],
         "boundary": job.plan.boundary,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from msi_lazy.storage.target import Target
     from msi_lazy.write.job import ImageJob
 
-__all__ = ["completions_of", "label_completions", "measure_windows"]
+__all__ = ["complete_image", "completions_of", "label_completions", "measure_windows"]
 
 _MEASURED_CHUNKS = 64
 """Most chunks of the coarsest level that are read for each channel."""
@@ -51,10 +51,10 @@ def completions_of(
         Group that the image has in the end.
     """
     images, labels = [job for job in jobs if not job.path], [job for job in jobs if job.path]
-    completions: list[Callable[[], None]] = [_complete(job, target) for job in labels]
+    completions: list[Callable[[], None]] = [complete_image(job, target) for job in labels]
     if labels:
         completions.append(_ListLabels(target, tuple(job.path.rpartition("/")[2] for job in labels), specification))
-    completions += [_complete(job, target) for job in images]
+    completions += [complete_image(job, target) for job in images]
     if images and image.group:
         of_plate = find_field(image, specification)
         completions.append(of_plate or _ListImage(replace(image, path=image.base), image.group, specification))
@@ -65,10 +65,11 @@ def label_completions(
     job: ImageJob, target: Target, image: Target, name: str, specification: Specification
 ) -> list[Callable[[], None]]:
     """List the calls that finish the write of a label image to ``target``, listed as ``name`` below ``image``."""
-    return [_complete(job, target), _ListLabels(image, (name,), specification)]
+    return [complete_image(job, target), _ListLabels(image, (name,), specification)]
 
 
-def _complete(job: ImageJob, target: Target) -> _Completion:
+def complete_image(job: ImageJob, target: Target) -> Callable[[], None]:
+    """Return the call that finishes one image below ``target``, the group of a write."""
     below = target.child(job.path)
     if job.measured is None:
         return _Completion(below, job.attributes)

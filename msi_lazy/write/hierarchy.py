@@ -39,7 +39,7 @@ def compose_hierarchy(job: ImageJob, zarr_format: ZarrFormat) -> ImageJob:
     Returns
     -------
     ImageJob
-        The same image, with ``contents`` and ``others``.
+        The same image, with ``contents``, ``final`` and ``others``.
 
     Raises
     ------
@@ -60,17 +60,18 @@ def compose_hierarchy(job: ImageJob, zarr_format: ZarrFormat) -> ImageJob:
             open_array(target.store, layout.path)
         contents = dict(composed)
         write_attributes(target, job.attributes)
+        final = {key: content for key, content in composed.items() if contents.get(key) is not content}
         _try_others(others, zarr_format)
     except Exception as error:  # whatever a codec, or an attribute that is no JSON, may raise
         raise ValueError(
             f"the pyramid cannot be stored with these encoding, compressors and attributes: {error!r}"
         ) from error
-    return replace(job, contents=contents, others=others)
+    return replace(job, contents=contents, final=final, others=others)
 
 
 def create_hierarchy(target: Target, job: ImageJob) -> None:
     """Store what :func:`compose_hierarchy` composed, and write other nodes of the tree as they are."""
-    store_contents(target, job.contents)
+    store_contents(target, job.contents, unseen=True)
     for name, dataset in job.others.items():
         _write_dataset(target, name, dataset, {})
 

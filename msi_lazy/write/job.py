@@ -48,6 +48,8 @@ class ImageJob:
     """Number of levels, from the finest, that are stored already, and not written."""
     contents: Mapping[str, Buffer] = field(default_factory=dict)
     """Groups, coordinates and empty arrays as they are stored, by key, once composed."""
+    final: Mapping[str, Buffer] = field(default_factory=dict)
+    """Documents that differ from ``contents`` once the image is complete, if it has no ``others``, nor ``measured``."""
     others: Mapping[str, xr.Dataset] = field(default_factory=dict)
     """Nodes of the tree besides its scales, by path, coordinates in memory; composed like ``contents``."""
 

@@ -51,6 +51,8 @@ class ProjectedImage:
     """Whether later stages may read back what was stored if it is spilled, as Dask rechunks nothing then."""
     below_edits: LevelGraph | None = None
     """Levels of an edited tree: stages below the edits may be cut from a computed source."""
+    count: int = 1
+    """Number of such images; the scheduler ends one before it begins another, as far as it has threads."""
 
     @classmethod
     def of_plan(cls, plan: PyramidPlan, levels: LevelGraph) -> ProjectedImage:
@@ -113,7 +115,14 @@ class ProjectedImage:
             if aligned != blocks:
                 merged = max(merged, 3 * prod(map(max, aligned)) * self.plan.dtype.itemsize)
                 held += 2 * prod(map(longest_between, blocks, aligned)) * self.plan.dtype.itemsize
-        return replace(memory, per_thread=memory.per_thread + merged, rechunking=memory.rechunking + held)
+        together = min(self.count, threads + 1)
+        return replace(
+            memory,
+            per_thread=memory.per_thread + merged,
+            rechunking=(memory.rechunking + held) * together,
+            carries=memory.carries * together,
+            graph=memory.graph * self.count,
+        )
 
     def changed(self, block_bytes: int | None, chunks: Mapping[str, int]) -> list[ProjectedImage]:
         """Plan the image anew; in all ways that the same arguments may mean, as automatic factors follow the chunks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -48,10 +49,12 @@ def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None, may_
     """
     threads = worker_threads()
     limit = process_memory() if memory_limit is None else parse_bytes_of("memory_limit", memory_limit)
-    images = [ProjectedImage.of_job(job) for job in jobs]
+    alike = Counter(id(job.plan) for job in jobs)
+    kinds = list({id(job.plan): job for job in jobs}.values())
+    images = [replace(ProjectedImage.of_job(job), count=alike[id(job.plan)]) for job in kinds]
     images = spill_where_needed(images, threads, limit) if may_spill else images
     if memory_limit is not None:
-        for job in jobs:
+        for job in kinds:
             _check_known(job)
     excess = describe_excess(images, threads, limit, limited=memory_limit is not None)
     if excess and memory_limit is not None:
@@ -59,12 +62,15 @@ def project_write(jobs: Sequence[ImageJob], memory_limit: int | str | None, may_
     if excess:
         warn_user(excess)
     uses = [image.memory(threads, limit) for image in images]
-    for job, use in zip(jobs, uses, strict=True):
+    for job, use in zip(kinds, uses, strict=True):
         _LOGGER.debug(
             "%s: %s for each of %d threads, in %s; %d stages read back what was stored",
             job.path or "the image", format_bytes(use.per_thread), threads, format_bytes(limit), sum(use.read_back),
         )  # fmt: skip
-    return [Savings(use.read_back, image.spills) for use, image in zip(uses, images, strict=True)]
+    savings = {
+        id(job.plan): Savings(use.read_back, image.spills) for job, use, image in zip(kinds, uses, images, strict=True)
+    }
+    return [savings[id(job.plan)] for job in jobs]
 
 
 def _check_known(job: ImageJob) -> None:

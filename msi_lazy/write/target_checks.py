@@ -37,6 +37,7 @@ __all__ = [
     "check_parents",
     "check_replaceable",
     "check_target",
+    "other_nodes",
 ]
 
 _MOST_NAMED = 10
@@ -79,14 +80,15 @@ def check_target(place: Place, mode: Mode, sources: Sequence[Source], resume: bo
             raise ValueError(overlap_message(place, source))
         if overlaps is None:
             doubtful.append(source)
-    incomplete = stored_ledger(place) is not None
+    ledger = stored_ledger(place)
+    incomplete = ledger is not None
     if (incomplete and (resume or mode == "w")) or not (incomplete or _is_taken(place)):
         return doubtful
     if (resume or mode == "w") and _is_blank(place):  # as a run leaves it that is killed at once
         return doubtful
     if mode == "w-":
-        if incomplete:
-            fault = "holds an incomplete image; resume=True resumes it, mode='w' starts over"
+        if ledger is not None:
+            fault = f"holds an incomplete {ledger.what}; resume=True resumes it, mode='w' starts over"
         elif resume:
             fault = "exists already, and holds no incomplete image to resume; pass mode='w' to overwrite it"
         else:
@@ -105,7 +107,7 @@ def check_images_kept(place: Place, options: WriteOptions, replaced: Sequence[st
     place, options
         Target of the write, which passed :func:`check_target`, and its options.
     replaced
-        Paths of the label images that the write stores itself.
+        Paths of the images and label images that the write stores itself.
 
     Raises
     ------
@@ -117,6 +119,7 @@ def check_images_kept(place: Place, options: WriteOptions, replaced: Sequence[st
         return  # what an incomplete image holds is its own, of the same write
     agreed = () if begun is None else begun.nested  # what was there, and might go, when the write began
     images, labels = ([path for path in paths if path not in agreed] for paths in images_below(place))
+    images = [path for path in images if path not in replaced]
     if images:
         first = "/".join(filter(None, (place.group, images[0])))
         others = f" and {len(images) - _MOST_NAMED} more" if len(images) > _MOST_NAMED else ""
@@ -152,7 +155,7 @@ def check_others_kept(place: Place, options: WriteOptions, stored: Iterable[str]
     if options.mode != "w" or (ledger is not None and ledger.state == "clearing") or place.open_node() is None:
         return  # half of what was there, and nothing else, may have been deleted
     lost = list(islice(_foreign_names(place, incomplete=ledger is not None), _MOST_NAMED + 1))
-    lost = lost or _other_nodes(place, stored)
+    lost = lost or other_nodes(place, stored)
     if lost:
         more = ", and more" if len(lost) > _MOST_NAMED else ""
         raise StoreExistsError(
@@ -170,7 +173,7 @@ def _foreign_names(place: Place, *, incomplete: bool) -> Iterator[str]:
             yield name
 
 
-def _other_nodes(place: Place, stored: Iterable[str]) -> list[str]:
+def other_nodes(place: Place, stored: Iterable[str]) -> list[str]:
     """Names of nodes directly below an image besides its levels, labels, coordinates, and those ``stored`` again."""
     try:
         image = parse_image(place.open_group().attrs.asdict())
@@ -284,8 +287,13 @@ def check_parents(place: Place, specification: Specification) -> None:
                 f"{above} is Zarr v{found.metadata.zarr_format}, and OME-Zarr {specification.version} needs another "
                 f"version of Zarr; write version={other.version!r}, or choose another place"
             )
-        attributes = found.attrs.asdict()
-        if holds_image(attributes) or ledger_within(above) is not None:
+        attributes, ledger = found.attrs.asdict(), ledger_within(above)
+        if ledger is not None and ledger.what == "plate":
+            raise ValueError(
+                f"{above} is a plate that is being written, or whose write was interrupted; resume that first, with "
+                f"{ledger.resuming}, or choose another place"
+            )
+        if holds_image(attributes) or ledger is not None:
             raise ValueError(
                 f"{above} is an image itself, and cannot contain others; write labels with write_labels, or choose "
                 f"another place"

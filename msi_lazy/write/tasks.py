@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dask.delayed import delayed
 
 from msi_lazy.compat.xarray_backends import is_in_memory
+from msi_lazy.compat.zarr_arrays import array_at
 from msi_lazy.graph.cut_write import cut_write
 from msi_lazy.graph.direct import block_geometry
 from msi_lazy.graph.marks import BlockListeners
@@ -24,6 +25,7 @@ from msi_lazy.source.sources import lazy_array
 from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.marker import Marker
 from msi_lazy.storage.recorded_store import recorded
+from msi_lazy.storage.write_units import unit_grid
 from msi_lazy.write.conclude import conclusion
 from msi_lazy.write.hierarchy import compose_hierarchy, create_hierarchy
 from msi_lazy.write.projection import project_write
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import dask.array as da
+    import zarr
     from dask.delayed import Delayed
 
     from msi_lazy.source.origins import Source
@@ -69,7 +72,8 @@ def check_jobs(jobs: Sequence[ImageJob], place: Place, options: WriteOptions) ->
                     f"scale{number} has dtype {dtype}, scale0 {first}; convert them alike, "
                     f"e.g. with tree.map_over_datasets"
                 )
-    read = [array for job in jobs for array in [*job.levels.arrays, *_lazy_variables(job)]]
+    read = [array for job in jobs for array in job.levels.arrays]
+    read += [array for job in {id(job.tree): job for job in jobs}.values() for array in _lazy_variables(job)]
     sources = origins(read)
     doubtful = check_target(place, options.mode, sources, options.resume)
     check_processes(place, sources)
@@ -109,10 +113,18 @@ def prepare_levels(jobs: Sequence[ImageJob], options: WriteOptions) -> list[Leve
     return levels
 
 
-def create_levels(job: ImageJob, levels: LevelArrays, target: Target) -> LevelArrays:
-    """Store the composed hierarchy below ``target``, the group of the write, and open the arrays of the levels."""
+def create_levels(
+    job: ImageJob, levels: LevelArrays, target: Target, like: Sequence[zarr.Array[Any]] = ()
+) -> LevelArrays:
+    """Store the composed hierarchy below ``target``, the group of the write, and open the arrays of the levels.
+
+    ``like`` are the open arrays of an image that was created from the same contents.
+    """
     below = target.child(job.path)
     create_hierarchy(below, job)
+    if like:
+        paired = zip(job.layouts, like, strict=True)
+        return replace(levels, targets=[array_at(array, below.below(at.path)) for at, array in paired])
     targets = [open_array(below.store, below.below(at.path), "r+", at.write_empty_chunks) for at in job.layouts]
     return replace(levels, targets=list(map(recorded, targets)))
 
@@ -166,16 +178,17 @@ def store_levels(
     Blocks that the ledger has marked are skipped, and it is removed last of all.
     """
     ledger = replace(ledger, durable=options.durable)
-    done = ledger.marked()
+    stored = {ledger.path_below(array.path): array for image in levels for array in image.targets[image.kept :]}
+    done = ledger.marked(stored)
     marker = Marker(ledger)
     levels = [with_spill(image, ledger, number, options.spill) for number, image in enumerate(levels)]
     spills = [image.spill for image in levels if image.spill is not None]
     completions = [*(spill.end for spill in spills), *completions]
-    paths = [ledger.path_below(array.path) for image in levels for array in image.targets[image.kept :]]
     watch = watch_write(levels, options.run, done)
     levels = listen_to_chunks(levels, count_blocks(levels), watch.listeners)
     listeners = BlockListeners((ledger.lease.check,), (marker, *watch.listeners))
-    ends = conclusion(marker, count_blocks(levels), paths, completions)
+    units = {path: unit_grid(array).count for path, array in stored.items()}
+    ends = conclusion(marker, count_blocks(levels), units, completions)
     try:
         return compute(_graphs(levels, ends, listeners, done, options), options.run, watch, advice)
     except BaseException:

@@ -304,6 +304,41 @@ TABLE = {
         "storage_options": NO_OPTIONS,
         "group": [*NO_GROUP, *ABSENT, ("scale0/image", ValueError, "is a Zarr array, not the group .*; wrap it")],
     },
+    "write_plate": {
+        **{name: rows for name, rows in TO_ZARR.items() if name not in ("tree", "labels", "encoding")},
+        "fields": [
+            *((odd, TypeError, "fields are a dict of pyramids") for odd in (None, 5, "q", [TREE])),
+            *(({odd: TREE}, TypeError, "the key of a field is its row") for odd in (5, "A", ("A", 1), ("A", 1, 0.5))),
+            ({}, ValueError, "fields has no fields"),
+            ({("A", 1, 0): 5}, TypeError, r"the field \('A', 1, 0\) must be a pyramid"),
+            ({("A", 1, 0): TREE, "A/1/0": TREE}, ValueError, "two fields are called A/1/0"),
+            *(({odd: TREE}, ValueError, "letters .* and digits only") for odd in (("A-", 1, 0), ("A", "", 0))),
+            ({("A", 1, "a b"): TREE}, ValueError, "'a b' does not"),
+        ],
+        "name": [(odd, TypeError, "name must be the name of the plate") for odd in (5, ["a"])],
+        **{
+            name: [
+                *((odd, TypeError, f"{name} must be a sequence of names") for odd in ("AB", 0.5, {})),
+                *((odd, ValueError, f"{name} must be at least 1") for odd in (0, -3)),
+                ([0.5], TypeError, f"{name} must be names"),
+                (["A", "A"], ValueError, f"{name} names 'A' twice"),
+                (["A!"], ValueError, f"names of {name} have letters"),
+                (["B"], ValueError, f"{name} lacks"),
+            ]
+            for name in ("rows", "columns")
+        },
+        "acquisitions": [
+            *((odd, TypeError, "acquisitions are names by id") for odd in (5, "q", ["a"])),
+            *(({odd: "a"}, ValueError, "the id of an acquisition is") for odd in (-1, "a", True)),
+            ({0: 5}, TypeError, r"acquisitions\[0\] must be a name or a dict"),
+            ({0: "a", 1: "b"}, ValueError, "which of them took A/1/0 is not known"),
+        ],
+        "acquisition_of": [
+            *((odd, TypeError, "acquisition_of is a dict") for odd in (5, "q", [0])),
+            ({7: 0}, ValueError, "has 7, and there is no such field"),
+            ({0: -1}, ValueError, "the id of an acquisition is"),
+        ],
+    },
     "open_plate": {
         "store": [*NO_IMAGE, ({}, FileNotFoundError, "no Zarr group at {}")],
         "storage_options": NO_OPTIONS,

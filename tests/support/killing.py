@@ -23,6 +23,7 @@ CASES = {
     "labels": {"method": "mean", "labels": True},
     "planes": {"method": "gaussian", "planes": True},
     "group": {"method": "mean", "group": "a/b"},
+    "plate": {"method": "mean", "fields": 6},
 }
 """What is written, by name."""
 
@@ -36,6 +37,7 @@ def make_source(directory, planes=False):
 def write(directory, target, case, **options):
     """Write the pyramid of a case in blocks so small that there are many."""
     case = {key: value for key, value in case.items() if key != "planes"}
+    count = case.pop("fields", None)
     image = msi.to_spatial_image(zarr.open_array(directory / "source.zarr", mode="r"), dims="zyx")
     tree = msi.to_multiscale(image, [2, 2, 2], method=case.pop("method"), chunks=8, block_bytes=2 * 32**3)
     if case.pop("labels", False):
@@ -43,6 +45,9 @@ def write(directory, target, case, **options):
             "cells": msi.to_multiscale((image // 500).astype("u4"), [2, 2, 2], method="mode", chunks=8)
         }
     with dask.config.set(num_workers=2):
+        if count is not None:
+            msi.write_plate(target, {("A", number // 2, number % 2): tree for number in range(count)}, **options)
+            return
         tree.pyramid.to_zarr(target, **case, **options)
 
 
