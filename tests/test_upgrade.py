@@ -454,6 +454,46 @@ def test_an_image_that_cannot_be_read_is_named():
         msi.upgrade(root.store, {})
 
 
+def nested_without_saying_so(folder):
+    root = old_image("0.2", store=LocalStore(folder))
+    for path in ("0", "1", "labels/cells/0", "labels/cells/1"):
+        document = json.loads((folder / path / ".zarray").read_text())
+        del document["dimension_separator"]
+        (folder / path / ".zarray").write_text(json.dumps(document))
+    return root
+
+
+@pytest.mark.filterwarnings("ignore:the image /")
+def test_chunks_that_are_not_where_the_document_says_are_not_read_as_missing(tmp_path):
+    nested_without_saying_so(tmp_path / "a.zarr")
+    for use in (msi.open_multiscale, lambda store: msi.upgrade(store, in_place=True)):
+        with pytest.raises(ValueError, match=r"are stored with '/' between their indices, and its metadata say '\.'"):
+            use(tmp_path / "a.zarr")
+    msi.upgrade(tmp_path / "a.zarr", tmp_path / "b.zarr")
+    np.testing.assert_array_equal(msi.open_multiscale(tmp_path / "b.zarr")["scale0"].img, samples())
+
+
+def test_a_group_without_anything_of_ome_zarr_is_refused(tmp_path):
+    zarr.create_group(tmp_path / "a.zarr", zarr_format=2).create_array("0", data=np.ones(3))
+    with pytest.raises(ValueError, match="holds nothing of OME-Zarr"):
+        msi.upgrade(tmp_path / "a.zarr", tmp_path / "b.zarr")
+
+
+@pytest.mark.parametrize("suffix", ["ozx", "zip"])
+def test_zip_files_are_read_and_packed_but_not_changed(tmp_path, suffix):
+    tree = written("0.5", tmp_path / "a.zarr")
+    report = msi.upgrade(tmp_path / "a.zarr", tmp_path / f"b.{suffix}", to="0.6")
+    assert report.to == "0.6"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zarr", f"b.{suffix}"]
+    assert msi.validate(tmp_path / f"b.{suffix}").versions == ("0.6",)
+    with pytest.raises(FileExistsError, match="exists already"):
+        msi.upgrade(tmp_path / "a.zarr", tmp_path / f"b.{suffix}", to="0.6")
+    with pytest.raises(ValueError, match="is a zip file, which is written as a whole"):
+        msi.upgrade(tmp_path / f"b.{suffix}", in_place=True)
+    msi.upgrade(tmp_path / f"b.{suffix}", tmp_path / "c.zarr")
+    np.testing.assert_array_equal(msi.open_multiscale(tmp_path / "c.zarr")["scale1"].image, tree["scale1"].image)
+
+
 def test_the_command_line(tmp_path):
     old_image("0.1", store=LocalStore(tmp_path / "a.zarr"))
     run = CliRunner()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -13,12 +15,16 @@ from msi_lazy.maintain.run_upgrade import UpgradeReport, run_upgrade
 from msi_lazy.maintain.upgrade_plan import UPGRADE_NOTE, plan_upgrade
 from msi_lazy.ngff.specifications import DEFAULT_VERSION, SPECIFICATIONS, find_specification
 from msi_lazy.storage.inside import describe_level
+from msi_lazy.storage.packing import pack_directory
 from msi_lazy.storage.place import Place
+from msi_lazy.storage.regular_files import RegularStore
 from msi_lazy.write.target_checks import check_parents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+    from msi_lazy.maintain.upgrade_plan import UpgradePlan
     from msi_lazy.ngff.specification import Specification
     from msi_lazy.ngff.specifications import Version
 
@@ -46,7 +52,7 @@ def upgrade(
     store
         Path, URL, or zarr store of an image, a collection, a plate or labels, of OME-Zarr 0.1 to 0.6.
     target
-        Path, URL, or zarr store for the copy, where nothing may be yet.
+        Path, URL, or zarr store for the copy, where nothing may be yet; also of a zip file, ``.ozx`` or ``.zip``.
     to
         OME-Zarr version: ``"0.5"`` or ``"0.6"``; also from 0.6 back to 0.5.
     in_place
@@ -100,7 +106,20 @@ def upgrade(
     plan = plan_upgrade(source, specification, in_place=False)
     if plan.versions == {specification.version} and not plan.old:
         raise ValueError(f"{source.named} is OME-Zarr {to} already: there is nothing to upgrade")
-    return run_upgrade(plan, copy, durable=durable)
+    if copy.archive is None:
+        return run_upgrade(plan, copy, durable=durable)
+    return _pack(plan, copy, copy.archive, durable=durable)
+
+
+def _pack(plan: UpgradePlan, target: Place, archive: Path, *, durable: bool) -> UpgradeReport:
+    """Run a plan in a hidden folder beside a zip file, and pack that."""
+    folder = archive.with_name(f".{archive.name}{UPGRADE_NOTE}")
+    report = run_upgrade(plan, Place(RegularStore(folder), given=target.given), durable=durable)
+    part = archive.with_name(f"{folder.name}-packed")
+    pack_directory(folder, part, plan.to)
+    part.replace(archive)
+    shutil.rmtree(folder)
+    return report
 
 
 def _is_url(store: Any) -> bool:
@@ -129,6 +148,8 @@ def _check_source(source: Place) -> None:
 
 def _check_whole(source: Place, specification: Specification) -> None:
     """Refuse to change a part of a hierarchy, whose versions would differ, or a store that cannot be changed."""
+    if source.in_archive:
+        raise ValueError(f"{source.named} is a zip file, which is written as a whole: give a target")
     if source.store.read_only:
         raise ValueError(f"{source.named} is opened read-only; open it for writing, or give a target")
     for above in source.parents():
@@ -144,6 +165,12 @@ def _check_target(target: Place, source: Place, specification: Specification) ->
     if target.location.overlaps(source.location):
         raise ValueError(f"{target} lies in {source}, or around it; choose another target, or pass in_place=True")
     check_parents(target, specification)
+    if target.in_archive:
+        if target.archive is None:
+            raise ValueError(f"{target.given} cannot be written: give the path of a zip file on this machine")
+        if os.path.lexists(target.archive):
+            raise StoreExistsError(f"{target} exists already; choose another target, or remove it first")
+        return
     note = read_key(target.store, target.below(UPGRADE_NOTE))
     if note is None and (target.open_node() is not None or list_names(target.store, target.path)):
         raise StoreExistsError(f"{target} exists already; choose another target, or remove it first")

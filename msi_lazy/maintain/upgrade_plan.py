@@ -21,6 +21,7 @@ from msi_lazy.storage.manifest import MANIFEST
 from msi_lazy.storage.nodes_below import quietly
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.same_bytes import new_form
+from msi_lazy.storage.separators import check_separator
 from msi_lazy.storage.target import Target, consolidate
 from msi_lazy.storage.update_notes import UPDATE_NOTES
 from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS, store_format
@@ -133,6 +134,8 @@ def plan_upgrade(source: Place, to: Specification, *, in_place: bool) -> Upgrade
         if node.is_array:
             _compose_array(plan, path, node, dims.get(path))
     _sort_keys(plan, keys, nodes)
+    if not plan.versions:
+        raise ValueError(f"{source.named} holds nothing of OME-Zarr: give an image, a collection or a plate")
     _consolidate(plan, nodes)
     return plan
 
@@ -215,6 +218,8 @@ def _compose_array(plan: UpgradePlan, path: str, node: _Node, dims: tuple[str, .
     array = plan.source.child(path).open_array("r", 2)
     refuse_pickles(array)
     form, attributes = new_form(array), array.attrs.asdict()
+    if plan.in_place or form.reason:
+        check_separator(array)
     stated = attributes.pop(_DIMS, None)
     names = dims if dims is not None else stated
     fits = isinstance(names, (list, tuple)) and len(names) == array.ndim

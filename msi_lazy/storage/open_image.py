@@ -25,6 +25,7 @@ from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.broken_documents import reading
 from msi_lazy.storage.codecs import refuse_pickles
 from msi_lazy.storage.inside import describe_inside, describe_level
+from msi_lazy.storage.separators import check_separator
 from msi_lazy.storage.stored_coordinates import CoordinateReader
 from msi_lazy.storage.stored_matrices import inline_matrices
 from msi_lazy.storage.unfinished import naming_unfinished
@@ -91,6 +92,9 @@ def open_image(place: Place, *, maintained: bool = False) -> OpenedImage:
         attributes = inline_matrices(group, attributes)
         stored = parse_image(attributes)
     arrays = [_open_array(group, stored, level) for level in stored.levels]
+    if not specification_of(attributes).has_transformations:  # of old versions, whose writers were not all of one mind
+        for array in arrays:
+            check_separator(array)
     stored, order = settle_geometry(stored, [array.shape for array in arrays])
     dims, renamed = tree_dims(stored)
     name, notes = _tree_name(stored, dims)
