@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 import zarr
+from click.testing import CliRunner
 from zarr.storage import MemoryStore, WrapperStore
 
 import msi_lazy as msi
+from msi_lazy.cli import main
 from msi_lazy.storage.target import quietly
+from tests.support.optional import require
 
 PIXELS = np.random.default_rng(0).integers(1, 99, (16, 16), dtype="u2")
 FIELDS = {"A/1/0": 0, "A/1/1": 1, "B/10/0": 0, "AA/2/x": None}
@@ -221,3 +224,44 @@ def test_a_plate_in_a_group_of_a_store(tmp_path):
     plate = msi.open_plate(tmp_path, group="a/plate")
     np.testing.assert_array_equal(plate["A", "1", 1]["scale0"].image, PIXELS + 1)
     assert json.loads((tmp_path / "zarr.json").read_text())["attributes"] == {}
+
+
+def test_a_plate_is_verified_field_by_field(tmp_path):
+    make_plate(tmp_path / "plate.zarr")
+    report = msi.verify(tmp_path / "plate.zarr")
+    assert report.ok
+    assert [level.path for level in report.levels] == [f"{path}/scale1/image" for path in FIELDS]
+    zarr.open_array(tmp_path / "plate.zarr/B/10/0/scale1/image", mode="r+")[0, 0] = 7
+    report = msi.verify(tmp_path / "plate.zarr")
+    assert [finding.path for finding in report.findings] == ["B/10/0/scale1/image"]
+    assert msi.verify(tmp_path / "plate.zarr", repair=True).ok
+    assert msi.verify(tmp_path / "plate.zarr").ok
+
+
+def test_the_labels_of_a_field_are_verified_too(tmp_path):
+    make_plate(tmp_path / "plate.zarr")
+    labels = msi.to_multiscale(msi.to_spatial_image(PIXELS.astype("u4"), dims="yx"), [2], method="mode", chunks=8)
+    msi.write_labels(tmp_path / "plate.zarr", "cells", labels, group="A/1/1")
+    paths = [level.path for level in msi.verify(tmp_path / "plate.zarr").levels]
+    assert paths == [*(f"{path}/scale1/image" for path in FIELDS), "A/1/1/labels/cells/scale1/image"]
+    assert len(msi.verify(tmp_path / "plate.zarr", labels=False).levels) == 4
+
+
+def test_the_command_line_knows_plates(tmp_path):
+    msi.write_plate(tmp_path / "plate.zarr", {("A", 1, 0): tree(), ("A", 1, 1): tree(), ("C", 2, 0): tree(1)})
+    shown = CliRunner().invoke(main, ["info", str(tmp_path / "plate.zarr")], catch_exceptions=False)
+    assert "2 wells in rows A, C and columns 1, 2, up to 2 fields each" in shown.output
+    assert "its first field, 'A/1/0':" in shown.output
+    assert "scale1  8 x 8" in shown.output
+    for command in ("validate", "verify"):
+        done = CliRunner().invoke(main, [command, str(tmp_path / "plate.zarr")], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+
+
+def test_the_first_field_of_a_plate_is_viewed(tmp_path):
+    require("neuroglancer")
+    make_plate(tmp_path / "plate.zarr")
+    with msi.view(tmp_path / "plate.zarr", open_browser=False) as viewer:
+        assert "plate.zarr/A/1/0" in repr(viewer)
+    with msi.view(tmp_path / "plate.zarr", group="AA/2/x", open_browser=False) as viewer:
+        assert "plate.zarr/AA/2/x" in repr(viewer)

@@ -16,6 +16,7 @@ from msi_lazy.run.compute import run
 from msi_lazy.run.scheduler import check_waiting
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
+from msi_lazy.storage.stored_plate import field_paths
 from msi_lazy.storage.target import label_paths
 from msi_lazy.storage.update_notes import describe_unfinished, remove_notes
 
@@ -49,7 +50,7 @@ def verify(
     Parameters
     ----------
     store
-        Path, URL, or zarr store of the image.
+        Path, URL, or zarr store of the image, or of a plate: then each of its fields is verified.
     sample
         Fraction of each level's blocks to check, above 0 and at most 1: a spot check all over the level.
     method
@@ -93,16 +94,19 @@ def verify(
     place = Place.parse(store, group, storage_options)
     check_switches(repair=repair, labels=labels, progress=progress)
     check_waiting()
-    open_image(place, maintained=True)  # raises for any fault of the image as such
+    images = field_paths(place)
+    for path in images:
+        open_image(place.child(path), maintained=True)  # raises for any fault of the image as such
     target = find_image(place, writable=repair)
-    pyramids = [open_pyramid(target, "", method, writable=repair)]
-    below = label_paths(target) if labels else []
+    pyramids = [open_pyramid(target, path, method, writable=repair) for path in images]
+    labelled = [(path, label) for path in images for label in label_paths(target.child(path))] if labels else []
+    below = ["/".join(filter(None, names)) for names in labelled]
     pyramids += [open_labels(target, path, writable=repair) for path in below]
     report = verify_pyramids(place.given, pyramids, sampling, repair, progress)
     if repair and report.ok and sampling.fraction == 1:  # then all levels agree
-        for path in ("", *below):
+        for path in (*images, *below):
             remove_notes(target.child(path))
-    notes = (_describe_updates(place.child(path)) for path in ("", *below))
+    notes = (_describe_updates(place.child(path)) for path in (*images, *below))
     return replace(report, notes=tuple(filter(None, notes)))
 
 

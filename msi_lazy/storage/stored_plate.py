@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from msi_lazy.ngff.plate_attributes import StoredPlate
     from msi_lazy.storage.place import Place, ZarrFormat
 
-__all__ = ["WellReader", "is_plate", "open_stored_plate"]
+__all__ = ["WellReader", "field_paths", "first_field", "is_plate", "open_stored_plate"]
 
 WellName = tuple[str, str]
 """Row and column of a well."""
@@ -54,6 +54,26 @@ def is_plate(place: Place) -> bool:
     with suppress(Exception):
         return "plate" in ome_block(place.open_group().attrs.asdict())
     return False
+
+
+def first_field(place: Place) -> Place:
+    """Place of the first field of a plate, of which one well is read; of any other group its own."""
+    if not is_plate(place):
+        return place
+    stored, wells = open_stored_plate(place)
+    for row, column in stored.wells:
+        for name in wells.fields((row, column)):
+            return place.child(f"{row}/{column}/{name}")
+    raise ValueError(f"the plate {place.named} has no fields")
+
+
+def field_paths(place: Place) -> list[str]:
+    """Paths of the fields of a plate, below it; of any other group the path of its own image, which is empty."""
+    if not is_plate(place):
+        return [""]
+    stored, wells = open_stored_plate(place)
+    found = wells.fields_of(stored.wells)
+    return [f"{row}/{column}/{name}" for (row, column), fields in found.items() for name in fields]
 
 
 class WellReader:

@@ -22,6 +22,7 @@ from msi_lazy.show.viewer.scene import MOST_LAYERS, LabelLayer, Scene, check_sho
 from msi_lazy.show.viewer.stored_display import stored_display
 from msi_lazy.storage.open_image import open_image
 from msi_lazy.storage.place import Place
+from msi_lazy.storage.stored_plate import first_field
 from msi_lazy.storage.target import Target, image_block, label_paths
 from msi_lazy.tree.read_plan import read_plan
 
@@ -100,7 +101,8 @@ def view(
     storage_options
         Options of the file system behind a URL.
     group
-        Path of the image in the store: one of several, or a label image, ``"labels/cells"``.
+        Path of the image in the store: one of several, or a label image, ``"labels/cells"``; or a field of a plate,
+        ``"A/1/0"``, of which the first is shown by default.
     port
         Port of this machine to serve on; 0 takes a free one.
     open_browser
@@ -144,7 +146,7 @@ def view(
     True
     """
     check_switches(open_browser=open_browser)
-    place, port = Place.parse(store, group, storage_options), _parse_port(port)
+    place, port = first_field(Place.parse(store, group, storage_options)), _parse_port(port)
     found = open_image(place)
     images, image = found.images, found.stored
     opened = place.open_group()
