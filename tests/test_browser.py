@@ -25,7 +25,7 @@ def browser(tmp_path_factory):
         yield browser
 
 
-@pytest.fixture(scope="module", params=["0.4", "sharded"])
+@pytest.fixture(scope="module", params=["0.4", "0.6", "sharded"])
 def store(request):
     """Three channels of noise, in which no level looks like another, below bars that differ by channel."""
     image = np.random.default_rng(0).integers(0, 4096, (3, N, N), dtype=np.uint16)
@@ -39,7 +39,7 @@ def store(request):
     )
     store = CountingStore(MemoryStore())
     how = {"shards": {"y": 128, "x": 128}} if request.param == "sharded" else {}
-    version = "0.4" if request.param == "0.4" else "0.5"
+    version = "0.5" if request.param == "sharded" else request.param
     tree.pyramid.to_zarr(store, version=version, colors=COLORS, windows=WINDOWS, **how)
     return store
 
@@ -77,7 +77,9 @@ def faulty_pixels(seen, wanted):
 
 
 @pytest.mark.parametrize(
-    ("store", "scale", "level"), [("0.4", 2, 1), *(("sharded", *zoom) for zoom in ZOOMS)], indirect=["store"]
+    ("store", "scale", "level"),
+    [("0.4", 2, 1), ("0.6", 2, 1), *(("sharded", *zoom) for zoom in ZOOMS)],
+    indirect=["store"],
 )
 def test_each_zoom_shows_the_samples_of_its_level(browser, store, scale, level):
     with msi.view(store, open_browser=False) as viewer:
@@ -120,7 +122,7 @@ def test_a_chunk_that_changed_is_seen(browser, store):
     assert not wrong[~changed].any()
 
 
-@pytest.mark.parametrize("store", ["sharded"], indirect=True)
+@pytest.mark.parametrize("store", ["sharded", "0.6"], indirect=True)
 def test_labels_lie_over_the_image_in_their_colours(browser, store):
     rows = np.arange(N)[:, None] // 100 + np.zeros((1, N), int)
     labels = msi.to_multiscale(

@@ -70,6 +70,26 @@ class TestView:
             read = require("tensorstore").open(level, open=True).result().read().result()
         np.testing.assert_array_equal(read, tree["scale1"].image)
 
+    def test_documents_of_06_are_served_in_the_form_that_neuroglancer_reads(self, tmp_path):
+        path, tree = tmp_path / "out.zarr", make_stained()
+        labels = msi.to_multiscale(
+            tree["scale0"].image[0].astype("u4").drop_vars("c"), [{"y": 2, "x": 2}], method="mode"
+        )
+        served = {}
+        for version in ("0.5", "0.6"):
+            msi.to_zarr(tree, path, version=version, labels={"cells": labels}, mode="w", delete_labels=True)
+            with msi.view(path, open_browser=False) as viewer:
+                for key in ("", "labels/cells/"):
+                    with urlopen(f"{viewer.store_url}{key}zarr.json") as answer:
+                        document = json.load(answer)
+                    (image,) = document["attributes"]["ome"]["multiscales"]
+                    about = [document[name] for name in ("zarr_format", "node_type")]
+                    parts = [image["axes"], image["datasets"], document["attributes"]["ome"]["version"]]
+                    served[version, key] = [*about, *parts]
+        for key in ("", "labels/cells/"):
+            assert served["0.6", key] == served["0.5", key]
+        assert "coordinateSystems" in zarr.open_group(path).attrs["ome"]["multiscales"][0]
+
     def test_the_page_and_its_files_are_served(self, tmp_path):
         make_stained().pyramid.to_zarr(tmp_path / "out.zarr")
         with msi.view(tmp_path / "out.zarr", open_browser=False) as viewer:

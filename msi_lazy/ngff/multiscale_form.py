@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from msi_lazy.ngff.specification import Block
+    from msi_lazy.ngff.stored_image import StoredImage
     from msi_lazy.plan.pyramid import PyramidPlan
 
-__all__ = ["append_levels", "check_members", "compose_multiscale"]
+__all__ = ["append_levels", "check_members", "compose_multiscale", "restate"]
 
 
 def compose_multiscale(plan: PyramidPlan) -> dict[str, Any]:
@@ -55,6 +56,16 @@ def _compose_dataset(path: str, scale: Sequence[float], translation: Sequence[fl
             {"type": "scale", "scale": list(scale)},
             {"type": "translation", "translation": list(translation)},
         ],
+    }
+
+
+def restate(image: StoredImage) -> dict[str, Any]:
+    """Compose the axes and levels of a stored image, whatever form it was read from."""
+    columns = zip(image.dims, image.kinds, image.units, strict=True)
+    stated = ({"name": dim, "type": kind, "unit": unit} for dim, kind, unit in columns)
+    return {
+        "axes": [{name: value for name, value in axis.items() if value} for axis in stated],
+        "datasets": [_compose_dataset(level.path, level.scale, level.translation) for level in image.levels],
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,8 @@ class Contents:
 
     store: Store
     """A directory, memory, a zip file, an object store, ..."""
+    instead: Mapping[str, bytes] = field(default_factory=dict)
+    """Documents to hand out in place of those that are stored, by key."""
 
     @classmethod
     def of(cls, files: Mapping[str, bytes]) -> Contents:
@@ -39,6 +41,8 @@ class Contents:
 
     async def size(self, key: str) -> int | None:
         """Count the bytes under ``key``; ``None`` if nothing is stored, or it is not a key of this store."""
+        if key in self.instead:
+            return len(self.instead[key])
         if await asyncio.to_thread(self._is_inside, key):
             with suppress(FileNotFoundError, KeyError):
                 return await self.store.getsize(key)
@@ -46,6 +50,8 @@ class Contents:
 
     async def read(self, key: str, part: tuple[int, int] | None = None) -> bytes | None:
         """Read the bytes under ``key``, or a ``part`` of them; ``None`` as for :meth:`size`."""
+        if key in self.instead:
+            return self.instead[key][slice(*part or (None,))]
         if await asyncio.to_thread(self._is_inside, key):
             request = None if part is None else RangeByteRequest(*part)
             with suppress(FileNotFoundError, KeyError):

@@ -18,6 +18,7 @@ from msi_lazy.arguments.numbers import parse_integer
 from msi_lazy.ngff.label_attributes import holds_labels, label_colors
 from msi_lazy.ngff.specifications import specification_of
 from msi_lazy.show.viewer.contents import Contents
+from msi_lazy.show.viewer.older_form import older_documents
 from msi_lazy.show.viewer.scene import MOST_LAYERS, LabelLayer, Scene, check_showable, client_unit
 from msi_lazy.show.viewer.stored_display import stored_display
 from msi_lazy.storage.open_image import open_image
@@ -158,7 +159,8 @@ def view(
     count = images[0].shape[image.kinds.index("channel")] if "channel" in image.kinds else 1
     is_labels = holds_labels(block, images[0].dtype, image.method, count)
     display = () if is_labels else stored_display(opened, image, block)
-    server = _serve(Contents(opened.store), _client(), port)
+    instead = older_documents(opened, label_paths(Target.of(opened)))
+    server = _serve(Contents(opened.store, instead), _client(), port)
     try:
         source = _source(server, opened.path, opened)
         layers = _label_layers(opened, server, image)
