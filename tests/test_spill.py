@@ -4,15 +4,20 @@ import contextlib
 import re
 import shutil
 from collections import Counter
+from itertools import product
 
 import dask
 import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 
 import msi_lazy as msi
-from msi_lazy.plan.spill import choose_tiles
+from msi_lazy.plan.source_rows import SourceChunks
+from msi_lazy.plan.spill import SpillLayout
+from msi_lazy.plan.windows import Interval, slices
 from msi_lazy.write import projection
 from tests.support.counted_image import SAMPLES, CountedImage
 from tests.support.stored_images import levels_of
@@ -229,9 +234,40 @@ def test_blocks_that_are_merged_to_shards_count_besides_a_spill(tmp_path, one_th
     assert float(needed) * 2**20 > msi.explain(tree).memory(1, spills=True).total + 2 * 128**3
 
 
-def test_chunks_that_have_nothing_in_common_are_not_spilled():
-    assert choose_tiles(((3, 5, 7, 100), (10, 10))) is None
-    assert choose_tiles(None) is None
+@given(st.lists(st.lists(st.integers(1, 300), min_size=1, max_size=5).map(tuple), min_size=1, max_size=2), st.data())
+def test_any_chunks_are_stored_in_files_of_their_own_and_found_again(lengths, data):
+    layout = SpillLayout.of(SourceChunks(tuple(lengths)))
+    assert all(tile <= 128 for tile in layout.tile)
+    shape = tuple(map(sum, lengths))
+    image, stored = np.random.default_rng(0).integers(0, 9, shape), np.full(layout.shape, -1)
+    files = Counter()
+    for position in np.ndindex(*map(len, lengths)):
+        owned = layout.chunks.owned(position)
+        ((part, at),) = layout.parts(owned)
+        assert part == owned
+        stored[slices(at)] = image[slices(part)]
+        files.update(product(*(range(i.start // s, -(-i.stop // s)) for i, s in zip(at, layout.shard, strict=True))))
+    assert set(files.values()) == {1}
+    starts = [data.draw(st.integers(0, n - 1)) for n in shape]
+    window = tuple(Interval(a, data.draw(st.integers(a + 1, n))) for a, n in zip(starts, shape, strict=True))
+    found = np.full(shape, -1)
+    for part, at in layout.parts(window):
+        found[slices(part)] = stored[slices(at)]
+    np.testing.assert_array_equal(found[slices(window)], image[slices(window)])
+
+
+@pytest.mark.parametrize("change", [None, edit], ids=["whole", "edited"])
+@pytest.mark.parametrize("chunks", [((7, 13, 20), 50, 61), (PLANES[0], (37, 13), 61), (20, (3, 5, 42), (59, 2))])
+def test_chunks_that_have_little_in_common_are_spilled_too(chunks, change, tmp_path, spilled_always):
+    counted = CountedImage(SAMPLES, chunks)
+    trees = [
+        msi.to_multiscale(image, [2], method="gaussian", chunks=16, block_bytes="16 kiB")
+        for image in (counted.image, msi.to_spatial_image(SAMPLES))
+    ]
+    tree, expected = map(change, trees) if change else trees
+    tree.pyramid.to_zarr(tmp_path / "out.zarr")
+    assert set(counted.times.values()) == {1}
+    assert_stored(tmp_path / "out.zarr", expected)
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "StageRecipe",
     "gather_block",
+    "join_pieces",
     "merge_block",
     "pick_level",
     "read_block",
@@ -91,7 +92,7 @@ def merge_block(
     touched = (before.owned(level, position) for position in product(*before.touching(level, window)))
     pairs = ((carry, owned, _common(owned, window)) for carry, owned in zip(carries, touched, strict=True))
     pieces = ((common, carry[relative_slices(common, owned)]) for carry, owned, common in pairs)
-    return reduce_block(_join(pieces, window, recipe.dtype, lend), index, recipe=recipe, lend=lend)
+    return reduce_block(join_pieces(pieces, window, recipe.dtype, lend), index, recipe=recipe, lend=lend)
 
 
 def gather_block(
@@ -116,7 +117,7 @@ def gather_block(
             yield common, check_block(part, position, chunks=chunks, dtype=recipe.dtype, part=cut)
 
     with naming_block(recipe.stage, index):
-        joined = _join(pieces(), window, recipe.dtype, lend)
+        joined = join_pieces(pieces(), window, recipe.dtype, lend)
     return reduce_block(joined, index, recipe=recipe, lend=lend)
 
 
@@ -125,7 +126,7 @@ def _common(one: Window, other: Window) -> Window:
     return tuple(Interval(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
 
 
-def _join(pieces: Iterable[tuple[Window, Array]], window: Window, dtype: np.dtype[Any], lend: Lend) -> Array:
+def join_pieces(pieces: Iterable[tuple[Window, Array]], window: Window, dtype: np.dtype[Any], lend: Lend) -> Array:
     """Join pieces, each with the window that it fills, to the array of ``window``; one that fills it is not copied."""
     joined = lend("window", tuple(interval.length for interval in window), dtype)
     for filled, piece in pieces:

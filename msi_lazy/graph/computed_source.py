@@ -17,6 +17,7 @@ from msi_lazy.graph.declared import check_block
 from msi_lazy.graph.fused_task import Held, OfBlock, make_template
 from msi_lazy.graph.marks import BlockGrid, check_writer, mark_block
 from msi_lazy.graph.source_order import order_rows, source_tasks, touched_chunks
+from msi_lazy.plan.spill import SpillLayout
 from msi_lazy.storage.spill_folder import check_shared
 from msi_lazy.storage.stored_units import stored_units
 from msi_lazy.storage.write_units import write_window
@@ -61,6 +62,8 @@ class GatheredSource:
     """What blocks wait for besides."""
     spilled: Key | None = None
     """Name under which the context holds the array that the chunks are stored in, if they are."""
+    layout: SpillLayout | None = None
+    """Layout of that array."""
     stored: Set[Key] = frozenset()
     """Tasks of chunks that there are none of, as those were stored before."""
 
@@ -121,16 +124,16 @@ def spill_source(
     """Build the tasks that compute the chunks that ``cuts`` need, and store them."""
     below, chunks = str(source.below), source.chunks
     assert chunks is not None
-    name, grid = f"{source.name}-spilled-{token}", chunk_grid(chunks)
+    name, grid, layout = f"{source.name}-spilled-{token}", chunk_grid(chunks), SpillLayout.of(chunks)
     touched: Any = dict.fromkeys(key for cut in cuts for key in cut.touched(below, chunks))
     left = [key for key in touched if grid.number(key[1:]) not in spill.done]
     stored = frozenset((name, *key[1:]) for key in touched if grid.number(key[1:]) in spill.done)
-    options = (("chunks", chunks), ("dtype", source.recipe.dtype), ("grid", grid))
+    options = (("layout", layout), ("dtype", source.recipe.dtype), ("grid", grid))
     given = (OfBlock.INPUTS, OfBlock.INDEX, Held(spill.target), Held(spill.listeners))
     tasks = source_tasks(array, below, left)
     template = make_template([(spill_chunk, given, options)], ())
     tasks |= emitter.emit_tasks(template, (((name, *key[1:]), key[1:], [TaskRef(key)]) for key in left))
-    return GatheredSource(name, chunks, {}, spill.target, stored), tasks
+    return GatheredSource(name, chunks, {}, spill.target, layout, stored), tasks
 
 
 def chunk_grid(chunks: SourceChunks) -> BlockGrid:
@@ -144,13 +147,14 @@ def spill_chunk(
     target: zarr.Array[Any],
     listeners: BlockListeners,
     *,
-    chunks: SourceChunks,
+    layout: SpillLayout,
     dtype: np.dtype[Any],
     grid: BlockGrid,
 ) -> None:
     """Store the chunk ``index`` of a computed source, and mark it."""
     (part,) = parts
-    samples, window = check_block(part, index, chunks=chunks, dtype=dtype), chunks.owned(index)
+    samples = check_block(part, index, chunks=layout.chunks, dtype=dtype)
+    ((_, window),) = layout.parts(layout.chunks.owned(index))
     check_writer(listeners)
     check_shared(target)
     write_window(target, window, samples)

@@ -176,7 +176,9 @@ def _block_template(emitted: EmittedStage, below: EmittedStage | None) -> Templa
     # 1. Compute the levels: from the source, from carries, or from what the stage before stored
     if isinstance(emitted.source, GatheredSource) and emitted.source.spilled is not None:
         spilled = (Held(emitted.source.spilled), OfBlock.INPUTS, OfBlock.INDEX)
-        calls = [(read_spilled, spilled, (("recipe", emitted.recipe), *emitted.lent))]
+        calls = [
+            (read_spilled, spilled, (("recipe", emitted.recipe), ("layout", emitted.source.layout), *emitted.lent))
+        ]
     elif isinstance(emitted.source, GatheredSource):
         options = (("recipe", emitted.recipe), ("chunks", emitted.source.chunks), *emitted.lent)
         calls = [(gather_block, (OfBlock.INPUTS, OfBlock.INDEX), options)]

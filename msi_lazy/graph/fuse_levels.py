@@ -20,6 +20,7 @@ from msi_lazy.graph.owners import topological_order
 from msi_lazy.graph.remaining import is_restorable
 from msi_lazy.graph.source_order import order_rows, touched_chunks
 from msi_lazy.graph.stored_blocks import read_spilled, restore_carry
+from msi_lazy.plan.spill import SpillLayout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,8 +105,8 @@ def _spilled_blocks(
 ) -> dict[Key, GraphNode]:
     """Let blocks that are gathered read what is stored of the chunks, once these are."""
     tasks: dict[Key, GraphNode] = {}
-    name, grid = f"{layer.below}-spilled-{token}", chunk_grid(layer.chunks)
-    options: dict[str, Any] = {"chunks": layer.chunks, "dtype": layer.recipe.dtype, "grid": grid}
+    name, grid, layout = f"{layer.below}-spilled-{token}", chunk_grid(layer.chunks), SpillLayout.of(layer.chunks)
+    options: dict[str, Any] = {"layout": layout, "dtype": layer.recipe.dtype, "grid": grid}
     held = TaskRef(spill.target), TaskRef(spill.listeners)
     for index in _gathered_blocks(graph, wanted, layer):
         stored: list[TaskRef] = []
@@ -117,7 +118,7 @@ def _spilled_blocks(
                 tasks[key] = Task(key, spill_chunk, List(TaskRef(chunk)), position, *held, **options)
                 stored.append(TaskRef(key))
         block: Key = (layer.name, *index)
-        tasks[block] = Task(block, read_spilled, held[0], List(*stored), index, recipe=layer.recipe)
+        tasks[block] = Task(block, read_spilled, held[0], List(*stored), index, recipe=layer.recipe, layout=layout)
     return tasks
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msi_lazy.graph.block_tasks import reduce_block, reduce_window
+from msi_lazy.graph.block_tasks import join_pieces, reduce_block, reduce_window
 from msi_lazy.methods.lending import fresh, prefixed
 from msi_lazy.plan.block_names import naming_block
 from msi_lazy.plan.memory import finer_window
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from msi_lazy.graph.block_tasks import StageRecipe
     from msi_lazy.methods.lending import Lend
+    from msi_lazy.plan.spill import SpillLayout
     from msi_lazy.plan.stages import StagePlan
     from msi_lazy.plan.windows import Window
 
@@ -49,13 +50,22 @@ def read_back_block(
 
 
 def read_spilled(
-    stored: zarr.Array[Any], _done: Sequence[None], index: Index, *, recipe: StageRecipe, lend: Lend = fresh
+    stored: zarr.Array[Any],
+    _done: Sequence[None],
+    index: Index,
+    *,
+    recipe: StageRecipe,
+    layout: SpillLayout,
+    lend: Lend = fresh,
 ) -> tuple[Array, ...]:
     """Read the window of block ``index`` of what was stored of the source, and compute the stage's levels."""
+    window = recipe.stage.needed(index)[0]
     with naming_block(recipe.stage, index):
         check_shared(stored)
-        window = read_window(stored, recipe.stage.needed(index)[0], lend)
-    return reduce_block(window, index, recipe=recipe, lend=lend)
+        pieces = list(layout.parts(window))
+        reads = ((part, read_window(stored, at, lend if len(pieces) == 1 else fresh)) for part, at in pieces)
+        samples = join_pieces(reads, window, recipe.dtype, lend)
+    return reduce_block(samples, index, recipe=recipe, lend=lend)
 
 
 def restore_carry(stored: zarr.Array[Any], index: Index, *, recipe: StageRecipe, stage: StagePlan) -> Array:

@@ -60,7 +60,11 @@ class SourceChunks:
 
     def owned(self, position: Index) -> Window:
         """Return the samples of the chunk at ``position``."""
-        return tuple(Interval(borders[i], borders[i + 1]) for borders, i in zip(self._borders, position, strict=True))
+        return tuple(self.owned_along(dim, i) for dim, i in enumerate(position))
+
+    def owned_along(self, dim: int, position: int) -> Interval:
+        """Return the samples along ``dim`` of the chunks at ``position``."""
+        return Interval(self._borders[dim][position], self._borders[dim][position + 1])
 
     def span(self, dim: int, positions: range) -> int:
         """Count the samples along ``dim`` of the chunks at ``positions``."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from msi_lazy.plan.spill import TileShapes
+    from msi_lazy.plan.spill import SpillLayout
     from msi_lazy.storage.stored_ledger import StoredLedger
     from msi_lazy.storage.stored_units import StoredUnits
 
@@ -37,10 +37,15 @@ class SpillArray:
     """Samples of the image."""
     marker: Marker
     """Marks the chunks of the source that are stored, so that a resumed write does not compute them again."""
-    lengths: tuple[tuple[int, ...], ...]
-    """Lengths of the chunks of the source."""
+    layout: SpillLayout
+    """Layout of the array."""
     listeners: tuple[Callable[[int, Sequence[StoredUnits]], object], ...] = ()
     """Told besides of each chunk that is stored: they show progress."""
+
+    @property
+    def lengths(self) -> tuple[tuple[int, ...], ...]:
+        """Lengths of the chunks of the source."""
+        return self.layout.chunks.lengths
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -62,12 +67,11 @@ class SpillArray:
         cls,
         ledger: StoredLedger,
         name: str,
-        lengths: tuple[tuple[int, ...], ...],
-        tiles: TileShapes,
+        layout: SpillLayout,
         dtype: np.dtype[Any],
         directory: Path | None = None,
     ) -> SpillArray:
-        """Create the array for chunks of ``lengths``, or open the one of the run that is resumed.
+        """Create the array in ``layout``, or open the one of the run that is resumed.
 
         It is in the folder of the ledger, or in ``directory``.
         """
@@ -76,16 +80,16 @@ class SpillArray:
         documents: dict[str, Any] = {}
         zarr.create_array(
             MemoryStore(documents),
-            shape=tuple(map(sum, lengths)),
-            chunks=tiles.tile,
-            shards=tiles.shard,
+            shape=layout.shape,
+            chunks=layout.tile,
+            shards=layout.shard,
             dtype=dtype,
             compressors=store_format(3).named_codecs["fast"].of_images,
             fill_value=0,
         )
-        own.create_marks(prod(map(len, lengths)))
+        own.create_marks(prod(map(len, layout.chunks.lengths)))
         store_buffers(place.store, {f"{place.path}/zarr.json": documents["zarr.json"]}, len)
-        return cls(recorded(open_array(place.store, place.path)), Marker(own), lengths)
+        return cls(recorded(open_array(place.store, place.path)), Marker(own), layout)
 
     def end(self) -> None:
         """Let all processes mark what they have stored, as nothing more will be, and end their threads."""

@@ -12,7 +12,6 @@ from msi_lazy.plan.block_size import aligned_blocks
 from msi_lazy.plan.memory import PROCESS_RESERVE, held_bytes, thread_bytes
 from msi_lazy.plan.reading import longest_between
 from msi_lazy.plan.replan import replan
-from msi_lazy.plan.spill import choose_tiles
 from msi_lazy.run.scheduler import active_client
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class ProjectedImage:
             plan,
             method=levels.recipes[0].method if plan.stages else None,
             may_read_back=ordered and _is_emitted(plan),
-            may_spill=_has_tiles(cut),
+            may_spill=cut.gathered is not None,
             may_read_spilled=ordered and cut.is_whole,
             below_edits=None if plan.stages else cut,
         )
@@ -91,7 +90,7 @@ class ProjectedImage:
             blocks=tuple(array.chunks for array in arrays),
             units=tuple(units),
             may_read_back=reads_back and job.levels.is_whole,
-            may_spill=not job.kept and _has_tiles(cut),
+            may_spill=not job.kept and cut.gathered is not None,
             may_read_spilled=reads_back and cut.is_whole,
             below_edits=None if (job.plan.untransposed or job.plan).stages else cut,
         )
@@ -149,12 +148,6 @@ class ProjectedImage:
             units=units,
             may_read_back=self.may_read_back and _is_emitted(plan),
         )
-
-
-def _has_tiles(levels: LevelGraph) -> bool:
-    """Tell whether blocks are cut from the chunks of a computed source, which can be stored in tiles."""
-    source = levels.gathered
-    return source is not None and source.chunks is not None and choose_tiles(source.chunks.lengths) is not None
 
 
 def spill_where_needed(images: Sequence[ProjectedImage], threads: int, limit: int) -> list[ProjectedImage]:

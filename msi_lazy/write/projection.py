@@ -11,7 +11,8 @@ from dask.utils import format_bytes
 
 from msi_lazy.arguments.sizes import parse_bytes_of
 from msi_lazy.errors import MemoryLimitError, warn_user
-from msi_lazy.plan.spill import choose_tiles
+from msi_lazy.plan.source_rows import SourceChunks
+from msi_lazy.plan.spill import SpillLayout
 from msi_lazy.run.scheduler import process_memory, worker_threads
 from msi_lazy.source.views import find_view
 from msi_lazy.write.memory_advice import advise
@@ -108,8 +109,8 @@ def describe_spill(image: ProjectedImage, threads: int, limit: int) -> str:
     """Say why the source of an image is stored for a while."""
     held = replace(image, spills=False).memory(threads, limit).rechunking
     source = None if image.below_edits is None else image.below_edits.gathered
-    tiles = choose_tiles(image.plan.reading.lengths if source is None else source.recipe.reading.lengths)
-    tile = " x ".join(map(str, tiles.tile if tiles else ()))
+    lengths = image.plan.reading.lengths if source is None else source.recipe.reading.lengths
+    tile = " x ".join(map(str, SpillLayout.of(SourceChunks(lengths or ())).tile))
     return (
         f"each chunk of the source is computed once, and stored beside the target until the write ends, in tiles of "
         f"{tile}: {format_bytes(held)} of chunks would be held together, and a process may use {format_bytes(limit)}"

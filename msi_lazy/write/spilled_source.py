@@ -14,7 +14,7 @@ import xxhash
 from dask.utils import format_bytes
 
 from msi_lazy.errors import DiskSpaceError
-from msi_lazy.plan.spill import choose_tiles
+from msi_lazy.plan.spill import SpillLayout
 from msi_lazy.run.scheduler import active_client
 from msi_lazy.storage.spill_array import SpillArray
 from msi_lazy.storage.unfinished import stored_ledger
@@ -66,13 +66,12 @@ def with_spill(image: LevelArrays, ledger: StoredLedger, number: int, choice: Sp
         The write is resumed, and what it has not stored yet may need more than is free.
     """
     source = image.levels.gathered if image.spills else None
-    tiles = None if source is None or source.chunks is None else choose_tiles(source.chunks.lengths)
-    if source is None or source.chunks is None or tiles is None:
+    if source is None or source.chunks is None:
         return image
     # marks number these chunks; an edit, which a fingerprint may not tell from the source, names them too
     known = (source.chunks.lengths, "" if image.levels.is_whole else source.below)
     name = f"source{number}-{xxhash.xxh3_64_hexdigest(repr(known).encode())}"
-    spill = SpillArray.create(ledger, name, source.chunks.lengths, tiles, source.recipe.dtype, choice.directory)
+    spill = SpillArray.create(ledger, name, SpillLayout.of(source.chunks), source.recipe.dtype, choice.directory)
     if ledger.resumed and image.levels.is_whole:
         left = spill.count - len(spill.stored_chunks())
         _check_room(spill.nbytes * left // spill.count, choice.directory or ledger.home.directory)
