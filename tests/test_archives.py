@@ -245,6 +245,8 @@ class TestHostile:
             assert found.exit_code == 1
             assert found.output.count("\n") == 1
             assert "no zip file, or not a whole one" in found.output
+        found = CliRunner().invoke(main, ["verify", "--repair", str(folder / "stored.ozx")])
+        assert "pack that again with msi-lazy pack FOLDER FILE" in found.output
 
 
 class TestWriting:
@@ -348,6 +350,24 @@ class TestWriting:
         make_tree().pyramid.to_zarr(tmp_path / "a.zip")
         with pytest.raises(ValueError, match="overlap: writing would destroy the source"):
             msi.open_multiscale(tmp_path / "a.zip").pyramid.to_zarr(tmp_path / "a.zip", mode="w")
+
+
+def test_a_zip_file_is_upgraded_to_a_directory_that_is_packed(tmp_path):
+    make_tree().pyramid.to_zarr(tmp_path / "a.zip", version="0.4")
+    with pytest.raises(ValueError, match="give one as the target, and pack it"):
+        msi.upgrade(tmp_path / "a.zip", tmp_path / "b.ozx")
+    msi.upgrade(tmp_path / "a.zip", tmp_path / "b.zarr")
+    msi.pack(tmp_path / "b.zarr", tmp_path / "b.ozx")
+    assert_same(tmp_path / "b.ozx")
+
+
+def test_plates(tmp_path):
+    msi.write_plate(tmp_path / "p.ozx", {("A", "1", 0): make_tree(), ("B", "2", 0): make_tree()})
+    assert os.listdir(tmp_path) == ["p.ozx"]
+    plate = msi.open_plate(tmp_path / "p.ozx")
+    assert list(plate) == [("A", "1", 0), ("B", "2", 0)]
+    np.testing.assert_array_equal(plate["B", "2", 0]["scale1"]["image"], make_tree()["scale1"]["image"])
+    assert msi.validate(tmp_path / "p.ozx").ok
 
 
 class Killed(BaseException):

@@ -184,3 +184,13 @@ def test_progress_is_shown(client, stored, tmp_path, capsys, monkeypatch):
 def test_workers_are_processes_of_their_own(client):
     assert os.getpid() not in client.run(os.getpid).values()
     assert len(set(client.run(os.getpid).values())) == 2
+
+
+def test_a_zip_file_is_packed_and_read_by_workers(client, stored, tmp_path):
+    tree = msi.to_multiscale(msi.to_spatial_image(stored), [2, 2], chunks=32)
+    tree.pyramid.to_zarr(tmp_path / "a.zip")
+    back = msi.open_multiscale(tmp_path / "a.zip")
+    np.testing.assert_array_equal(back["scale0"]["image"].compute(), stored[:])
+    back.pyramid.to_zarr(tmp_path / "b.zip")
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "b.zip", "source.zarr"]

@@ -97,6 +97,7 @@ def name_options(text: str) -> str:
     text = re.sub(r"\bchunks=\{([^}]*)\}", lambda found: f"--chunks {re.sub(_PAIR, _equals, found[1])}", text)
     text = re.sub(r"\bblock_bytes='(\d+) (\w+)'", r"--block-bytes \1\2", text)
     text = re.sub(r"dask\.config\.set\([^()]*num_workers=(\d+)\)", r"--threads \1", text)
+    text = text.replace("msi_lazy.pack(FOLDER, FILE)", "msi-lazy pack FOLDER FILE")
     return text.replace("memory_limit", "--memory-limit").replace("in_place=True", "--in-place")
 
 
