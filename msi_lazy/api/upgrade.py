@@ -12,9 +12,10 @@ from msi_lazy.arguments.choices import check_switches
 from msi_lazy.compat.zarr_stores import list_names, read_key
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.maintain.run_upgrade import UpgradeReport, run_upgrade
-from msi_lazy.maintain.upgrade_plan import UPGRADE_NOTE, plan_upgrade
+from msi_lazy.maintain.upgrade_plan import plan_upgrade
 from msi_lazy.ngff.specifications import DEFAULT_VERSION, SPECIFICATIONS, find_specification
 from msi_lazy.storage.inside import describe_level
+from msi_lazy.storage.ledger import UPGRADE_NOTE
 from msi_lazy.storage.packing import pack_directory
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.regular_files import RegularStore

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from msi_lazy.compat.zarr_stores import delete_key, fetch_bytes, read_key, store_bytes
-from msi_lazy.maintain.upgrade_plan import CHUNK_KEY, UPGRADE_NOTE
+from msi_lazy.maintain.upgrade_plan import CHUNK_KEY
 from msi_lazy.plan.grid import Grid
 from msi_lazy.storage.copied_bytes import copy_bytes
+from msi_lazy.storage.ledger import UPGRADE_NOTE
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.target import Target, sync_target
 

@@ -15,7 +15,7 @@ from msi_lazy.compat.zarr_stores import fetch_bytes, list_keys, read_key, store_
 from msi_lazy.errors import UnfinishedImageError
 from msi_lazy.ngff.upgrade_attributes import upgrade_attributes
 from msi_lazy.storage.codecs import refuse_pickles
-from msi_lazy.storage.ledger import LEDGER
+from msi_lazy.storage.ledger import LEDGER, UPGRADE_NOTE
 from msi_lazy.storage.links import links_below
 from msi_lazy.storage.manifest import MANIFEST
 from msi_lazy.storage.nodes_below import quietly
@@ -31,10 +31,8 @@ if TYPE_CHECKING:
 
     from msi_lazy.ngff.specification import Specification
 
-__all__ = ["CHUNK_KEY", "UPGRADE_NOTE", "UpgradePlan", "plan_upgrade"]
+__all__ = ["CHUNK_KEY", "UpgradePlan", "plan_upgrade"]
 
-UPGRADE_NOTE = f"{LEDGER}-upgrade"
-"""Key below the target of an upgrade that has not finished: what it is, and documents that it replaces."""
 _GROUP, _ARRAY, _ATTRIBUTES, _CONSOLIDATED = ".zgroup", ".zarray", ".zattrs", ".zmetadata"
 _DOCUMENT = "zarr.json"
 _DIMS = "_ARRAY_DIMENSIONS"
@@ -159,7 +157,7 @@ def _read_nodes(source: Place, keys: list[str]) -> dict[str, _Node]:
             continue
         try:
             node[_name(key)] = json.loads(content or b"")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"the document {key!r} in {source.named} is no JSON ({error}): repair it first") from None
         if not isinstance(node[_name(key)], dict):
             raise ValueError(f"the document {key!r} in {source.named} is no JSON object: repair it first")

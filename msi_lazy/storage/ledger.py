@@ -35,6 +35,7 @@ __all__ = [
     "LEDGER_ARRAY",
     "LEDGER_FORMAT",
     "LEVELS_LEDGER",
+    "UPGRADE_NOTE",
     "LedgerDocument",
     "child_names",
     "empty_group",
@@ -45,6 +46,8 @@ LEDGER = ".msi_lazy-unfinished"
 """Path of the ledger below the image's group; no node itself, so that consolidated metadata do not list it."""
 LEVELS_LEDGER = f"{LEDGER}-levels"
 """The same for levels that are added to an image, which stays whole."""
+UPGRADE_NOTE = f"{LEDGER}-upgrade"
+"""Key below the target of an upgrade that has not finished: what it is, and documents that it replaces."""
 BLOCKS, LEASE = "blocks", "lease"
 """Names in the folder of the ledger: of its document, and of the lease of who writes."""
 LEDGER_ARRAY = f"{LEDGER}/{BLOCKS}"

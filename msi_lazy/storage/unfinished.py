@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from msi_lazy.compat.zarr_stores import key_exists
 from msi_lazy.errors import UnfinishedImageError
-from msi_lazy.storage.ledger import BLOCKS, LEDGER, LedgerDocument
+from msi_lazy.storage.ledger import BLOCKS, LEDGER, UPGRADE_NOTE, LedgerDocument
 from msi_lazy.storage.replacement import find_beside
 
 if TYPE_CHECKING:
@@ -65,7 +66,20 @@ def naming_unfinished(place: Place) -> Iterator[None]:
                     f"{above.named} holds an incomplete {found.what}: its write was interrupted, or is still running; "
                     f"resume it with {found.resuming}, or start over with mode='w'"
                 ) from None
+            if _holds_note(above):
+                raise UnfinishedImageError(
+                    f"{above.named} holds an incomplete copy: its upgrade was interrupted, or is still running; run it "
+                    f"again, msi_lazy.upgrade(store, target)"
+                ) from None
         raise
+
+
+def _holds_note(place: Place) -> bool:
+    """Tell whether an upgrade to a place has not finished."""
+    try:
+        return key_exists(place.store, place.below(UPGRADE_NOTE))
+    except Exception:  # the caller has the better error
+        return False
 
 
 def _find_ledger(place: Place) -> LedgerDocument | None:
