@@ -62,6 +62,11 @@ def _write_two(**options: Any) -> Callable[[Path], None]:
     return write
 
 
+def _write_plate(array: np.ndarray, **options: Any) -> Callable[[Path], None]:
+    fields = {("A", 1, 0): array, ("A", 1, 1): array[::-1], ("B", 2, 0): array[:, ::-1]}
+    return lambda folder: msi.write_plate(folder / "a.zarr", {key: tree(a) for key, a in fields.items()}, **options)
+
+
 def _label(array: np.ndarray, **options: Any) -> Callable[[Path], None]:
     return lambda folder: msi.write_labels(folder / "a.zarr", "cells", tree(array, "mode"), **options)
 
@@ -171,6 +176,19 @@ OPERATIONS: Mapping[str, Operation] = {
         _write(NEW, group="second"),
         (_write(NEW, group="second", resume=True), _write(NEW, group="second", mode="w")),
     ),
+    "write_plate": Operation(
+        _nothing, _write_plate(NEW), (_write_plate(NEW, resume=True), _write_plate(NEW, mode="w"))
+    ),
+    'write_plate(mode="w")': Operation(
+        _write_plate(OLD),
+        _write_plate(NEW, mode="w"),
+        (_write_plate(NEW, mode="w", resume=True), _write_plate(NEW, mode="w")),
+    ),
+    "to_zarr(group=) in a plate": Operation(
+        _write_plate(OLD),
+        _write(NEW, group="B/3/0"),
+        (_write(NEW, group="B/3/0", resume=True), _write(NEW, group="B/3/0", mode="w")),
+    ),
     "to_zarr(labels=)": Operation(
         _nothing,
         _write_two(),
@@ -182,12 +200,20 @@ OPERATIONS: Mapping[str, Operation] = {
 def look(folder: Path) -> dict[str, Any]:
     """Look as a reader does: at the samples of each image that is listed, and of the labels of one that opens."""
     root = folder / "a.zarr"
-    groups = ["", *_listed(root / "OME", "series")]
+    groups = ["", *_listed(root / "OME", "series"), *_fields(root)]
     images = {group: _levels(root, group) for group in groups}
     for group in groups:
         for name in _listed(root / group / "labels", "labels") if images[group] != ABSENT else ():
             images[f"{group}/labels/{name}"] = _levels(root, f"{group}/labels/{name}".lstrip("/"))
     return images
+
+
+def _fields(root: Path) -> list[str]:
+    """Paths of the fields of a plate; none of an image, and of one that does not open."""
+    try:
+        return ["/".join(map(str, key)) for key in msi.open_plate(root)]
+    except (FileNotFoundError, ValueError):
+        return []
 
 
 def _listed(path: Path, name: str) -> list[str]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import bare_copy, build, codecs, compare, floor, imports, kernels, memory, planes, scale, volume
+from benchmarks import bare_copy, build, codecs, compare, floor, imports, kernels, memory, planes, plates, scale, volume
 
 
 def test_build_checks_every_sample():
@@ -118,3 +118,14 @@ def test_planes_prints_a_row_for_each_kind_of_chunks(monkeypatch):
     rows = [line.split("|") for line in result.output.splitlines() if line.startswith("| mean")]
     assert [row[2].strip() for row in rows] == ["planes", "bricks"]
     assert float(rows[0][4]) > 0
+
+
+def test_plates_prints_how_a_plate_compares_with_an_image():
+    arguments = ["--wells", "2", "--fields", "2", "--edge", "96", "--repeats", "1"]
+    result = CliRunner().invoke(plates.main, arguments, catch_exceptions=False)
+    rows = {line[:28].strip(): line[28:].split() for line in result.output.splitlines()[2:]}
+    assert list(rows) == [
+        *("build the trees of the plate", "one image", "plate", "plate / one image"),
+        *("open_plate", "open_plate, list all fields"),
+    ]
+    assert all(float(wall) > 0 for _, wall in (rows["plate"], rows["one image"]))

@@ -1,6 +1,7 @@
 """Plates that are written in one computation: as many single writes would, and resumed field by field."""
 
 import random
+import sys
 import time
 import warnings
 from contextlib import suppress
@@ -146,6 +147,7 @@ def test_metadata_of_a_plate_and_its_wells(tmp_path, version):
     assert msi.validate(store).ok
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="ome-zarr-models has 0.6 for Python 3.12 on")
 def test_the_models_of_06_take_a_plate(tmp_path):
     models = require("ome_zarr_models.v06")
     msi.write_plate(tmp_path / "plate.zarr", fields(), name="p", version="0.6", acquisitions={0: "day"})
@@ -462,3 +464,15 @@ def test_fields_of_arrays_with_names_of_their_own_are_one_form(monkeypatch):
     built = [one for one, _ in sources(4)] + [tree(5), tree(6)]
     msi.write_plate(MemoryStore(), {("A", 1, number): one for number, one in enumerate(built)})
     assert len(described) == 2
+
+
+def test_an_incomplete_plate_is_begun_anew(tmp_path):
+    """Its fields have no documents of their own yet, and are no files of a user's."""
+    store = tmp_path / "plate.zarr"
+    msi.write_plate(store, fields(), compute=False)
+    (store / "A" / "1" / "0" / "notes.txt").write_text("mine")
+    with pytest.raises(msi.StoreExistsError, match=r"holds 'A/1/0/notes.txt', which mode='w' would delete"):
+        msi.write_plate(store, fields(), mode="w")
+    (store / "A" / "1" / "0" / "notes.txt").unlink()
+    msi.write_plate(store, fields(), mode="w")
+    assert_as_written_alone(store, fields(), tmp_path / "single")

@@ -23,7 +23,7 @@ from msi_lazy.write.fields import check_field
 from msi_lazy.write.overlap import overlap_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence, Set
 
     from msi_lazy.ngff.specification import Specification
     from msi_lazy.source.origins import Source
@@ -144,7 +144,7 @@ def check_others_kept(place: Place, options: WriteOptions, stored: Iterable[str]
     place, options
         Target of the write, which passed :func:`check_target`, and its options.
     stored
-        Names of nodes directly below the target that the write stores itself.
+        Paths of nodes below the target that the write stores itself.
 
     Raises
     ------
@@ -154,7 +154,8 @@ def check_others_kept(place: Place, options: WriteOptions, stored: Iterable[str]
     ledger = ledger_within(place)
     if options.mode != "w" or (ledger is not None and ledger.state == "clearing") or place.open_node() is None:
         return  # half of what was there, and nothing else, may have been deleted
-    lost = list(islice(_foreign_names(place, incomplete=ledger is not None), _MOST_NAMED + 1))
+    groups = {"labels", *stored} if ledger is not None else set()  # some are none until they are whole
+    lost = list(islice(_foreign_names(place, groups), _MOST_NAMED + 1))
     lost = lost or other_nodes(place, stored)
     if lost:
         more = ", and more" if len(lost) > _MOST_NAMED else ""
@@ -164,10 +165,10 @@ def check_others_kept(place: Place, options: WriteOptions, stored: Iterable[str]
         )
 
 
-def _foreign_names(place: Place, *, incomplete: bool) -> Iterator[str]:
-    """Paths of what Zarr has no name for; the labels of an incomplete image are a group only once they are listed."""
+def _foreign_names(place: Place, groups: Set[str]) -> Iterator[str]:
+    """Yield the paths of what Zarr has no name for, also in ``groups`` that may be none yet."""
     for name in foreign_names(place):
-        if name == "labels" and incomplete:
+        if name in groups:
             yield from foreign_names(place, name)
         else:
             yield name

@@ -73,7 +73,7 @@ def write_plate_to(job: PlateJob, place: Place, options: WriteOptions) -> Delaye
     bare = _compose_groups({path: {} for path in ("", *groups)}, zarr_format)
     listed = _compose_groups(groups, zarr_format)
     attributes = job.layout.plate(options.specification)
-    check_others_kept(place, options, {row for row, _ in job.layout.wells})
+    check_others_kept(place, options, [*groups, *(path for path, _, _ in job.fields)])
     # 3. Begin
     check_spill(jobs, levels, place, options)
     fingerprint = fingerprint_plate(jobs, levels, options.source_id, [attributes, groups])
