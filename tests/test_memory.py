@@ -10,11 +10,14 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from dask.callbacks import Callback
+from dask.task_spec import DataNode
 from numcodecs import LZMA
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
+from msi_lazy.graph.fused_task import BlockContext
 from msi_lazy.plan import memory
 from msi_lazy.run.container_memory import container_memory
 from msi_lazy.run.scheduler import process_memory, worker_threads
@@ -188,9 +191,24 @@ def test_a_halo_on_a_computed_source_counts_the_blocks_that_wait():
     assert plan.memory().rechunking >= 2 * 24 * 256 * 256 * 2
 
 
+def test_what_threads_reserve_for_codecs_counts():
+    stored = zarr.create_array(MemoryStore(), shape=(256, 256, 256), chunks=(128, 128, 128), dtype="u2")
+    tree = msi.to_multiscale(msi.to_spatial_image(stored), [2], chunks=64)
+    graph = dict(tree.pyramid.to_zarr(MemoryStore(), compute=False).dask)
+    reserve = max(
+        node.value.buffers._reserve
+        for node in graph.values()
+        if isinstance(node, DataNode) and isinstance(node.value, BlockContext)
+    )
+    plan = msi.explain(tree)
+    assert reserve == memory.codec_bytes(2 * 64**3, 2 * 128**3) > 18 * MIB
+    assert plan.memory_per_thread == reserve + memory.thread_bytes(plan.stages[0], 2) + 2 * 128**3
+
+
 def test_half_precision_counts_what_it_is_computed_in():
     half, single = (make_memory(dtype) for dtype in ("f2", "f4"))
-    assert half.per_thread == 2 * single.per_thread
+    half_reserve, single_reserve = (memory.codec_bytes(size * 16**3, 0) for size in (2, 4))
+    assert half.per_thread - half_reserve == 2 * (single.per_thread - single_reserve)
 
 
 def make_memory(dtype):

@@ -188,10 +188,10 @@ def test_workers_are_held_against_what_they_have(tmp_path):
 def test_the_command_line_advises_its_own_options(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((128, 256, 256), "u2"))
     command = ["convert", str(tmp_path / "a.npy"), str(tmp_path / "out.zarr"), "--dims", "zyx", "--threads", "4"]
-    command += ["--memory-limit", "90MiB"]
+    command += ["--memory-limit", "110MiB"]
     refused = CliRunner().invoke(main, command)
     assert refused.exit_code == 1
-    assert "--memory-limit is 90.00 MiB" in refused.output
+    assert "--memory-limit is 110.00 MiB" in refused.output
     assert not re.search("block_bytes|memory_limit|to_multiscale|dask", refused.output)
     advice = re.findall(r"with (--.*?) \(", refused.output)
     assert advice

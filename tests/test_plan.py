@@ -11,6 +11,7 @@ import xarray as xr
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
+from msi_lazy.plan.memory import codec_bytes
 from msi_lazy.plan.reading import Reading
 from tests.support.plans import make_plan
 
@@ -140,9 +141,10 @@ def test_chunks_decoded_are_counted_per_block(edge, chunk):
     assert Reading.of_stage(stage, chunks, True).chunks == touched
 
 
-def test_memory_counts_the_window_its_levels_a_copy_and_a_source_chunk():
+def test_memory_counts_the_window_its_levels_a_copy_a_source_chunk_and_codecs():
     plan = make_plan((512, 512, 512), factors=((2, 2, 2),) * 2)
     block = 256**3 * 2
     levels = block + block // 8 + block // 64
-    source_chunk = 128**3 * 2  # decoded and encoded
-    assert plan.memory_per_thread == levels + block + 2 * source_chunk
+    source_chunk = 128**3 * 2
+    codecs = codec_bytes(64**3 * 2, source_chunk)
+    assert plan.memory_per_thread == levels + block + source_chunk + codecs

@@ -199,11 +199,13 @@ def test_spilling_is_explained(monkeypatch):
     tree = msi.to_multiscale(virtual_planes((256, 10_000, 10_000)), "auto", chunks=64)
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 6 * GIB)
     with dask.config.set(scheduler="threads", num_workers=2):
-        (note,) = msi.explain(tree).notes
+        plan = msi.explain(tree)
+    (note,) = plan.notes
     assert "in tiles of 1 x 128 x 128" in note
     assert "a process may use 6.00 GiB" in note
     monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 1024 * GIB)
     assert not msi.explain(tree).notes
+    assert plan.tasks == msi.explain(tree).tasks + 256  # each plane is stored by a task
 
 
 @pytest.mark.parametrize("change", [None, edit], ids=["whole", "edited"])

@@ -36,7 +36,7 @@ def test_wide_blocks_decode_fewer_chunks(monkeypatch, edge, most):
 
 def test_a_run_holds_a_small_multiple_of_a_block():
     plan = plan_of((2048,) * 3, (128,) * 3)
-    assert plan.memory_per_thread <= 5 * plan.block_bytes
+    assert plan.memory_per_thread <= 5.5 * plan.block_bytes
     assert plan.memory().carries <= 4 * plan.block_bytes
 
 

@@ -25,6 +25,7 @@ from msi_lazy.methods.lending import fresh
 from msi_lazy.methods.samples import as_samples
 from msi_lazy.plan.block_names import naming_samples
 from msi_lazy.plan.block_size import aligned_blocks
+from msi_lazy.plan.memory import codec_bytes
 from msi_lazy.plan.windows import Interval, slices
 from msi_lazy.storage.arrays import runs_in_rust
 from msi_lazy.storage.stored_units import stored_units
@@ -48,10 +49,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LevelArrays", "align_blocks", "number_images", "store_block", "write_graph"]
 
-_CODEC_BYTES = 6 * 2**20
-"""Bytes that codecs need of a thread's heap besides chunks: zstd in Blosc takes 4 MiB."""
-_MOST_RESERVED = 32 * 2**20
-"""Most bytes that a thread reserves for codecs: glibc's heap of a thread has parts of 64 MiB."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -223,8 +220,7 @@ def _reserve_bytes(images: Sequence[LevelArrays]) -> int:
     written = (prod(target.chunks) * target.dtype.itemsize for image in images for target in image.targets)
     stages = (image.levels.stages[0].recipe for image in images if image.levels.is_whole)
     read = (recipe.reading.chunk_samples * recipe.dtype.itemsize for recipe in stages if recipe.reading.by_window)
-    needed = _CODEC_BYTES + 4 * max(written, default=0) + 3 * max(read, default=0)
-    return min(needed, _MOST_RESERVED)
+    return codec_bytes(max(written, default=0), max(read, default=0))
 
 
 def _complete(_done: list[Any], completions: Sequence[Callable[[], None]]) -> None:

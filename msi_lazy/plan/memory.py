@@ -2,7 +2,7 @@
 
 Peak memory is projected from the plan alone, as an upper bound::
 
-    process = reserve + graph + held chunks + threads x (window + its levels + copies) + live carries
+    process = reserve + graph + held chunks + threads x (window + its levels + copies + codecs) + live carries
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "PROCESS_RESERVE",
     "TASK_BYTES",
     "MemoryUse",
+    "codec_bytes",
     "finer_window",
     "held_bytes",
     "project_memory",
@@ -44,6 +45,10 @@ _KEPT_SHARE = 8
 """One in so many bytes of freed chunks is kept by the C library's allocator, between those still held (measured)."""
 _HALF_PRECISION = 4
 """Growth of what a thread holds where half precision is converted to double: window, levels and copies."""
+_CODEC_BYTES = 6 * 2**20
+"""Bytes that codecs need of a thread's heap besides chunks: zstd in Blosc takes 4 MiB."""
+_MOST_RESERVED = 32 * 2**20
+"""Most bytes that a thread reserves for codecs: glibc's heap of a thread has parts of 64 MiB."""
 _READ_BACK_ABOVE = 0.1
 """Fraction of the memory limit that live carries may take before the next stage reads back what was stored."""
 
@@ -55,7 +60,7 @@ class MemoryUse:
     threads: int
     """Worker threads in the process."""
     per_thread: int
-    """Largest window that a thread holds, the levels computed from it, and copies of both."""
+    """Largest window that a thread holds, the levels computed from it, copies of both, and its reserve for codecs."""
     carries: int
     """Most bytes of carries that wait for the next stage."""
     rechunking: int
@@ -78,6 +83,7 @@ def project_memory(
     tasks: int,
     threads: int,
     limit: int | None = None,
+    stored_chunk: int = 0,
     half: bool = False,
     may_read_back: bool = True,
     spills: bool = False,
@@ -93,6 +99,8 @@ def project_memory(
     limit
         Bytes that the process may use, if that is known: stages whose live carries would take more than a
         tenth of it read back what the stage before has stored.
+    stored_chunk
+        Bytes of a chunk that is stored.
     half
         Whether the samples are of half precision, which is computed in a wider one.
     may_read_back
@@ -104,6 +112,7 @@ def project_memory(
     chunks, cut = None if reading.by_window else reading.lengths, [stages[0]]
     rows = None if chunks is None else BlockRows(stages[0], SourceChunks(chunks))
     per_thread = [_first_bytes(stages[0], reading, itemsize)]
+    reserve = codec_bytes(stored_chunk, reading.chunk_samples * itemsize if reading.by_window else 0)
     carries = 0
     for before, stage in pairwise([run_stage(stages[0], reading.run), *stages[1:]]):
         live = _live_carries(before, stage, threads, rows) * itemsize
@@ -117,12 +126,17 @@ def project_memory(
         per_thread.append(thread_bytes(stage, itemsize, before if read_back[-1] else None))
     return MemoryUse(
         threads=threads,
-        per_thread=max(per_thread) * (_HALF_PRECISION if half else 1),
+        per_thread=max(per_thread) * (_HALF_PRECISION if half else 1) + reserve,
         carries=carries,
         rechunking=0 if chunks is None else held_bytes(cut, SourceChunks(chunks), itemsize, threads, spills),
         graph=tasks * TASK_BYTES + reading.links * _LINK_BYTES,
         read_back=tuple(read_back),
     )
+
+
+def codec_bytes(stored_chunk: int, source_chunk: int) -> int:
+    """Count the bytes of its heap that a thread reserves for the codecs of chunks of so many bytes."""
+    return min(_CODEC_BYTES + 4 * stored_chunk + 3 * source_chunk, _MOST_RESERVED)
 
 
 def held_bytes(
@@ -137,10 +151,10 @@ def held_bytes(
 
 
 def _first_bytes(stage: StagePlan, reading: Reading, itemsize: int) -> int:
-    """Count the bytes of a block of the first stage, with the chunk that is decoded for it, or of a computed chunk."""
+    """Count the bytes of a block of the first stage, with a chunk that is decoded for it, or of a computed chunk."""
     block, chunk = thread_bytes(stage, itemsize), reading.chunk_samples * itemsize
     if reading.by_window:
-        return block + 2 * chunk + _run_bytes(stage, reading, itemsize)
+        return block + chunk + _run_bytes(stage, reading, itemsize)
     return max(block, chunk)
 
 

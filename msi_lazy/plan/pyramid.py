@@ -187,8 +187,8 @@ class PyramidPlan:
             return self.untransposed.memory(threads, limit, **savings)
         if self.stages:
             size, half = self.dtype.itemsize, self.dtype.kind == "f" and self.dtype.itemsize == 2
-            tasks = -(-self.tasks // self.slabs)
-            return project_memory(self.stages, self.reading, size, tasks, threads, limit, half, **savings)
+            tasks, chunk = -(-self.tasks // self.slabs), prod(self.levels[0].chunks) * size
+            return project_memory(self.stages, self.reading, size, tasks, threads, limit, chunk, half, **savings)
         largest = 3 * max(prod(level.blocks) for level in self.levels) * self.dtype.itemsize
         return MemoryUse(threads, largest, 0, 0, self.tasks * TASK_BYTES, ())
 

@@ -78,15 +78,18 @@ def explain(tree: xr.DataTree, *, measure: bool = False) -> ExplainedPlan:
     arrays = [lazy_array(image) for image in level_images(tree)]
     if measure:
         plan = replace(plan, measured=measure_block(arrays, plan))
-    return replace(plan, notes=(*plan.notes, *_memory_notes(arrays, plan)))
+    return _with_memory(arrays, plan)
 
 
-def _memory_notes(arrays: Sequence[da.Array], plan: PyramidPlan) -> list[str]:
-    """Describe what a write does to fit the memory of a process, and by how much it exceeds that."""
+def _with_memory(arrays: Sequence[da.Array], plan: ExplainedPlan) -> ExplainedPlan:
+    """Add what a write does to fit the memory of a process, the tasks of that, and by how much it exceeds that."""
     threads, image = worker_threads(), ProjectedImage.of_plan(plan, LevelGraph.of(arrays))
     if image.memory(threads, None).total < _NEVER_EXCEEDED:
-        return []
-    limit = process_memory()
+        return plan
+    limit, reading = process_memory(), plan.reading
     (image,) = spill_where_needed([image], threads, limit)
     notes = [describe_spill(image, threads, limit)] if image.spills else []
-    return [*notes, *filter(None, [describe_excess([image], threads, limit)])]
+    if image.spills and reading.source_chunks is not None:  # each is stored by a task of its own
+        reading = replace(reading, extra_tasks=reading.extra_tasks + reading.source_chunks)
+    notes += filter(None, [describe_excess([image], threads, limit)])
+    return replace(plan, reading=reading, notes=(*plan.notes, *notes))

@@ -23,6 +23,7 @@ from numcodecs import Blosc, Zstd
 from numcodecs.blosc import list_compressors
 from zarr.codecs import ShardingCodec
 
+from msi_lazy.methods.lending import fresh
 from msi_lazy.storage.blosc_blocks import cut_blocks, decoded_size
 from msi_lazy.storage.bounded_codecs import bounds_of, codec_kind, native_dtype
 from msi_lazy.storage.chunk_forms import MISSING, ChunkError
@@ -33,6 +34,8 @@ from msi_lazy.storage.zarr_formats import store_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from msi_lazy.methods.lending import Lend
 
 __all__ = ["DirectChunks"]
 
@@ -84,16 +87,15 @@ class DirectChunks:
         made = _numcodec(codecs[1].to_dict(), itemsize)
         return None if made is None else cls(made, codec_kind(codecs[1].to_dict()), **options)
 
-    def read(self, batch: Sequence[Any], out: Array, drop_axes: tuple[int, ...]) -> None:
-        """Decode chunks, as zarr describes them, into ``out``."""
-        _off_main_thread(partial(self._read, batch, out, drop_axes))
+    def read(self, batch: Sequence[Any], out: Array, drop_axes: tuple[int, ...], lend: Lend = fresh) -> None:
+        """Decode chunks, as zarr describes them, into ``out``, each by way of a lent array."""
+        _off_main_thread(partial(self._read, batch, out, drop_axes, _Scratch(lend)))
 
-    def write(self, batch: Sequence[Any], samples: Array) -> None:
+    def write(self, batch: Sequence[Any], samples: Array, lend: Lend = fresh) -> None:
         """Encode and store whole chunks, as zarr describes them; those of nothing but the fill value are removed."""
-        _off_main_thread(partial(self._write, batch, samples))
+        _off_main_thread(partial(self._write, batch, samples, _Scratch(lend)))
 
-    def _read(self, batch: Sequence[Any], out: Array, drop_axes: tuple[int, ...]) -> None:
-        scratch = _Scratch()
+    def _read(self, batch: Sequence[Any], out: Array, drop_axes: tuple[int, ...], scratch: _Scratch) -> None:
         for getter, spec, selection, place, *_ in batch:
             dtype = native_dtype(spec.dtype)  # whatever that of ``out`` is
             bounds = bounds_of(spec.shape, spec.dtype)
@@ -115,8 +117,8 @@ class DirectChunks:
             for _, spec, selection, _, whole in batch
         )
 
-    def _write(self, batch: Sequence[Any], samples: Array) -> None:
-        scratch, dtype = _Scratch(), samples.dtype.newbyteorder("=")  # zarr leaves the order of bytes to codecs
+    def _write(self, batch: Sequence[Any], samples: Array, scratch: _Scratch) -> None:
+        dtype = samples.dtype.newbyteorder("=")  # zarr leaves the order of bytes to codecs
         for setter, spec, _, place, _ in batch:
             path, part = f"{setter.store.root}/{setter.path}", samples[place]
             check_regular(path)  # to write into a named pipe is to wait
@@ -217,15 +219,16 @@ def _off_main_thread(task: Callable[[], None]) -> None:
 
 
 class _Scratch:
-    """Arrays for the samples of one chunk, by its shape, made when they are needed."""
+    """Lent arrays for the samples of one chunk, by its shape, made when they are needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, lend: Lend) -> None:
+        self._lend = lend
         self._arrays: dict[tuple[Shape, Any], Array] = {}
 
     def of(self, shape: Shape, dtype: np.dtype[Any]) -> Array:
         """Return the array of a shape and dtype, with whatever it holds."""
         if (shape, dtype) not in self._arrays:
-            self._arrays[shape, dtype] = np.empty(shape, dtype)
+            self._arrays[shape, dtype] = self._lend(f"chunk {len(self._arrays)}", shape, dtype)
         return self._arrays[shape, dtype]
 
 

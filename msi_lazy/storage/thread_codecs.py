@@ -88,7 +88,7 @@ class ThreadCodecs:
         all chunks where ``out`` is not in C order.
         """
         if self.direct is not None and self.direct.inner is None:
-            self.direct.read(self._batch(window), out, ())
+            self.direct.read(self._batch(window), out, (), lend)
             return
         pieces, parts = [], []
         for unit, chunk, common in self._touched(window):
@@ -111,7 +111,7 @@ class ThreadCodecs:
         What the last units have beyond the end of the array is the fill value.
         """
         if self.direct is not None:
-            self.direct.write(self._batch(window), samples)
+            self.direct.write(self._batch(window), samples, lend)
             return
         pieces = []
         whole = None
