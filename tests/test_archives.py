@@ -352,13 +352,13 @@ class TestWriting:
             msi.open_multiscale(tmp_path / "a.zip").pyramid.to_zarr(tmp_path / "a.zip", mode="w")
 
 
-def test_a_zip_file_is_upgraded_to_a_directory_that_is_packed(tmp_path):
+def test_a_zip_file_is_upgraded_to_a_directory_or_to_another(tmp_path):
     make_tree().pyramid.to_zarr(tmp_path / "a.zip", version="0.4")
-    with pytest.raises(ValueError, match="give one as the target, and pack it"):
-        msi.upgrade(tmp_path / "a.zip", tmp_path / "b.ozx")
     msi.upgrade(tmp_path / "a.zip", tmp_path / "b.zarr")
     msi.pack(tmp_path / "b.zarr", tmp_path / "b.ozx")
     assert_same(tmp_path / "b.ozx")
+    msi.upgrade(tmp_path / "a.zip", tmp_path / "c.ozx")
+    assert (tmp_path / "c.ozx").read_bytes() == (tmp_path / "b.ozx").read_bytes()
 
 
 def test_plates(tmp_path):

@@ -103,11 +103,6 @@ def upgrade(
         _check_whole(source, specification)
         return run_upgrade(plan_upgrade(source, specification, in_place=True), source, durable=durable)
     copy = Place.parse(target, "", storage_options if _is_url(target) else None, new=True)
-    if copy.in_archive:
-        raise ValueError(
-            f"{copy.given} is a zip file, and chunks are copied to directories: give one as the target, and pack it "
-            f"with msi_lazy.pack(FOLDER, FILE)"
-        )
     _check_target(copy, source, specification)
     plan = plan_upgrade(source, specification, in_place=False)
     if plan.versions == {specification.version} and not plan.old:
