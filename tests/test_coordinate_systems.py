@@ -10,6 +10,7 @@ from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.__main__ import main
+from msi_lazy.ngff.coordinate_systems import describe_systems
 from msi_lazy.ngff.separable_transforms import separate
 from msi_lazy.tree.read_plan import read_plan
 from tests.support.ngff_06 import SCHEMAS, accept, hierarchy_faults
@@ -351,6 +352,25 @@ def test_ends_that_are_strings_become_objects():
     assert image_of(again(opened(store, "'affine'")))["coordinateTransformations"] == [SHEAR]
 
 
+def test_the_intrinsic_system_is_called_as_you_say():
+    systems = [{"name": "physical", "axes": AXES}, ATLAS]
+    back = {**SHEAR, "input": {"name": "atlas"}, "output": {"name": "physical"}}
+    store = stored(systems=systems, coordinateTransformations=[SHEAR, TO_LABELS, back])
+    tree, target = opened(store, "'affine'"), MemoryStore()
+    labels = msi.to_multiscale(tree["scale0"].image.astype("u4"), [], method="mode")
+    msi.to_zarr(tree, target, version="0.6", coordinate_system="stage", labels={"cells": labels})
+    image = image_of(target)
+    assert [system["name"] for system in image["coordinateSystems"]] == ["stage", "atlas"]
+    assert image["datasets"][0]["coordinateTransformations"][0]["output"] == {"name": "stage"}
+    ends = [(one["input"], one["output"]) for one in image["coordinateTransformations"]]
+    stage, atlas = {"name": "stage"}, {"name": "atlas"}
+    assert ends == [(stage, atlas), (TO_LABELS["input"], stage), (atlas, stage)]
+    label = zarr.open_group(target, path="labels/cells", mode="r").attrs["ome"]["multiscales"][0]
+    assert [system["name"] for system in label["coordinateSystems"]] == ["stage"]
+    with pytest.raises(ValueError, match="coordinate_system='atlas' is the name of another system"):
+        msi.to_zarr(tree, MemoryStore(), version="0.6", coordinate_system="atlas")
+
+
 def test_the_free_name_of_the_intrinsic_system():
     tree = msi.to_multiscale(msi.to_spatial_image(PIXELS, dims="zyx"), [2])
     tree.attrs["ome"]["multiscales"][0]["coordinateSystems"] = [{**ATLAS, "name": "physical"}]
@@ -358,6 +378,11 @@ def test_the_free_name_of_the_intrinsic_system():
 
 
 # --- what is shown ---
+
+
+@pytest.mark.parametrize("odd", [None, 5, 1e308, "axes", [5], {}])
+def test_odd_members_of_a_system_are_shown_as_far_as_they_go(odd):
+    assert describe_systems({"coordinateSystems": [{"name": odd, "axes": odd}, odd], "namedTransformations": odd})
 
 
 def test_info_shows_systems_transformations_and_scenes(tmp_path):

@@ -10,7 +10,13 @@ import xarray as xr
 from msi_lazy.arguments.store_names import is_storable_name
 from msi_lazy.errors import warn_user
 from msi_lazy.graph.level_graph import LevelGraph
-from msi_lazy.ngff.kept_members import custom_types, describe_missing_arrays, describe_unplaced, keep_members
+from msi_lazy.ngff.kept_members import (
+    custom_types,
+    describe_missing_arrays,
+    describe_unplaced,
+    keep_members,
+    name_system,
+)
 from msi_lazy.ngff.label_attributes import describe_labels
 from msi_lazy.ngff.level_paths import DEFAULT_PATHS, LevelPaths
 from msi_lazy.ngff.specifications import ome_block
@@ -23,9 +29,11 @@ from msi_lazy.write.job import ImageJob
 from msi_lazy.write.lost_coordinates import describe_lost
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from msi_lazy.ngff.specification import Specification
 
-__all__ = ["image_job", "label_job", "warn_of_omissions"]
+__all__ = ["image_job", "label_job", "name_systems", "warn_of_omissions"]
 
 
 def image_job(
@@ -83,6 +91,13 @@ def _ordered_job(tree: xr.DataTree) -> ImageJob:
         origin = _levels_of(tree)
         tree, plan = transpose_tree(tree, order), plan.transposed(order)
     return ImageJob(tree, _levels_of(tree), plan, {}, origin=origin)
+
+
+def name_systems(jobs: Sequence[ImageJob], name: Any) -> list[ImageJob]:
+    """Name the coordinate system of an image and its labels; ``None`` leaves it.  Raises as ``name_system`` does."""
+    if name is None:
+        return list(jobs)
+    return [dataclasses.replace(job, attributes=name_system(job.attributes, name)) for job in jobs]
 
 
 def warn_of_omissions(job: ImageJob, paths: LevelPaths = DEFAULT_PATHS) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from msi_lazy.api.jobs import image_job, label_job, warn_of_omissions
+from msi_lazy.api.jobs import image_job, label_job, name_systems, warn_of_omissions
 from msi_lazy.arguments.choices import check_source_id, check_switches
 from msi_lazy.arguments.numbers import parse_retries
 from msi_lazy.ngff.level_paths import DEFAULT_PATHS, LevelPaths, parse_paths, style_of
@@ -45,6 +45,7 @@ def to_zarr(
     compressors: Any = "auto",
     encoding: Mapping[str, Any] | None = None,
     paths: LevelPaths = DEFAULT_PATHS,
+    coordinate_system: str | None = None,
     compute: bool = True,
     progress: bool = False,
     storage_options: Mapping[str, Any] | None = None,
@@ -93,6 +94,9 @@ def to_zarr(
         ``0``, ``1``, ..., and ``"s0"`` is ``s0``, ``s1``, ..., as some readers insist.  These lack the groups:
         xarray alone cannot open such an image, as its levels lie in one group and differ in size, and coordinates that
         OME-Zarr cannot state (dates, uneven times, any besides the dimensions) are lost, with a warning.
+    coordinate_system
+        Name of the coordinate system that the levels of the image, and of ``labels``, lie in (0.6 only); by default the
+        one that was read, else ``"physical"``.
     compute
         ``False`` creates the arrays and returns a :class:`dask.delayed.Delayed` that does the rest; until it has run,
         the store does not open as an image.
@@ -195,7 +199,7 @@ def to_zarr(
             warn_of_omissions(job, paths)
         layouts = label_layouts(job.plan, image.plan, zarr_format, **packing)
         jobs.append(dataclasses.replace(job, layouts=layouts))
-    return write_image(jobs, place, options)
+    return write_image(name_systems(jobs, coordinate_system), place, options)
 
 
 def write_labels(

@@ -19,6 +19,7 @@ __all__ = [
     "describe_systems",
     "flatten",
     "note_systems",
+    "rename_intrinsic",
     "stored_transforms",
 ]
 
@@ -89,6 +90,27 @@ def arrange(flat: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def rename_intrinsic(multiscale: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Give the intrinsic system of an image another name, there and in transformations that begin or end in it.
+
+    Raises
+    ------
+    ValueError
+        Another system has the name.
+    """
+    flat = flatten(multiscale)
+    systems, number = _arrange_systems(flat)
+    if any(system["name"] == name for place, system in enumerate(systems) if place != number):
+        raise ValueError(f"coordinate_system={name!r} is the name of another system of the image; give another one")
+    ends = {"name": systems[number]["name"]}
+    systems[number] |= {"name": name, "axes": [_axis_name(axis) for axis in flat["axes"]]}
+    links = [
+        {**one, **{end: {"name": name} for end in _ENDS if one.get(end) == ends}}
+        for one in _objects(flat.get(NAMED_TRANSFORMS))
+    ]
+    return arrange({**flat, SYSTEMS: systems, **({NAMED_TRANSFORMS: links} if links else {})})
+
+
 def note_systems(multiscale: Mapping[str, Any]) -> list[str]:
     """Remarks on coordinate systems, and on transformations of levels, that are not as 0.6 has them, and are read."""
     if "axes" in multiscale or SYSTEMS not in multiscale:
@@ -126,7 +148,7 @@ def describe_systems(flat: Mapping[str, Any]) -> list[str]:
     'transformations: rotation from physical to atlas'
     """
     systems = [
-        f"{system.get('name')} ({', '.join(str(_axis_name(axis)) for axis in system.get('axes') or ())}"
+        f"{system.get('name')} ({', '.join(map(str, _axis_names(system)))}"
         f"{'; of the levels' if _lists_names(system) else ''})"
         for system in _objects(flat.get(SYSTEMS))
     ]
@@ -251,6 +273,11 @@ def _leads_to(end: Any, names: set[Any]) -> bool:
 def _as_object(end: Any) -> Mapping[str, Any]:
     """Return an end of a transformation as an object, also where a tool wrote the name of the system alone."""
     return end if isinstance(end, Mapping) else {"name": end}
+
+
+def _axis_names(system: Mapping[str, Any]) -> list[Any]:
+    axes = system.get("axes")
+    return [_axis_name(axis) for axis in axes] if isinstance(axes, list) else []
 
 
 def _axis_name(axis: Any) -> Any:

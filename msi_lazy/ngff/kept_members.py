@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.ngff.coordinate_systems import NAMED_TRANSFORMS, SYSTEMS, describe_systems, flatten, stored_transforms
+from msi_lazy.ngff.coordinate_systems import (
+    NAMED_TRANSFORMS,
+    SYSTEMS,
+    describe_systems,
+    flatten,
+    rename_intrinsic,
+    stored_transforms,
+)
 from msi_lazy.ngff.read_multiscale import is_anatomical
 from msi_lazy.ngff.read_transforms import named_transforms
 from msi_lazy.ngff.specification import GROUP_BLOCKS
 from msi_lazy.ngff.specifications import (
     IN_MEMORY,
+    SPECIFICATIONS,
     composed_members,
     foreign_attributes,
     image_members,
@@ -30,6 +38,7 @@ __all__ = [
     "describe_unplaced",
     "keep_aside",
     "keep_members",
+    "name_system",
 ]
 
 KEPT_ASIDE = "keptMultiscales"
@@ -65,6 +74,25 @@ def keep_members(
         kept = _keep_of_image(before, after, axes, paths)
         block["multiscales"] = [specification.arrange(kept), *block["multiscales"][1:]]
     return {**composed, **specification.place(_joined(block, others))}
+
+
+def name_system(composed: Mapping[str, Any], name: Any) -> dict[str, Any]:
+    """Name the coordinate system that the levels of a composed image lie in.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No name of one, or a version without coordinate systems.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"coordinate_system must be a name, not {name!r}")
+    specification = specification_of(composed)
+    if not name or specification.axes != "systems":
+        having = " or ".join(repr(row.version) for row in SPECIFICATIONS if row.axes == "systems")
+        raise ValueError(f"coordinate_system must be a name that is not empty, with version={having}, not {name!r}")
+    block = specification.block_of(composed)
+    first, *others = block["multiscales"]
+    return {**composed, **specification.place({**block, "multiscales": [rename_intrinsic(first, name), *others]})}
 
 
 def describe_kept(attributes: Mapping[Any, Any]) -> list[str]:

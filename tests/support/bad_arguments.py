@@ -174,6 +174,11 @@ TO_ZARR = {
     "store": [*NO_STORE, ("memory://a.zip", ValueError, "cannot be written: a zip file is packed beside")],
     "version": [(odd, ValueError, "version must be one of '0.4', '0.5', '0.6', not") for odd in ("0.7", 0.5, None, [])],
     "group": [*NO_GROUP, *((odd, ValueError, "choose another name") for odd in ("__a", "zarr.json", "a/.zattrs"))],
+    "coordinate_system": [
+        (3, TypeError, "coordinate_system must be a name, not 3"),
+        ("", ValueError, "coordinate_system must be a name that is not empty"),
+        ("world", ValueError, "with version='0.6'"),
+    ],
     "paths": [
         (odd, ValueError, "paths must be 'scale0' .*, '0' .* or 's0' .*, not") for odd in (None, 0, "1", "scale", [])
     ],
