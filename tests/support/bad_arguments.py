@@ -310,7 +310,11 @@ TABLE = {
         "group": [*NO_GROUP, *ABSENT, ("scale0/image", ValueError, "is a Zarr array, not the group .*; wrap it")],
     },
     "write_plate": {
-        **{name: rows for name, rows in TO_ZARR.items() if name not in ("tree", "labels", "encoding")},
+        **{
+            name: rows
+            for name, rows in TO_ZARR.items()
+            if name not in ("tree", "labels", "encoding", "coordinate_system")
+        },
         "fields": [
             *((odd, TypeError, "fields are a dict of pyramids") for odd in (None, 5, "q", [TREE])),
             *(({odd: TREE}, TypeError, "the key of a field is its row") for odd in (5, "A", ("A", 1), ("A", 1, 0.5))),
