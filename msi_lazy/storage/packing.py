@@ -108,7 +108,7 @@ def pack_directory(directory: Path, archive: Path, specification: Specification)
 def _comment(specification: Specification) -> bytes:
     """Comment of a zip file whose metadata come first, as RFC-9 has it."""
     about = {"version": specification.version, "zipFile": {"centralDirectory": {"jsonFirst": True}}}
-    return json.dumps({"ome": about}).encode()
+    return json.dumps(specification.place(about)).encode()
 
 
 def _add_zip64(file: BufferedRandom, length: int) -> None:

@@ -89,6 +89,7 @@ class WellReader:
 
     def __init__(self, place: Place, zarr_format: ZarrFormat) -> None:
         self.place, self.zarr_format, self._names = place, zarr_format, store_format(zarr_format)
+        self._in_one_document = self._names.attributes_document == self._names.consolidated_document
         self._known: dict[WellName, dict[str, int | None]] = {}
         self._consolidated: Mapping[str, Any] | None = None
 
@@ -133,20 +134,20 @@ class WellReader:
             return None
         with reading(f"the attributes of the well {'/'.join(well)}"):
             document: dict[str, Any] = dict(json.loads(content))
-            return dict(document.get("attributes", {})) if self.zarr_format == 3 else document
+            return dict(document.get("attributes", {})) if self._in_one_document else document
 
     def _read_consolidated(self) -> Mapping[str, Any]:
         """Metadata of all nodes, by path or key, where the plate has them; none if they are not what they should be."""
         (content,) = fetch_bytes(self.place.store, [self.place.below(self._names.consolidated_document)])
         with suppress(ValueError, KeyError, TypeError):
             document = json.loads(content or b"")
-            found = document["consolidated_metadata"]["metadata"] if self.zarr_format == 3 else document["metadata"]
+            found = document["consolidated_metadata"]["metadata"] if self._in_one_document else document["metadata"]
             return dict(found)
         return {}
 
     def _consolidated_attributes(self, path: str) -> dict[str, Any] | None:
-        key = path if self.zarr_format == 3 else f"{path}/{self._names.attributes_document}"
+        key = path if self._in_one_document else f"{path}/{self._names.attributes_document}"
         found = (self._consolidated or {}).get(key)
-        if isinstance(found, dict) and self.zarr_format == 3:
+        if isinstance(found, dict) and self._in_one_document:
             found = found.get("attributes")
         return found if isinstance(found, dict) else None
