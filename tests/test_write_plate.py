@@ -154,6 +154,7 @@ def test_the_models_of_06_take_a_plate(tmp_path):
     models.HCS.from_zarr(zarr.open_group(tmp_path / "plate.zarr", mode="r"))
     models.Well.from_zarr(zarr.open_group(tmp_path / "plate.zarr", path="A/1", mode="r"))
     assert "version" not in block(tmp_path / "plate.zarr")["plate"]
+    assert msi.validate(tmp_path / "plate.zarr").ok
 
 
 def test_ome_zarr_py_reads_all_fields(tmp_path):

@@ -51,7 +51,7 @@ def store_manifest(target: Target, counts: Mapping[str, int], marks: Place) -> N
             if level.path in tables:
                 _enter(tables[level.path], level)
     for path, table in tables.items():
-        _store(target.child(path), table)
+        _store(target.child(path), table, unseen=True)
 
 
 def read_manifest(level: Place) -> Array | None:
@@ -97,11 +97,11 @@ def _read(level: Place) -> bytes | None:
         return None  # of a store that takes none
 
 
-def _store(level: Place, table: Array) -> None:
+def _store(level: Place, table: Array, *, unseen: bool = False) -> None:
     content = _MAGIC + table.astype("<u8").tobytes()
     if takes_files(level.store):
         buffer = default_buffer_prototype().buffer.from_bytes(content)
-        store_locally(level.store, {level.below(MANIFEST): buffer})
+        store_locally(level.store, {level.below(MANIFEST): buffer}, unseen=unseen)
         return
     try:
         store_bytes(level.store, level.below(MANIFEST), content)
