@@ -11,6 +11,7 @@ from zarr.storage import MemoryStore
 import msi_lazy as msi
 from msi_lazy.__main__ import main
 from msi_lazy.ngff.coordinate_systems import describe_systems
+from msi_lazy.ngff.parse_attributes import parse_image
 from msi_lazy.ngff.separable_transforms import separate
 from msi_lazy.tree.read_plan import read_plan
 from tests.support.ngff_06 import SCHEMAS, accept, hierarchy_faults
@@ -186,6 +187,20 @@ def test_what_is_not_separable_is_named_and_the_rest_is_used(kind):
 def test_an_amount_that_is_no_geometry_is_none():
     for scale in ([0, 1], [-1, 1], [np.nan, 1], [np.inf, 1]):
         assert separate({"type": "affine", "affine": [[scale[0], 0, 0], [0, scale[1], 0]]}, 2) is None
+
+
+@pytest.mark.parametrize("kind", ["sequence", "byDimension", "lists"])
+def test_what_is_nested_without_end_is_refused(kind):
+    inner = SCALE
+    for _ in range(2000):
+        about = {"transformation": inner, "inputAxes": [0, 1, 2], "outputAxes": [0, 1, 2]}
+        inner = (
+            [inner] if kind == "lists" else {"type": kind, "transformations": [inner if kind == "sequence" else about]}
+        )
+    dataset = placed(transform={"type": "sequence", "transformations": [inner]})
+    image = {"coordinateSystems": [{"name": "physical", "axes": AXES}], "datasets": [dataset]}
+    with pytest.raises(ValueError, match="malformed"):
+        parse_image({"ome": {"version": "0.6", "multiscales": [image]}})
 
 
 # --- spellings of other tools ---

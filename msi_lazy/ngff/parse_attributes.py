@@ -37,7 +37,7 @@ def parse_image(attributes: Mapping[str, Any]) -> StoredImage:
     stated = specification.stated_version(attributes)
     try:
         image = specification.read(block, specification.version)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         taken = "" if stated else f"; they state no version, and were read as {specification.version}"
         raise ValueError(f"the OME-Zarr attributes of the group are malformed: {error!r}{taken}") from None
     if not image.levels:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msi_lazy.ngff.coordinate_systems import stored_transforms
+from msi_lazy.ngff.specifications import ome_block, specification_of
 from msi_lazy.storage.arrays import open_array
 
 if TYPE_CHECKING:
@@ -26,10 +27,13 @@ def inline_matrices(group: zarr.Group, attributes: Mapping[str, Any]) -> dict[st
 
     An array that is missing, or is no matrix, is left to whoever reads the transformation.
     """
-    if not any(one["type"] in _MATRICES for one in stored_transforms(attributes)):
-        return dict(attributes)
-    inlined: dict[str, Any] = _inline(group, attributes)
-    return inlined
+    with suppress(RecursionError):  # of lists in lists in lists, which are no transformations
+        images = ome_block(attributes).get("multiscales")
+        if any(one["type"] in _MATRICES for one in stored_transforms(images)):
+            specification = specification_of(attributes)
+            block = {**specification.block_of(attributes), "multiscales": _inline(group, images)}
+            return {**attributes, **specification.place(block)}
+    return dict(attributes)
 
 
 def _inline(group: zarr.Group, value: Any) -> Any:
