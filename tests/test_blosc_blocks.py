@@ -86,3 +86,22 @@ def test_the_planes_of_a_chunk_are_read_from_their_blocks(tmp_path, decoded, zar
     assert decoded[0] <= 8192
     assert all(size is not None and size <= 40_000 for size in decoded)
     np.testing.assert_array_equal(array[3:40:5, 5, 3:9], samples[3:40:5, 5, 3:9])
+
+
+def test_a_block_that_a_damaged_start_cuts_short_is_left_to_the_codec():
+    frame = bytearray(Blosc("zstd", 1, Blosc.SHUFFLE, 4096).encode(SAMPLES))
+    starts = np.frombuffer(frame, "<u4", count=-(-SAMPLES.nbytes // 4096), offset=16).copy()
+    starts[9] = (starts[1] + starts[2]) // 2  # of a block that is not needed, within one that is
+    frame[16 : 16 + starts.nbytes] = starts.tobytes()
+    assert cut_blocks(bytes(frame), 4096, 8192) is None
+    assert cut_blocks(bytes(frame), 12_288, 16_384) is not None
+
+
+@pytest.mark.parametrize("options", [{}, {"shards": (46, 52)}])
+def test_items_of_blosc_that_samples_do_not_fill(tmp_path, options):
+    samples = SAMPLES[: 55 * 80].reshape(55, 80)
+    codec = BloscCodec(cname="zlib", typesize=8)
+    zarr.create_array(tmp_path, data=samples, chunks=(23, 26), compressors=codec, **options)
+    array = open_array(tmp_path, "", "r")
+    np.testing.assert_array_equal(read_samples(array, (Interval(43, 46), Interval(76, 78))), samples[43:46, 76:78])
+    np.testing.assert_array_equal(array[43:46, 76:78], samples[43:46, 76:78])

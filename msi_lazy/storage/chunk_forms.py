@@ -36,7 +36,7 @@ class ChunkForm:
     kind: str = ""
     """Outermost codec; empty for none."""
     known: bool = True
-    """Whether it is the only one, and its bytes tell their decoded size."""
+    """Whether it is the only one, its bytes tell their decoded size, and Rust decodes parts of it."""
     tail: int = 0
     """Bytes of checksums after it."""
     inner: tuple[int, ...] | None = None
@@ -52,17 +52,20 @@ class ChunkForm:
         row = store_format(metadata.zarr_format)
         if row.has_numcodecs and metadata.filters:
             return None
-        return cls._of_codecs([row.codec_settings(codec) for codec in row.codecs_of(metadata)])
+        itemsize = bounds_of((1,), metadata.dtype).nbytes
+        return cls._of_codecs([row.codec_settings(codec) for codec in row.codecs_of(metadata)], itemsize)
 
     @classmethod
-    def _of_codecs(cls, codecs: Sequence[Any]) -> ChunkForm | None:
+    def _of_codecs(cls, codecs: Sequence[Any], itemsize: int) -> ChunkForm | None:
         kinds = [codec_kind(codec) for codec in codecs if codec_kind(codec) not in ("bytes", "transpose")]
         tail = 0
         while kinds and kinds[-1] in _CHECKSUM:
             kinds, tail = kinds[:-1], tail + 4
         if kinds == ["sharding_indexed"] and not tail:
             settings = next(codec for codec in codecs if codec_kind(codec) == kinds[0])["configuration"]
-            inner, index = (cls._of_codecs(settings[key]) for key in ("codecs", "index_codecs"))
+            inner, index = (
+                cls._of_codecs(settings[key], size) for key, size in (("codecs", itemsize), ("index_codecs", 8))
+            )
             orders = [(codec.get("configuration") or {}).get("endian") for codec in settings["index_codecs"]]
             if inner is None or inner.inner or index is None or index.kind or "big" in orders:
                 return None
@@ -71,7 +74,14 @@ class ChunkForm:
         if "sharding_indexed" in kinds:
             return None
         kinds = [kind for kind in kinds if kind not in _CHECKSUM]
-        return cls(kinds[-1] if kinds else "", kinds in ([], ["zstd"], ["blosc"]), tail)
+        known = kinds in ([], ["zstd"], ["blosc"]) and not any(_has_odd_items(codec, itemsize) for codec in codecs)
+        return cls(kinds[-1] if kinds else "", known, tail)
+
+
+def _has_odd_items(codec: Any, itemsize: int) -> bool:
+    """Tell whether Blosc shuffles items that samples may not fill: the last bytes are beyond Rust's partial decoder."""
+    size = (codec.get("configuration") or {}).get("typesize") if codec_kind(codec) == "blosc" else None
+    return bool(size) and itemsize % size != 0
 
 
 def check_stored(getter: Any, spec: Any, selection: Any, form: ChunkForm) -> None:
