@@ -80,8 +80,8 @@ class ChunkForm:
 
 def _has_odd_items(codec: Any, itemsize: int) -> bool:
     """Tell whether Blosc shuffles items that samples may not fill: the last bytes are beyond Rust's partial decoder."""
-    size = (codec.get("configuration") or {}).get("typesize") if codec_kind(codec) == "blosc" else None
-    return bool(size) and itemsize % size != 0
+    size: int | None = (codec.get("configuration") or {}).get("typesize") if codec_kind(codec) == "blosc" else None
+    return size is not None and size > 0 and itemsize % size != 0
 
 
 def check_stored(getter: Any, spec: Any, selection: Any, form: ChunkForm) -> None:
