@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from dask.task_spec import TaskRef
 
 from msi_lazy.graph.declared import check_block
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence, Set
 
     import dask.array as da
-    import numpy as np
     import zarr
     from dask.task_spec import GraphNode
     from dask.typing import Key
@@ -157,5 +157,6 @@ def spill_chunk(
     ((_, window),) = layout.parts(layout.chunks.owned(index))
     check_writer(listeners)
     check_shared(target)
-    write_window(target, window, samples)
+    window = layout.turned(window)
+    write_window(target, window, np.ascontiguousarray(samples.transpose(layout.order)))
     mark_block(listeners, index, [stored_units(target, window)], grid=grid)

@@ -62,9 +62,13 @@ def read_spilled(
     window = recipe.stage.needed(index)[0]
     with naming_block(recipe.stage, index):
         check_shared(stored)
-        pieces = list(layout.parts(window))
-        reads = ((part, read_window(stored, at, lend if len(pieces) == 1 else fresh)) for part, at in pieces)
-        samples = join_pieces(reads, window, recipe.dtype, lend)
+        pieces, back = list(layout.parts(window)), layout.back
+        terms = ((part, read_window(stored, layout.turned(at), prefixed(lend, "stored"))) for part, at in pieces)
+        samples = join_pieces(((part, read.transpose(back)) for part, read in terms), window, recipe.dtype, lend)
+        if not samples.flags.c_contiguous:
+            turned = lend("window", samples.shape, samples.dtype)
+            turned[...] = samples
+            samples = turned
     return reduce_block(samples, index, recipe=recipe, lend=lend)
 
 

@@ -13,16 +13,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 from math import gcd
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from msi_lazy.plan.windows import Interval, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from msi_lazy.plan.source_rows import SourceChunks
 
 __all__ = ["SpillLayout"]
+
+T = TypeVar("T")
 
 _TILE, _SMALLEST, _SHARD = 128, 32, 2048
 """Edges of a tile, at most, and at least where chunks are cut into several; and of a file of tiles, at most."""
@@ -52,21 +54,41 @@ stop=260),), (Interval(start=256, stop=265),))])
     pitch: tuple[int, ...]
     """Samples from the start of a chunk to that of the next, as they are stored; 0 where they follow one another."""
 
+    order: tuple[int, ...]
+    """Dimensions of the image in the order in which they are stored: first those along which tiles are thin.
+
+    Otherwise tiles of planes along the last dimension would be read sample by sample.
+    """
+
     @classmethod
     def of(cls, chunks: SourceChunks) -> SpillLayout:
         """Choose the layout for the chunks of a source."""
         edges = [_edges(along) for along in chunks.lengths]
         tile, shard, pitch = zip(*edges, strict=True)
-        return cls(chunks, tile, shard, pitch)
+        cut = (edge if edge < sum(along) else _SMALLEST for edge, along in zip(tile, chunks.lengths, strict=True))
+        thickness = [min(edge, _SMALLEST) for edge in cut]
+        return cls(chunks, tile, shard, pitch, tuple(sorted(range(len(tile)), key=thickness.__getitem__)))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
+        """Shape of the array, in the order of the image."""
         terms = zip(self.chunks.lengths, self.pitch, strict=True)
         return tuple(len(along) * pitch if pitch else sum(along) for along, pitch in terms)
 
+    def turned(self, values: Sequence[T]) -> tuple[T, ...]:
+        """Order what there is for each dimension of the image as the array has it."""
+        return tuple(values[dim] for dim in self.order)
+
+    @property
+    def back(self) -> tuple[int, ...]:
+        """Dimensions of the array in the order of the image."""
+        return tuple(self.order.index(dim) for dim in range(len(self.order)))
+
     def parts(self, window: Window) -> Iterator[tuple[Window, Window]]:
-        """Cut a window of the image where it is not stored in one piece; yield each part, and where that is stored."""
+        """Cut a window of the image where it is not stored in one piece; yield each part, and where that is stored.
+
+        Both are in the order of the image.
+        """
         along = [list(self._parts_along(dim, interval)) for dim, interval in enumerate(window)]
         for pairs in product(*along):
             part, stored = zip(*pairs, strict=True)

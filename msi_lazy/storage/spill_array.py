@@ -80,9 +80,9 @@ class SpillArray:
         documents: dict[str, Any] = {}
         zarr.create_array(
             MemoryStore(documents),
-            shape=layout.shape,
-            chunks=layout.tile,
-            shards=layout.shard,
+            shape=layout.turned(layout.shape),
+            chunks=layout.turned(layout.tile),
+            shards=layout.turned(layout.shard),
             dtype=dtype,
             compressors=store_format(3).named_codecs["fast"].of_images,
             fill_value=0,
