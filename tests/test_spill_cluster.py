@@ -1,7 +1,7 @@
 """Spilled sources on worker processes: each chunk is computed by one of them, once, and read by all."""
 
 import shutil
-from time import sleep
+from time import monotonic, sleep
 
 import dask
 import numpy as np
@@ -70,15 +70,24 @@ def marked(ledger):
     return {int(path.name) for path in ledger.glob("*-source0-*-marks/c/*")}
 
 
+def is_gone(block, ledger, block_info=None):
+    """Fail at one chunk, once others have been marked as stored."""
+    if block_info[None]["array-location"][0][0] == 37:
+        until = monotonic() + 20
+        while not marked(ledger) and monotonic() < until:
+            sleep(0.05)
+        raise OSError("the reader is gone")
+    return block
+
+
 def test_what_workers_have_spilled_is_not_computed_again(tmp_path, log):
-    whole, failing = (
-        CountedImage(SAMPLES, (1, -1, -1), folder=log, fails=fails) for fails in ((), [(37, 0, 0)])
-    )  # of one name, so of one source
-    trees = [msi.to_multiscale(counted.image, [2], "gaussian", **SETTINGS) for counted in (whole, failing)]
+    whole, ledger = CountedImage(SAMPLES, (1, -1, -1), folder=log), tmp_path / "out.zarr" / LEDGER
+    failing = whole.image.copy(data=whole.image.data.map_blocks(is_gone, ledger, dtype="u2"))
+    trees = [msi.to_multiscale(image, [2], "gaussian", **SETTINGS) for image in (whole.image, failing)]
     with pytest.raises(OSError, match="the reader is gone"):
         trees[1].pyramid.to_zarr(tmp_path / "out.zarr", source_id="scan")
-    while not (found := marked(tmp_path / "out.zarr" / LEDGER)):
-        sleep(0.05)  # workers mark what they have stored soon
+    found = marked(ledger)
+    assert found
     before = whole.times
     trees[0].pyramid.to_zarr(tmp_path / "out.zarr", resume=True, source_id="scan")
     again = {corner[0] for corner in whole.times - before}
