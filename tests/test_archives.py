@@ -17,10 +17,12 @@ import pytest
 import xarray as xr
 import zarr
 from click.testing import CliRunner
-from zarr.storage import ZipStore
+from zarr.storage import LocalStore, ZipStore
 
 import msi_lazy as msi
 from msi_lazy.cli import main
+from msi_lazy.show.viewer.contents import Contents
+from msi_lazy.show.viewer.server import ViewerServer
 from msi_lazy.storage import archive_bytes, replacement
 from msi_lazy.storage.archive_index import MOST_MEMBERS
 from msi_lazy.storage.archive_store import ArchiveStore
@@ -93,17 +95,25 @@ class TestReading:
             with pytest.raises(FileNotFoundError, match="no Zarr group at http"):
                 msi.open_multiscale(f"{url}/none.ozx")
 
-    def test_parts_are_read_of_what_sends_them(self, folder):
-        fsspec = require("fsspec")
-        memory = fsspec.filesystem("memory")
+    def test_parts_are_read_of_a_server_that_sends_them(self, folder, monkeypatch):
+        monkeypatch.setattr(archive_bytes, "_MOST_WHOLE", 100)
+        read, part = [], archive_bytes.RemoteFile._part
+        monkeypatch.setattr(
+            archive_bytes.RemoteFile,
+            "_part",
+            lambda file, found, *span: read.append(len(found)) or part(file, found, *span),
+        )
+        with ViewerServer(Contents(LocalStore(folder))) as server:
+            assert_same(f"{server.store_url()}stored.ozx")
+            assert msi.verify(f"{server.store_url()}stored.ozx").ok  # many parts at once
+        assert len(read) > 10
+        assert max(read) < (folder / "stored.ozx").stat().st_size
+
+    def test_file_systems_without_an_event_loop(self, folder):
+        memory = require("fsspec").filesystem("memory")
         memory.pipe("/a.ozx", (folder / "stored.ozx").read_bytes())
-        read = []
-        store = ArchiveStore.at("memory://a.ozx")
-        cat_file = store.file.files.cat_file
-        store.file.files.cat_file = lambda path, start, end: read.append(end - start) or cat_file(path, start, end)
-        assert_same(store)
-        assert max(read) < memory.info("/a.ozx")["size"] > 10_000
-        del store.file.files.cat_file
+        assert_same("memory://a.ozx")
+        memory.rm("/a.ozx")
 
     def test_a_large_file_of_a_server_without_parts_is_refused(self, folder, monkeypatch):
         monkeypatch.setattr(archive_bytes, "_MOST_WHOLE", 100)

@@ -35,6 +35,7 @@ from msi_lazy.compat.dask_graphs import (
     held_values,
     layers_of,
 )
+from msi_lazy.compat.fsspec_files import begin_fetch
 from msi_lazy.compat.mapped_files import is_still_mapped
 from msi_lazy.compat.rust_codecs import chunk_item, one_thread_codecs, pipeline_of
 from msi_lazy.compat.tiff_stores import tiff_page
@@ -70,6 +71,7 @@ from msi_lazy.storage.arrays import open_array
 from msi_lazy.storage.regular_files import RegularStore
 from msi_lazy.storage.thread_codecs import thread_codecs
 from tests.support.optional import require
+from tests.support.serving import serve
 
 PIXELS = np.arange(48).reshape(6, 8)
 
@@ -551,3 +553,17 @@ def test_an_array_at_another_path_reads_and_writes_there(tmp_path, zarr_format):
     np.testing.assert_array_equal(zarr.open_array(tmp_path, path="b", mode="r"), [1, 2, 7, 7])
     assert not np.any(zarr.open_array(tmp_path, path="a", mode="r"))
     np.testing.assert_array_equal(array_at(run_in_python(one), "b"), [1, 2, 7, 7])
+
+
+def test_asynchronous_file_systems_read_parts_on_their_loop(tmp_path):
+    """Else zip files behind URLs are read by a thread for each part."""
+    (tmp_path / "a").write_bytes(b"0123456789")
+    with serve(tmp_path) as url:
+        files, path = fsspec.url_to_fs(f"{url}/a")
+        fetched = asyncio.run(_awaited(lambda: begin_fetch(files, path, 2, 5)))
+    assert b"0123456789"[2:5] in fetched  # this server sends the whole file
+    assert begin_fetch(fsspec.filesystem("memory"), "a", 0, 1) is None
+
+
+async def _awaited(begin):
+    return await begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import weakref
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fsspec.core import url_to_fs
 
+from msi_lazy.compat.fsspec_files import begin_fetch
 from msi_lazy.storage.regular_files import open_regular
 from msi_lazy.storage.store_errors import retried_read
 
@@ -47,6 +49,10 @@ class FileBytes(Protocol):
 
     def read(self, start: int, stop: int) -> bytes:
         """Read the bytes from ``start`` to ``stop``."""
+
+    async def fetch(self, start: int, stop: int) -> bytes:
+        """Read the same, and leave the event loop free meanwhile."""
+        return await asyncio.to_thread(self.read, start, stop)
 
 
 class LocalFile(FileBytes):
@@ -150,7 +156,19 @@ class RemoteFile(FileBytes):
         if self._whole is not None or stop <= start:
             return (self._whole or b"")[start:stop]
         self._check_parts()
-        found: bytes = self.files.cat_file(self.path, start=start, end=stop)
+        return self._part(self.files.cat_file(self.path, start=start, end=stop), start, stop)
+
+    async def fetch(self, start: int, stop: int) -> bytes:
+        """Read the same, and hold no thread meanwhile where the file system needs none."""
+        known = self._details and self._whole is None and 0 <= start < stop <= self.size()
+        pending = begin_fetch(self.files, self.path, start, stop) if known else None
+        if pending is None:
+            return await asyncio.to_thread(self.read, start, stop)
+        return self._part(await pending, start, stop)
+
+    def _part(self, found: bytes, start: int, stop: int) -> bytes:
+        """Check what was sent for a part: it, or the whole file."""
+        size = self.size()
         if len(found) == stop - start:
             return found
         if len(found) != size:

@@ -37,6 +37,8 @@ _SLACK = 128
 """Bytes that are read beyond a member, as the length of its extra field is not known."""
 _MOST_INFLATED = 2**29
 """Most bytes that a compressed member is inflated to."""
+_AT_ONCE = 2**16
+"""Bytes below which a checksum takes no longer than to hand it to a thread."""
 _MOST_DOCUMENT = 2**26
 """Most bytes of a document of metadata."""
 
@@ -135,7 +137,7 @@ class ArchiveStore(Store):
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Read the content of ``key``, or a part of it; ``None`` if there is none."""
-        content = await asyncio.to_thread(self._read, key, byte_range)
+        content = await self._read(key, byte_range)
         return None if content is None else (prototype or default_buffer_prototype()).buffer.from_bytes(content)
 
     async def get_partial_values(
@@ -179,41 +181,45 @@ class ArchiveStore(Store):
         for name in (await asyncio.to_thread(lambda: self.index)).names(prefix.rstrip("/")):
             yield name
 
-    def _read(self, key: str, part: ByteRequest | None) -> bytes | None:
-        member = self.index.find(key)
+    async def _read(self, key: str, part: ByteRequest | None) -> bytes | None:
+        index = await asyncio.to_thread(lambda: self.index) if self._index is None else self._index
+        member = index.find(key)
         if member is None:
             return None
         if member.size > _MOST_DOCUMENT and key.rpartition("/")[2] in ZARR_DOCUMENTS:
             raise ArchiveError(f"{key!r} in {self} has {member.size:,} bytes: metadata have at most {_MOST_DOCUMENT:,}")
         if part is None:
-            return self._whole(member)
+            return await self._whole(member)
         start, stop = _bounds(part, member.size)
         if member.is_deflated:
-            return self._whole(member)[start:stop]
-        begin = self._content(member)
-        return self._exactly(member, begin + start, begin + stop)
+            return (await self._whole(member))[start:stop]
+        begin = self._contents.get(member.name)
+        if begin is None:
+            begin = self._begin(member, await self.file.fetch(member.at, member.at + _HEADER.size))
+        return await self._exactly(member, begin + start, begin + stop)
 
-    def _whole(self, member: Member) -> bytes:
+    async def _whole(self, member: Member) -> bytes:
         """Read the content of a member, inflated, and compare its checksum."""
         begin = self._contents.get(member.name)
         if begin is None:
             guessed = member.at + _HEADER.size + len(member.name.encode()) + _SLACK
-            found = self.file.read(member.at, guessed + member.stored)
+            end = min(guessed + member.stored, self.file.size())
+            found = await self.file.fetch(member.at, end)
             begin = self._begin(member, found)
             content = found[begin - member.at :][: member.stored]
             if len(content) < member.stored:
-                content += self._exactly(member, begin + len(content), begin + member.stored)
+                content += await self._exactly(member, begin + len(content), begin + member.stored)
         else:
-            content = self._exactly(member, begin, begin + member.stored)
+            content = await self._exactly(member, begin, begin + member.stored)
+        if member.size < _AT_ONCE:
+            return self._checked(member, content)
+        return await asyncio.to_thread(self._checked, member, content)
+
+    def _checked(self, member: Member, content: bytes) -> bytes:
         content = _inflate(member, content, str(self)) if member.is_deflated else content
         if zlib.crc32(content) != member.checksum:
             raise ArchiveError(f"{member.name!r} in {self} is damaged: its checksum is another")
         return content
-
-    def _content(self, member: Member) -> int:
-        """Offset of the content of a member."""
-        begin = self._contents.get(member.name)
-        return self._begin(member, self.file.read(member.at, member.at + _HEADER.size)) if begin is None else begin
 
     def _begin(self, member: Member, header: bytes) -> int:
         """Offset of the content of a member, from its header."""
@@ -224,8 +230,8 @@ class ArchiveStore(Store):
         self._contents[member.name] = begin
         return begin
 
-    def _exactly(self, member: Member, start: int, stop: int) -> bytes:
-        found = self.file.read(start, stop)
+    async def _exactly(self, member: Member, start: int, stop: int) -> bytes:
+        found = await self.file.fetch(start, stop)
         if len(found) != stop - start:
             raise ArchiveError(f"{member.name!r} in {self} is damaged: it ends early")
         return found
