@@ -477,3 +477,17 @@ def test_an_incomplete_plate_is_begun_anew(tmp_path):
     (store / "A" / "1" / "0" / "notes.txt").unlink()
     msi.write_plate(store, fields(), mode="w")
     assert_as_written_alone(store, fields(), tmp_path / "single")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5", "0.6"])
+def test_ngff_zarr_reads_all_fields(tmp_path, version):
+    reader = require("ngff_zarr")
+    if version == "0.6" and sys.version_info < (3, 12):
+        pytest.skip("its releases with 0.6 are tested on Python 3.12 on")
+    msi.write_plate(tmp_path / "plate.zarr", {("A", 1, 0): tree(0), ("B", 2, 0): tree(1)}, version=version, name="p")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plate = reader.from_hcs_zarr(str(tmp_path / "plate.zarr"))
+        found = np.asarray(plate.get_well("B", "2").get_image(0).images[0].data)
+    assert [well.path for well in plate.wells] == ["A/1", "B/2"]
+    np.testing.assert_array_equal(found, pixels(1))
