@@ -12,6 +12,7 @@ from zarr.storage import MemoryStore
 import msi_lazy as msi
 from msi_lazy.storage.target import quietly
 from tests.support.optional import validate_elsewhere
+from tests.support.stored_images import block
 
 PIXELS = np.random.default_rng(0).integers(1, 9, (16, 16), dtype="u2")
 MODELS = {"0.4": (HCS04, Well04), "0.5": (HCS05, Well05)}
@@ -19,11 +20,6 @@ MODELS = {"0.4": (HCS04, Well04), "0.5": (HCS05, Well05)}
 
 def tree():
     return msi.to_multiscale(msi.to_spatial_image(PIXELS, dims="yx"), [2], chunks=8)
-
-
-def block(store, path=""):
-    attributes = zarr.open_group(store, path=path or None, mode="r").attrs.asdict()
-    return attributes.get("ome", attributes)
 
 
 def make_plate(store, version="0.5", **members):

@@ -25,6 +25,7 @@ from msi_lazy.run.tally import Tally
 from tests.support.failing_writes import FailingStore, Source, snapshot
 from tests.support.killing import CASES, contents, kill_after, make_source, start, write
 from tests.support.optional import require, validate_elsewhere
+from tests.support.stored_images import block
 
 KEYS = [("B", "10", 0), ("A", 1, 1), ("A", 1, 0), ("B", "2", 0), ("AA", "2", "0")]
 PATHS = ["A/1/0", "A/1/1", "B/2/0", "B/10/0", "AA/2/0"]
@@ -42,11 +43,6 @@ def tree(seed, shape=(2, 40, 36), dims="cyx", **options):
 
 def fields(**options):
     return {key: tree(number, **options) for number, key in enumerate(KEYS)}
-
-
-def block(store, path=""):
-    attributes = zarr.open_group(store, path=path or None, mode="r").attrs.asdict()
-    return attributes.get("ome", attributes)
 
 
 def assert_as_written_alone(store, written, folder, **options):

@@ -22,7 +22,7 @@ from msi_lazy.write.fields import check_names
 from msi_lazy.write.job import WriteOptions
 from msi_lazy.write.layout import resolve_layouts
 from msi_lazy.write.plate_job import FieldForms, PlateJob, PlateLayout
-from msi_lazy.write.write_plate import write_plate_to
+from msi_lazy.write.whole_plate import write_plate_to
 
 if TYPE_CHECKING:
     import os

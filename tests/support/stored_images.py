@@ -40,6 +40,12 @@ def levels_of(store):
     return [group[f"{name}/image"][:] for name in sorted(group.group_keys())]
 
 
+def block(store, path=""):
+    """OME-Zarr metadata of a group."""
+    attributes = zarr.open_group(store, path=path or None, mode="r").attrs.asdict()
+    return attributes.get("ome", attributes)
+
+
 @contextmanager
 def edited(root, path=""):
     """The OME-Zarr metadata of a node, to be changed."""
