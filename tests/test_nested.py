@@ -13,7 +13,7 @@ from distributed import Client, LocalCluster, worker_client
 import msi_lazy as msi
 
 PIXELS = np.random.default_rng(1).integers(1, 60000, (64, 64), "u2")
-SECONDS = 40
+SECONDS = 150
 """After which a computation counts as hanging."""
 
 
