@@ -58,7 +58,7 @@ class SpillChoice:
             raise TypeError(f"spill must be a directory, False or None, not {spill!r}")
         advice = "give a directory that exists, on a disk with room for the image; all workers must share it"
         directory, image = Path(spill).absolute(), place.directory
-        if not _is_directory(directory) or "://" in os.fspath(spill):
+        if not os.fspath(spill) or "://" in os.fspath(spill) or not _is_directory(directory):
             raise ValueError(f"spill={str(spill)!r} is no directory of this machine; {advice}")
         if image is not None and image.resolve() in (directory.resolve(), *directory.resolve().parents):
             raise ValueError(f"spill={str(spill)!r} lies in the image that is written; {advice}")

@@ -154,7 +154,7 @@ RESUMING = {
         *((odd, TypeError, "spill must be a directory, False or None, not") for odd in (5, True, b"/tmp", [])),
         *(
             (odd, ValueError, "no directory of this machine; give")
-            for odd in ("/nowhere/q", "s3://a", "/tmp\0", __file__)
+            for odd in ("", "/nowhere/q", "s3://a", "/tmp\0", __file__)
         ),
     ],
     "resume": NO_SWITCH,
