@@ -154,6 +154,15 @@ class TestReading:
         with pytest.raises(ValueError, match="another file than when it was opened"):
             msi.open_multiscale(pickle.loads(sent))
 
+    @pytest.mark.parametrize("compressors", ["auto", None])
+    def test_a_change_of_the_open_file_is_noticed(self, tmp_path, compressors):
+        make_tree().pyramid.to_zarr(tmp_path / "a.zip", compressors=compressors)
+        make_tree(PICTURE[:, ::-1]).pyramid.to_zarr(tmp_path / "b.zip", compressors=compressors)
+        tree = msi.open_multiscale(tmp_path / "a.zip")
+        (tmp_path / "a.zip").write_bytes((tmp_path / "b.zip").read_bytes())  # of the same length without codecs
+        with pytest.raises(ValueError, match="has been changed since it was opened"):
+            tree["scale0"]["image"].compute()
+
     def test_what_would_change_it_is_refused(self, folder):
         path = folder / "stored.ozx"
         before = path.read_bytes()
@@ -331,6 +340,7 @@ class TestWriting:
             ("x.zip", {"group": "a"}, "with one image, at its root"),
             ("x.zip", {"mode": "w", "replace": "in place"}, "replaced when the new is whole"),
             ("folder.zip", {}, "a directory with the name of a zip file"),
+            ("folder.zip/", {}, "a directory with the name of a zip file"),
             ("text.zip", {"mode": "w"}, "no zip file with a Zarr hierarchy at its root"),
             ("inside.zip", {"mode": "w"}, "no zip file with a Zarr hierarchy at its root"),
         ],
@@ -341,7 +351,7 @@ class TestWriting:
         shutil.copy(folder / "inside.zip", tmp_path)
         before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
         with pytest.raises(ValueError, match=words):
-            make_tree().pyramid.to_zarr(tmp_path / name, **options)
+            make_tree().pyramid.to_zarr(f"{tmp_path}/{name}", **options)
         assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
 
     def test_places_without_files_are_refused(self, tmp_path):
@@ -484,6 +494,36 @@ class TestPack:
         with pytest.raises(msi.UnfinishedImageError, match="incomplete"):
             msi.pack(tmp_path / "a.zarr", tmp_path / "a.ozx")
         assert os.listdir(tmp_path) == ["a.zarr"]
+
+    def test_links_that_would_be_left_out_and_files_without_an_end_are_refused(self, tmp_path):
+        make_tree().pyramid.to_zarr(tmp_path / "a.zarr")
+        chunk, level = tmp_path / "a.zarr/scale1/image/c/0/0/0", tmp_path / "a.zarr/scale0"
+        chunk.rename(tmp_path / "chunk")
+        chunk.symlink_to(tmp_path / "chunk")  # what it leads to is packed
+        msi.pack(tmp_path / "a.zarr", tmp_path / "new/a.ozx")
+        assert_same(tmp_path / "new/a.ozx")
+        level.rename(tmp_path / "level")
+        for make in (lambda: level.symlink_to(tmp_path / "level"), lambda: level.symlink_to("nowhere")):
+            make()
+            with pytest.raises(ValueError, match="scale0 is a link to a directory, or no regular file"):
+                msi.pack(tmp_path / "a.zarr", tmp_path / "b.ozx")
+            level.unlink()
+        (tmp_path / "level").rename(level)
+        if hasattr(os, "mkfifo"):
+            os.mkfifo(level / "pipe")
+            with pytest.raises(ValueError, match="pipe is a link to a directory, or no regular file"):
+                msi.pack(tmp_path / "a.zarr", tmp_path / "b.ozx")
+        assert not (tmp_path / "b.ozx").exists()
+
+    def test_what_is_no_image_is_not_overwritten(self, folder, tmp_path):
+        (tmp_path / "notes.zip").write_text("mine")
+        with pytest.raises(ValueError, match="no zip file with a Zarr hierarchy at its root"):
+            msi.pack(folder / "a.zarr", tmp_path / "notes.zip", mode="w")
+        assert (tmp_path / "notes.zip").read_text() == "mine"
+
+    def test_an_array_is_refused(self, folder, tmp_path):
+        with pytest.raises(FileNotFoundError, match="no Zarr group at"):
+            msi.pack(folder / "a.zarr/scale0/image", tmp_path / "a.ozx")
 
     def test_a_failure_leaves_nothing(self, tmp_path, monkeypatch):
         make_tree().pyramid.to_zarr(tmp_path / "a.zarr")

@@ -256,6 +256,23 @@ def test_values_of_missing_chunks_stay(tmp_path):
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "b.zarr/0", mode="r")[:], expected)
 
 
+FILLS = {"S4": b"q", "U4": "zz", "<M8[ns]": 5, "<m8[s]": 7, "string": "fill", "fields": (7, 1.5)}
+
+
+@pytest.mark.filterwarnings("ignore::zarr.errors.UnstableSpecificationWarning")
+@pytest.mark.parametrize("dtype", FILLS)
+def test_values_of_missing_chunks_stay_where_samples_are_stored_in_another_way(tmp_path, dtype):
+    root = flat_image(LocalStore(tmp_path / "a.zarr"))
+    kinds = {"string": str, "fields": np.dtype([("a", "<u2"), ("b", ">f4")])}
+    settings = {"shape": (5,), "chunks": (2,), "dtype": kinds.get(dtype, dtype), "fill_value": FILLS[dtype]}
+    array = root.create_array("table", **settings)
+    array[:2] = array[2:4]
+    expected = array[:]
+    assert "table" in msi.upgrade(tmp_path / "a.zarr", tmp_path / "b.zarr").encoded
+    assert not (tmp_path / "b.zarr/table/c/1").exists()
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "b.zarr/table", mode="r")[:], expected)
+
+
 def test_chunks_that_are_copied_are_not_decoded(tmp_path):
     flat_image(LocalStore(tmp_path / "a.zarr"))
     (tmp_path / "a.zarr/0/1/1").write_bytes(b"no chunk at all")
@@ -413,16 +430,79 @@ def test_old_documents_are_kept_until_the_new_ones_are_complete(tmp_path):
     assert {key: kept[key].encode() for key in changed} == {key: before[key] for key in changed}
 
 
+def killed_copy(folder, source, monkeypatch):
+    """Copy chunks, and be killed before the documents are stored."""
+    with monkeypatch.context() as patch:
+        patch.setattr("msi_lazy.maintain.run_upgrade._sync", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            msi.upgrade(folder / source, folder / "copy.zarr")
+
+
+def test_a_copy_is_not_mixed_with_what_another_source_left(tmp_path, monkeypatch):
+    """Chunks without compression have the same size in both."""
+    for name in ("a.zarr", "b.zarr"):
+        array = flat_image(LocalStore(tmp_path / name), compressor=None)["0"]
+        array[:20] = array[:20] + (name == "b.zarr")
+    array[20:] = 9  # chunks that b.zarr alone has
+    expected = {name: zarr.open_array(tmp_path / name / "0", mode="r")[:] for name in ("a.zarr", "b.zarr")}
+    killed_copy(tmp_path, "b.zarr", monkeypatch)
+    with pytest.raises(msi.StoreExistsError, match=r"holds an incomplete copy of .*b\.zarr, not of .*a\.zarr"):
+        msi.upgrade(tmp_path / "a.zarr", tmp_path / "copy.zarr")
+    shutil.move(tmp_path / "b.zarr", tmp_path / "elsewhere")
+    shutil.move(tmp_path / "a.zarr", tmp_path / "b.zarr")  # older than what was copied
+    msi.upgrade(tmp_path / "b.zarr", tmp_path / "copy.zarr")
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "copy.zarr/0", mode="r")[:], expected["a.zarr"])
+    assert len(chunks(tmp_path / "copy.zarr")) == len(chunks(tmp_path / "b.zarr"))
+
+
+def test_what_a_killed_copy_left_half_written_is_deleted(tmp_path, monkeypatch):
+    flat_image(LocalStore(tmp_path / "a.zarr"))
+    killed_copy(tmp_path, "a.zarr", monkeypatch)
+    (tmp_path / f"copy.zarr/0/c/0/0.{'0' * 32}.partial").write_text("half")
+    msi.upgrade(tmp_path / "a.zarr", tmp_path / "copy.zarr")
+    msi.upgrade(tmp_path / "a.zarr", tmp_path / "fresh.zarr")
+    assert files(tmp_path / "copy.zarr") == files(tmp_path / "fresh.zarr")
+
+
+def test_chunks_that_another_upgrade_has_deleted_are_not_encoded_as_missing(monkeypatch):
+    """Two upgrades in place at once: the second has planned when the first deletes the old chunks."""
+    store = flat_image(compressor=Zlib()).store
+    expected = zarr.open_array(store, path="0", mode="r", zarr_format=2)[:]
+    plan, begun = msi.api.upgrade.plan_upgrade, []
+
+    def interrupted(*arguments, **options):
+        planned = plan(*arguments, **options)
+        if not begun:
+            begun.append(1)
+            with monkeypatch.context() as patch:  # killed when all old chunks are deleted, before their document is
+                patch.setattr("msi_lazy.maintain.run_upgrade.delete_key", delete_chunk)
+                with pytest.raises(ZeroDivisionError):
+                    msi.upgrade(store, in_place=True)
+        return planned
+
+    def delete_chunk(where, key):
+        if "/.z" in key or key.startswith(".z"):
+            raise ZeroDivisionError
+        where._store_dict.pop(key, None)
+
+    monkeypatch.setattr("msi_lazy.api.upgrade.plan_upgrade", interrupted)
+    with pytest.raises(ValueError, match="has been changed while it was upgraded"):
+        msi.upgrade(store, in_place=True)
+    np.testing.assert_array_equal(zarr.open_array(store, path="0", mode="r", zarr_format=3)[:], expected)
+
+
 # --- refusals ---
 
 
 def test_what_cannot_be_is_refused_and_nothing_is_written(tmp_path):
     collection(tmp_path / "a.zarr")
     (tmp_path / "taken").mkdir()
+    (tmp_path / "folder.ozx").mkdir()
     (tmp_path / "taken/file").write_text("x")
     before = files(tmp_path)
     cases = [
         ({"target": tmp_path / "taken"}, FileExistsError, "exists already"),
+        ({"target": tmp_path / "folder.ozx"}, ValueError, "a directory with the name of a zip file"),
         ({"target": tmp_path / "a.zarr"}, ValueError, "lies in"),
         ({"target": tmp_path / "a.zarr/b.zarr"}, ValueError, "lies in"),
         ({"target": tmp_path / "taken/b.zarr", "group": "nowhere"}, FileNotFoundError, "no Zarr group"),

@@ -6,11 +6,14 @@ import os
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import zarr
+
 from msi_lazy.errors import StoreExistsError, UnfinishedImageError
 from msi_lazy.ngff.specifications import specification_of
-from msi_lazy.storage.packing import find_unfinished, pack_directory
+from msi_lazy.storage.packing import find_unfinished, odd_files, pack_directory
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.unfinished import naming_unfinished
+from msi_lazy.write.archive_checks import check_overwritable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,15 +47,15 @@ def pack(store: Any, archive: Any, *, mode: Mode = "w-") -> None:
     StoreExistsError
         The zip file exists, and ``mode`` is ``"w-"``.
     TypeError, ValueError
-        No directory, or no name of a zip file.
+        No directory, or no name of a zip file; a link in it; what would be replaced holds no Zarr hierarchy.
     """
     if mode not in ("w-", "w"):
         raise ValueError(f"mode must be 'w-' (refuse an existing zip file) or 'w' (replace it), not {mode!r}")
     place, target = Place.parse(store), Place.parse(archive, new=True)
     with naming_unfinished(place):
-        if place.open_node() is None:
+        group = place.open_node()
+        if not isinstance(group, zarr.Group):
             raise FileNotFoundError(f"there is no Zarr group at {place.named}; give the path of an OME-Zarr hierarchy")
-        group = place.open_group()
     directory, path = place.directory, target.archive
     if directory is None:
         raise ValueError(f"{place} is no directory of this machine; only such are packed: copy it first")
@@ -64,7 +67,13 @@ def pack(store: Any, archive: Any, *, mode: Mode = "w-") -> None:
     path = path.resolve()
     if path.is_relative_to(directory.resolve()):
         raise ValueError(f"{target} lies in the directory that is packed; choose another place")
-    _refuse_existing(path, mode)
+    _refuse_existing(target, path, mode)
+    odd = next(odd_files(directory), None)
+    if odd is not None:
+        raise ValueError(
+            f"{odd} is a link to a directory, or no regular file, and would be left out: put a copy of what it leads "
+            f"to in its place (cp -rL), or remove it"
+        )
     unfinished = find_unfinished(directory)
     if unfinished is not None:
         raise UnfinishedImageError(
@@ -72,16 +81,19 @@ def pack(store: Any, archive: Any, *, mode: Mode = "w-") -> None:
             f"that, and pack it then"
         )
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         pack_directory(directory, partial, specification)
-        _refuse_existing(path, mode)
+        _refuse_existing(target, path, mode)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _refuse_existing(path: Path, mode: Mode) -> None:
+def _refuse_existing(target: Place, path: Path, mode: Mode) -> None:
     if mode == "w-" and os.path.lexists(path):
         raise StoreExistsError(f"{path} exists already; pass mode='w' to replace it, or choose another path")
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is a directory, or no regular file; choose another name, or move it elsewhere")
+    if path.exists():
+        check_overwritable(target)

@@ -172,6 +172,8 @@ def _check_target(target: Place, source: Place, specification: Specification) ->
         if os.path.lexists(target.archive):
             raise StoreExistsError(f"{target} exists already; choose another target, or remove it first")
         return
+    if target.is_named_archive:
+        raise ValueError(f"{target} is a directory with the name of a zip file: choose another target, or move it")
     note = read_key(target.store, target.below(UPGRADE_NOTE))
     if note is None and (target.open_node() is not None or list_names(target.store, target.path)):
         raise StoreExistsError(f"{target} exists already; choose another target, or remove it first")

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from msi_lazy.compat.zarr_stores import delete_key, fetch_bytes, read_key, store_bytes
+from msi_lazy.compat.zarr_stores import delete_key, fetch_bytes, key_exists, list_keys, read_key, store_bytes
+from msi_lazy.errors import StoreExistsError
 from msi_lazy.maintain.upgrade_plan import CHUNK_KEY
 from msi_lazy.plan.grid import Grid
 from msi_lazy.storage.copied_bytes import copy_bytes
@@ -63,7 +64,7 @@ def run_upgrade(plan: UpgradePlan, target: Place, *, durable: bool) -> UpgradeRe
     if plan.in_place:
         _keep_old(plan, target, documents)
     else:
-        _store_note(plan, target, {})
+        _begin_copy(plan, target)
         copy_bytes(plan.source, target, plan.copies, plan.largest)
     for path in plan.encoded:
         _encode_again(plan, path, target)
@@ -92,8 +93,29 @@ def _sync(target: Place, durable: bool) -> None:
         sync_target(Target(target.store, target.path, target.given, target.base))
 
 
+def _begin_copy(plan: UpgradePlan, target: Place) -> None:
+    """Refuse what the copy of another source left, and delete what an earlier copy left and this one does not store."""
+    source, note = _identity(plan.source), read_key(target.store, target.below(UPGRADE_NOTE))
+    begun = json.loads(note).get("source", source) if note else source
+    if begun != source:
+        raise StoreExistsError(
+            f"{target} holds an incomplete copy of {begun}, not of {source}: remove it first, or choose another target"
+        )
+    there = list_keys(target.store, target.path)
+    _store_note(plan, target, {})
+    stored = {*plan.copies.values(), *plan.fresh, *plan.documents, UPGRADE_NOTE}
+    for key in there:
+        if key.removeprefix(f"{target.path}/" if target.path else "") not in stored:
+            delete_key(target.store, key)
+
+
+def _identity(source: Place) -> str | None:
+    """Name of a source that no other has; ``None`` where there is none."""
+    return source.location.name
+
+
 def _store_note(plan: UpgradePlan, target: Place, replaced: Mapping[str, Any]) -> None:
-    note = {"from": plan.source.named, "to": plan.to.version, "documents": replaced}
+    note = {"from": plan.source.named, "source": _identity(plan.source), "to": plan.to.version, "documents": replaced}
     try:
         store_bytes(target.store, target.below(UPGRADE_NOTE), json.dumps(note).encode())
     except OSError as error:
@@ -121,16 +143,21 @@ def _encode_again(plan: UpgradePlan, path: str, target: Place) -> None:
     prefix = f"{path}/" if path else ""
     stored = [key.removeprefix(prefix) for key in plan.old if key.startswith(prefix)]
 
-    def encode(index: Index) -> None:
+    def encode(old: str, index: Index) -> None:
         window = tuple(slice(side.start, side.stop) for side in chunks.window(index))
         new[window] = source[window]
         key = f"{prefix}{new.metadata.encode_chunk_key(index)}"
         content = read_key(plan.composed, key)
+        if not key_exists(plan.source.store, plan.source.below(prefix + old)):
+            raise ValueError(
+                f"{plan.source.named} has been changed while it was upgraded: {prefix + old!r} is gone; another "
+                f"upgrade of it may be running: let that finish, and repeat this one"
+            )
         if content is not None:
             store_bytes(target.store, target.below(key), content)
             delete_key(plan.composed, key)
 
-    found = [tuple(map(int, key.replace(".", "/").split("/"))) for key in stored if CHUNK_KEY.fullmatch(key)]
-    found = found if source.ndim else [()] * bool(found)
+    found = [key for key in stored if CHUNK_KEY.fullmatch(key)]
+    indices = [tuple(map(int, key.replace(".", "/").split("/"))) if source.ndim else () for key in found]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        list(pool.map(encode, found))
+        list(pool.map(encode, found, indices))

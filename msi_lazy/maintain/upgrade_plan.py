@@ -58,6 +58,8 @@ class UpgradePlan:
     """Keys that are copied as bytes to a target, by the key below the group; where chunks are, too."""
     encoded: dict[str, str] = field(default_factory=dict)
     """Paths of arrays whose chunks are decoded and encoded again, each with the reason."""
+    fresh: set[str] = field(default_factory=set)
+    """Keys, in a target, of the chunks that are encoded again."""
     old: list[str] = field(default_factory=list)
     """Keys that have no use once the new documents are there, in place."""
     versions: set[str] = field(default_factory=set)
@@ -249,12 +251,13 @@ def _sort_keys(plan: UpgradePlan, keys: list[str], nodes: Mapping[str, _Node]) -
         path = next(("/".join(parts[:count]) for count in range(len(parts)) if "/".join(parts[:count]) in arrays), None)
         inside = key if not path else key.removeprefix(f"{path}/")
         is_chunk = path is not None and (not arrays[path].is_old or CHUNK_KEY.fullmatch(inside) is not None)
-        if path in plan.encoded and (is_chunk or inside == MANIFEST):
-            plan.old.append(key)
-            continue
         to = key
         if is_chunk and path is not None and arrays[path].is_old and not plan.in_place:
             to = f"{path}/{_new_chunk(inside, arrays[path].shape)}".strip("/")
+        if path in plan.encoded and (is_chunk or inside == MANIFEST):
+            plan.old.append(key)
+            plan.fresh.add(to)
+            continue
         plan.copies[key] = to
         plan.chunks += is_chunk and inside != MANIFEST
 

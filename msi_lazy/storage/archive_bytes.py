@@ -56,7 +56,7 @@ class FileBytes(Protocol):
 
 
 class LocalFile(FileBytes):
-    """A regular file of this machine, which stays open: another that takes its place is not seen."""
+    """A regular file of this machine, which stays open: one that takes its place is not seen, a change is noticed."""
 
     def __init__(self, path: Path, stamp: str = "") -> None:
         self.path, self.name = path, str(path)
@@ -81,19 +81,26 @@ class LocalFile(FileBytes):
         while start < stop and (part := _read_at(file, start, stop - start)):
             parts.append(part)
             start += len(part)
+        if _stamp_of(file) != self._stamp:
+            raise ValueError(f"{self.name} has been changed since it was opened; open it again")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _opened(self) -> int:
         with self._lock:
             if self._file < 0:
-                file, size = open_regular(self.name)
-                stamp = f"{size} {os.fstat(file).st_mtime_ns}"
+                file, _ = open_regular(self.name)
+                stamp = _stamp_of(file)
                 if self._stamp not in ("", stamp):
                     os.close(file)
                     raise ValueError(f"{self.name} is another file than when it was opened; open it again")
                 weakref.finalize(self, os.close, file)
                 self._file, self._stamp = file, stamp
             return self._file
+
+
+def _stamp_of(file: int) -> str:
+    found = os.fstat(file)
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _read_at(file: int, start: int, count: int) -> bytes:

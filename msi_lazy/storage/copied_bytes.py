@@ -54,18 +54,19 @@ def _are_plain(*places: Place) -> bool:
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """Copy a file, which appears at once, and whole."""
-    size = check_regular(source)
-    if size is None:
+    """Copy a file, which appears at once, and whole, with its time, by which it is known to be copied already."""
+    if check_regular(source) is None:
         raise FileNotFoundError(f"{source} has gone while it was copied")
+    found = source.stat()
     if target.exists():
-        status = target.stat()
-        if status.st_size == size and status.st_mtime >= source.stat().st_mtime:
+        there = target.stat()
+        if (there.st_size, there.st_mtime_ns) == (found.st_size, found.st_mtime_ns):
             return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{uuid4().hex}.partial")
     try:
         shutil.copyfile(source, part)
+        os.utime(part, ns=(found.st_atime_ns, found.st_mtime_ns))
         os.replace(part, target)
     except BaseException:
         part.unlink(missing_ok=True)

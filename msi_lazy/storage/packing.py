@@ -22,11 +22,12 @@ from msi_lazy.storage.partial_files import is_partial
 from msi_lazy.storage.zarr_formats import ZARR_DOCUMENTS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from io import BufferedRandom
 
     from msi_lazy.ngff.specification import Specification
 
-__all__ = ["find_unfinished", "list_members", "pack_directory"]
+__all__ = ["find_unfinished", "list_members", "odd_files", "pack_directory"]
 
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 """Time of every member: the first that a zip file can state."""
@@ -62,6 +63,13 @@ def find_unfinished(directory: Path) -> Path | None:
         if found is not None:
             return Path(folder, found)
     return None
+
+
+def odd_files(directory: Path) -> Iterator[Path]:
+    """Find what cannot be packed in a hierarchy: links to directories, and to nothing, and what is no regular file."""
+    for folder, folders, files in os.walk(directory):
+        yield from (Path(folder, name) for name in folders if Path(folder, name).is_symlink())
+        yield from (Path(folder, name) for name in files if not Path(folder, name).is_file())
 
 
 def _rank(path: str) -> tuple[bool, int, list[str]]:

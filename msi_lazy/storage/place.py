@@ -150,7 +150,7 @@ class Place:
     @property
     def is_named_archive(self) -> bool:
         """True if its name is one of zip files, whatever is there."""
-        return not self.group and self.given.lower().endswith(ARCHIVE_SUFFIXES)
+        return not self.group and self.given.rstrip("/\\").lower().endswith(ARCHIVE_SUFFIXES)
 
     @property
     def is_ozx(self) -> bool:

@@ -57,6 +57,8 @@ def new_form(array: zarr.Array[Any]) -> NewForm:
         fill = 0 if metadata.fill_value is None else metadata.fill_value
         endian: Literal["big", "little"] = "big" if array.dtype.byteorder == ">" else "little"
         settings |= {"fill_value": fill, "serializer": BytesCodec(endian=endian)}
+    elif metadata.fill_value is not None:  # what is read where a chunk is missing
+        settings["fill_value"] = str(metadata.fill_value) if settings["dtype"] is str else metadata.fill_value
     if reason:
         named = store_format(3).named_codecs["auto"]
         settings["compressors"] = named.of_images if array.dtype.kind in _PLAIN else named.of_labels

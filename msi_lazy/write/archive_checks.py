@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from msi_lazy.storage.place import Place
     from msi_lazy.write.job import ImageJob, WriteOptions
 
-__all__ = ["check_archive"]
+__all__ = ["check_archive", "check_overwritable"]
 
 
 def check_archive(jobs: Sequence[ImageJob], place: Place, options: WriteOptions) -> None:
@@ -49,16 +49,28 @@ def check_archive(jobs: Sequence[ImageJob], place: Place, options: WriteOptions)
             f"OME-Zarr {options.specification.version} cannot be written to {place.given}: RFC-9 has Zarr v3 in .ozx "
             f"files; write version={DEFAULT_VERSION!r}, or a .zip file"
         )
-    if options.mode == "w" and place.archive.exists() and not _holds_hierarchy(place):
-        raise ValueError(
-            f"{place.given} is no zip file with a Zarr hierarchy at its root, so it is not overwritten; remove it "
-            f"yourself, or choose another name"
-        )
+    if options.mode == "w" and place.archive.exists():
+        check_overwritable(place)
     files = sum(_count_files(job) for job in jobs)
     if files > MOST_MEMBERS:
         raise ValueError(
             f"{place.given} would have {files:,} chunks or shards, and a zip file at most {MOST_MEMBERS:,}: give "
             f"shards='auto', or larger ones, or write a directory"
+        )
+
+
+def check_overwritable(place: Place) -> None:
+    """Refuse to overwrite a file that is no zip file with a Zarr hierarchy at its root.
+
+    Raises
+    ------
+    ValueError
+        Says so.
+    """
+    if not _holds_hierarchy(place):
+        raise ValueError(
+            f"{place.given} is no zip file with a Zarr hierarchy at its root, so it is not overwritten; remove it "
+            f"yourself, or choose another name"
         )
 
 
