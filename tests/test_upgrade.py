@@ -256,6 +256,7 @@ def test_values_of_missing_chunks_stay(tmp_path):
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "b.zarr/0", mode="r")[:], expected)
 
 
+SAMPLES = {"S4": b"ab", "U4": "é", "<M8[ns]": 1, "<m8[s]": 2, "string": "é", "fields": (3, 2.5)}
 FILLS = {"S4": b"q", "U4": "zz", "<M8[ns]": 5, "<m8[s]": 7, "string": "fill", "fields": (7, 1.5)}
 
 
@@ -266,7 +267,7 @@ def test_values_of_missing_chunks_stay_where_samples_are_stored_in_another_way(t
     kinds = {"string": str, "fields": np.dtype([("a", "<u2"), ("b", ">f4")])}
     settings = {"shape": (5,), "chunks": (2,), "dtype": kinds.get(dtype, dtype), "fill_value": FILLS[dtype]}
     array = root.create_array("table", **settings)
-    array[:2] = array[2:4]
+    array[:1] = np.asarray([SAMPLES[dtype]], array.dtype)
     expected = array[:]
     assert "table" in msi.upgrade(tmp_path / "a.zarr", tmp_path / "b.zarr").encoded
     assert not (tmp_path / "b.zarr/table/c/1").exists()
@@ -428,6 +429,20 @@ def test_old_documents_are_kept_until_the_new_ones_are_complete(tmp_path):
     assert len(changed) == 2
     kept = json.loads(files(inner)[NOTE])["documents"]
     assert {key: kept[key].encode() for key in changed} == {key: before[key] for key in changed}
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("codec", [None, Zlib()])
+def test_files_with_names_like_chunks_go_along_and_chunks_beyond_the_end_are_none(tmp_path, codec, in_place):
+    array = flat_image(LocalStore(tmp_path / "a.zarr"), compressor=codec)["0"]
+    expected = array[:]
+    (tmp_path / "a.zarr/0/7").write_text("mine")
+    (tmp_path / "a.zarr/0/9").mkdir()
+    shutil.copy(tmp_path / "a.zarr/0/0/0", tmp_path / "a.zarr/0/9/9")
+    target = tmp_path / ("a.zarr" if in_place else "b.zarr")
+    msi.upgrade(tmp_path / "a.zarr", None if in_place else target, in_place=in_place)
+    assert (target / "0/7").read_text() == "mine"
+    np.testing.assert_array_equal(zarr.open_array(target / "0", mode="r")[:], expected)
 
 
 def killed_copy(folder, source, monkeypatch):

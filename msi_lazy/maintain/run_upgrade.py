@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from msi_lazy.compat.zarr_stores import delete_key, fetch_bytes, key_exists, list_keys, read_key, store_bytes
 from msi_lazy.errors import StoreExistsError
 from msi_lazy.maintain.upgrade_plan import CHUNK_KEY
@@ -145,7 +147,7 @@ def _encode_again(plan: UpgradePlan, path: str, target: Place) -> None:
 
     def encode(old: str, index: Index) -> None:
         window = tuple(slice(side.start, side.stop) for side in chunks.window(index))
-        new[window] = source[window]
+        new[window] = np.asarray(source[window]).astype(new.dtype, copy=False)
         key = f"{prefix}{new.metadata.encode_chunk_key(index)}"
         content = read_key(plan.composed, key)
         if not key_exists(plan.source.store, plan.source.below(prefix + old)):
@@ -157,7 +159,10 @@ def _encode_again(plan: UpgradePlan, path: str, target: Place) -> None:
             store_bytes(target.store, target.below(key), content)
             delete_key(plan.composed, key)
 
-    found = [key for key in stored if CHUNK_KEY.fullmatch(key)]
-    indices = [tuple(map(int, key.replace(".", "/").split("/"))) if source.ndim else () for key in found]
+    keys = [key for key in stored if CHUNK_KEY.fullmatch(key)]
+    indices = [tuple(map(int, key.replace(".", "/").split("/"))) if source.ndim else () for key in keys]
+    pairs = [  # an array that was cut smaller may have chunks beyond its end
+        pair for pair in zip(keys, indices, strict=True) if all(map(int.__lt__, pair[1], chunks.counts))
+    ]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        list(pool.map(encode, found, indices))
+        list(pool.map(lambda pair: encode(*pair), pairs))

@@ -250,7 +250,7 @@ def _sort_keys(plan: UpgradePlan, keys: list[str], nodes: Mapping[str, _Node]) -
             continue
         path = next(("/".join(parts[:count]) for count in range(len(parts)) if "/".join(parts[:count]) in arrays), None)
         inside = key if not path else key.removeprefix(f"{path}/")
-        is_chunk = path is not None and (not arrays[path].is_old or CHUNK_KEY.fullmatch(inside) is not None)
+        is_chunk = path is not None and (not arrays[path].is_old or _is_chunk(inside, arrays[path].shape))
         to = key
         if is_chunk and path is not None and arrays[path].is_old and not plan.in_place:
             to = f"{path}/{_new_chunk(inside, arrays[path].shape)}".strip("/")
@@ -260,6 +260,17 @@ def _sort_keys(plan: UpgradePlan, keys: list[str], nodes: Mapping[str, _Node]) -
             continue
         plan.copies[key] = to
         plan.chunks += is_chunk and inside != MANIFEST
+
+
+def _is_chunk(key: str, shape: tuple[int, ...]) -> bool:
+    """Tell whether a key below an array of Zarr v2 is that of a chunk, and not of a file of a user.
+
+    Examples
+    --------
+    >>> _is_chunk("0.1", (8, 8)), _is_chunk("0/1", (8, 8)), _is_chunk("7", (8, 8)), _is_chunk("0", ())
+    (True, True, False, True)
+    """
+    return CHUNK_KEY.fullmatch(key) is not None and len(re.split("[./]", key)) == max(len(shape), 1)
 
 
 def _new_chunk(key: str, shape: tuple[int, ...]) -> str:

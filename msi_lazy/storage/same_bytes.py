@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from zarr.codecs import BloscCodec, BytesCodec, GzipCodec, TransposeCodec, ZstdCodec
 
 from msi_lazy.storage.zarr_formats import store_format
@@ -12,7 +13,6 @@ from msi_lazy.storage.zarr_formats import store_format
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
     import zarr
 
 __all__ = ["NewForm", "new_form"]
@@ -48,7 +48,7 @@ def new_form(array: zarr.Array[Any]) -> NewForm:
     settings: dict[str, Any] = {
         "shape": array.shape,
         "chunks": array.chunks,
-        "dtype": str if array.dtype.kind in "UOT" else array.dtype,
+        "dtype": str if array.dtype.kind in "UOT" else _stored_dtype(array.dtype),
         "filters": [],
         "zarr_format": 3,
         "config": {"write_empty_chunks": True},  # those that are stored
@@ -58,7 +58,8 @@ def new_form(array: zarr.Array[Any]) -> NewForm:
         endian: Literal["big", "little"] = "big" if array.dtype.byteorder == ">" else "little"
         settings |= {"fill_value": fill, "serializer": BytesCodec(endian=endian)}
     elif metadata.fill_value is not None:  # what is read where a chunk is missing
-        settings["fill_value"] = str(metadata.fill_value) if settings["dtype"] is str else metadata.fill_value
+        fill = metadata.fill_value
+        settings["fill_value"] = str(fill) if settings["dtype"] is str else _in_order(fill, settings["dtype"])
     if reason:
         named = store_format(3).named_codecs["auto"]
         settings["compressors"] = named.of_images if array.dtype.kind in _PLAIN else named.of_labels
@@ -67,6 +68,16 @@ def new_form(array: zarr.Array[Any]) -> NewForm:
     if metadata.order == "F" and array.ndim > 1 and not reason:
         settings["filters"] = [TransposeCodec(order=tuple(reversed(range(array.ndim))))]
     return NewForm(settings, reason)
+
+
+def _stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Dtype in Zarr v3, which has fields of one byte order."""
+    return dtype if dtype.fields is None else dtype.newbyteorder("<")
+
+
+def _in_order(value: Any, dtype: np.dtype[Any]) -> Any:
+    """Return a sample with fields in the byte order of ``dtype``; another as it is."""
+    return value if dtype.fields is None else np.asarray(value).astype(dtype)[()]
 
 
 def _same_codecs(codec: Any, dtype: np.dtype[Any]) -> Sequence[Any] | None:
