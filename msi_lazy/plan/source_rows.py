@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from math import prod
 from typing import TYPE_CHECKING
@@ -83,10 +83,7 @@ class BlockRows:
     @cached_property
     def touched(self) -> tuple[tuple[range, ...], ...]:
         """Chunks that each block touches, by its position, along each dimension."""
-        windows = ([self.stage.needed(index)[0][dim] for index in self.stage.along(dim)] for dim in self._dims)
-        return tuple(
-            tuple(self.chunks.touching_along(dim, interval) for interval in along) for dim, along in enumerate(windows)
-        )
+        return tuple(_touched_along(self.stage.line(dim), self.chunks.lengths[dim]) for dim in self._dims)
 
     @property
     def _dims(self) -> range:
@@ -101,16 +98,9 @@ class BlockRows:
         """Tell whether blocks along ``dim`` that share chunks share just one, and so wait for the same."""
         return all(len(blocks) == 1 or len(chunks) == 1 for blocks, chunks in self._groups(dim))
 
-    def _groups(self, dim: int) -> list[tuple[range, range]]:
+    def _groups(self, dim: int) -> tuple[tuple[range, range], ...]:
         """List the groups of blocks along ``dim`` that share no chunk with others, and the chunks of each."""
-        groups: list[tuple[range, range]] = []
-        for position, chunks in enumerate(self.touched[dim]):
-            if groups and chunks.start < groups[-1][1].stop:
-                blocks, held = groups.pop()
-                groups.append((range(blocks.start, position + 1), range(held.start, max(held.stop, chunks.stop))))
-            else:
-                groups.append((range(position, position + 1), chunks))
-        return groups
+        return _groups_along(self.stage.line(dim), self.chunks.lengths[dim])
 
     def row_of(self, index: Index) -> Index:
         """Return the number of the row that block ``index`` is in; rows are computed in the order of these."""
@@ -166,6 +156,26 @@ class BlockRows:
         begun = Counter(position for chunks in self.touched[axis] for position in chunks)  # rows by the same chunk
         along = min(spans[axis] + rows + max(begun.values()), stage.counts[axis])
         return waiting * along * prod(stage.counts[axis + 1 :])
+
+
+@lru_cache(maxsize=256)  # a plan is made for several sizes of blocks, which differ along some dimensions only
+def _touched_along(line: StagePlan, lengths: tuple[int, ...]) -> tuple[range, ...]:
+    """List the chunks of ``lengths`` that each block of a stage along one dimension touches."""
+    chunks = SourceChunks((lengths,))
+    return tuple(chunks.touching_along(0, line.needed(index)[0][0]) for index in line.along(0))
+
+
+@lru_cache(maxsize=256)
+def _groups_along(line: StagePlan, lengths: tuple[int, ...]) -> tuple[tuple[range, range], ...]:
+    """List the groups of blocks along one dimension that share no chunk with others, and the chunks of each."""
+    groups: list[tuple[range, range]] = []
+    for position, chunks in enumerate(_touched_along(line, lengths)):
+        if groups and chunks.start < groups[-1][1].stop:
+            blocks, held = groups.pop()
+            groups.append((range(blocks.start, position + 1), range(held.start, max(held.stop, chunks.stop))))
+        else:
+            groups.append((range(position, position + 1), chunks))
+    return tuple(groups)
 
 
 def _rows_in_progress(threads: int, blocks: int) -> int:

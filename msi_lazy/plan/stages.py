@@ -12,7 +12,7 @@ every level of the stage, so no two blocks share a sample or a chunk of any leve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from math import prod
@@ -93,6 +93,13 @@ class StagePlan:
     def along(self, dim: int) -> Iterator[Index]:
         """List the indices of the blocks along ``dim``, the first one of every other dimension."""
         return (tuple(i if other == dim else 0 for other in range(len(self.edges))) for i in range(self.counts[dim]))
+
+    def line(self, dim: int) -> StagePlan:
+        """Return the geometry along one dimension, on which what a block owns and needs there depends alone."""
+        levels = (self.extents, self.factors, self.radii)
+        extents, factors, radii = (tuple((level[dim],) for level in of_levels) for of_levels in levels)
+        edges = (self.edges[dim],)
+        return replace(self, extents=extents, factors=factors, radii=radii, edges=edges, written=(), carry=None)
 
     def owned(self, level: int, index: Index) -> Window:
         """Return the samples of ``level`` that block ``index`` owns."""

@@ -98,18 +98,10 @@ def _count_samples(stage: StagePlan, chunks: SourceChunks) -> tuple[int, int]:
     """
     axis, run = run_axis(stage), choose_run(stage)
     lines = [
-        _count_along(_line(stage, dim), lengths, run if dim == axis else 1)
-        for dim, lengths in enumerate(chunks.lengths)
+        _count_along(stage.line(dim), lengths, run if dim == axis else 1) for dim, lengths in enumerate(chunks.lengths)
     ]
     owned, decoded, *filtered = map(prod, zip(*lines, strict=True))
     return owned, decoded + sum(filtered) + _CARRY_COST * _carried_bytes(stage, itemsize=1)
-
-
-def _line(stage: StagePlan, dim: int) -> StagePlan:
-    """Return the geometry of a stage along one dimension."""
-    levels = (stage.extents, stage.factors, stage.radii)
-    extents, factors, radii = (tuple((level[dim],) for level in of_levels) for of_levels in levels)
-    return replace(stage, extents=extents, factors=factors, radii=radii, edges=(stage.edges[dim],))
 
 
 @lru_cache(maxsize=1024)
