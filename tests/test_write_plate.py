@@ -63,6 +63,12 @@ def test_each_field_has_the_bits_of_a_single_write(tmp_path, version):
     assert left == {"A", "B", "AA", *([".zattrs", ".zgroup"] if version == "0.4" else ["zarr.json"])}
 
 
+def with_note(note):
+    noted = tree(11)
+    noted["scale0"].image.attrs["note"] = note
+    return noted
+
+
 def other_forms():
     """Pyramids that differ in a way of their own, each beside another of its kind."""
     shifted = msi.to_spatial_image(pixels(3), dims="cyx", scale={"x": 2.0})
@@ -76,6 +82,7 @@ def other_forms():
         "order": [tree(6, (40, 36, 2), "yxc"), tree(7, (40, 36, 2), "yxc")],
         "computed": [msi.to_multiscale(msi.to_spatial_image(computed, dims="cyx"), [2], chunks=16)],
         "attributes": [noted],
+        "equal attributes": [with_note(note) for note in (1, True, 1.0, {"a": [1], "b": 0}, {"b": 0, "a": [1]})],
         "edited": [tree(9).map_over_datasets(lambda level: level + 1 if level.data_vars else level), tree(10)],
         "names": [msi.to_multiscale(msi.to_spatial_image(pixels(3), dims="cyx", name="dapi"), [2], chunks=16)],
         "channels": [

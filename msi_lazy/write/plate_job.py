@@ -144,7 +144,13 @@ def _same_variable(one: xr.Variable, other: xr.Variable, is_image: bool) -> bool
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Compare attributes: what has no plain answer, such as arrays, is taken to differ."""
+    """Compare attributes as JSON tells them apart, 1 from 1.0 and from true; what has no plain answer differs."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(_equal(one[name], other[name]) for name in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_equal, one, other))
     try:
         return bool(one == other)
     except ValueError:
