@@ -441,3 +441,10 @@ def test_types_of_others_and_units_of_channels_are_kept():
         assert written(tree)["multiscales"][0]["axes"][0] == first
     tree = opened(with_axes(channels, renamed, *of_space("x")), ["'i' of type 'space' is called 'y'"])
     assert written(tree)["multiscales"][0]["axes"][1] == {**renamed, "name": "y"}
+
+
+@pytest.mark.parametrize("names", [[["y"], "y", "x"], [{}, "y", "x"]])
+def test_names_of_dimensions_that_are_none_are_those_of_the_axes(names):
+    root = stored("0.4")
+    root["0"].attrs["_ARRAY_DIMENSIONS"] = names
+    assert msi.open_multiscale(root)["scale0"]["im"].dims == ("c", "y", "x")

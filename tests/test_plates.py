@@ -82,6 +82,24 @@ def test_a_plate_is_a_mapping_of_its_fields(version):
     assert plate["A/1/0"].identical(msi.open_multiscale(store, group="A/1/0"))
 
 
+def test_names_and_paths_that_a_tool_wrote_as_numbers():
+    store = MemoryStore()
+    make_plate(store, columns=[{"name": 1}, {"name": "10"}, {"name": 2}])
+    state(zarr.open_group(store, path="A/1"), {"well": {"images": [{"path": 0}, {"path": 1}]}}, "0.5")
+    assert list(msi.open_plate(store))[:2] == [("A", "1", 0), ("A", "1", 1)]
+    tree().pyramid.to_zarr(store, group="A/1/1", mode="w")
+    assert msi.open_plate(store).columns == ("1", "10", "2")
+    assert list(msi.open_plate(store)["A", "1"]) == [0, 1]
+
+
+@pytest.mark.parametrize("listed", [None, [], [{"id": "0"}], [{"id": 1, "name": "day 2"}]])
+def test_a_plate_that_lists_no_acquisition_of_its_wells_is_written_as_it_was_read(listed):
+    store, other = MemoryStore(), MemoryStore()
+    make_plate(store, acquisitions=listed)
+    msi.write_plate(other, msi.open_plate(store).row("A"))
+    assert msi.open_plate(other).acquisitions_of_fields() == {("A", "1", 0): 0, ("A", "1", 1): 1}
+
+
 def test_parts_of_a_plate():
     store = MemoryStore()
     make_plate(store)

@@ -347,6 +347,7 @@ BAD = [
     ({"fields": {("A", 1, "f_0"): tree(0)}}, ValueError, "'f_0' does not"),
     ({"fields": {("A", 1, -1): tree(0)}}, ValueError, "'-1' does not"),
     ({"fields": {("A", 1, "__0"): tree(0)}, "version": "0.6"}, ValueError, "'__0' does not"),
+    ({"fields": {("A", 1, "zarr.json"): tree(0)}, "version": "0.6"}, ValueError, "'zarr.json' does not"),
     ({"name": 5}, TypeError, "name must be the name of the plate"),
     ({"rows": "AB"}, TypeError, "rows must be a sequence of names"),
     ({"rows": 0}, ValueError, "rows must be at least 1"),

@@ -146,7 +146,8 @@ def write_plate(
         name = (fields.name or None) if name is None else name
         rows, columns = fields.rows if rows is None else rows, fields.columns if columns is None else columns
         if acquisitions is None and acquisition_of is None:
-            acquisitions, acquisition_of = fields.acquisitions, fields.acquisitions_of_fields()
+            acquisition_of = fields.acquisitions_of_fields()
+            acquisitions = {**{number: {} for number in acquisition_of.values()}, **fields.acquisitions}
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name must be the name of the plate, a string, not {name!r}")
     keys = parse_fields(fields)

@@ -112,7 +112,8 @@ def _objects(name: str, listed: Any) -> list[Mapping[str, Any]]:
 
 
 def _members(name: str, listed: Any, member: str) -> list[str]:
-    found = [one.get(member) for one in _objects(name, listed)]
+    """List a member of objects, as strings, also where a tool wrote numbers."""
+    found = [str(value) if _is_integer(value := one.get(member)) else value for one in _objects(name, listed)]
     for value in found:
         if not isinstance(value, str) or not value or {"..", "."} & set(value.split("/")):
             raise ValueError(f"the {member} {value!r} in the {name!r} of a plate or a well is none that can be used")
@@ -203,7 +204,7 @@ def list_field(
     well = dict(specification.block_of(attributes).get("well") or {})
     well = _versioned(well, specification, specification.version_in_multiscale)
     images = _objects("images", well.get("images"))
-    if all(one.get("path") != name for one in images):
+    if all(str(one.get("path")) != name for one in images):
         well["images"] = _inserted(images, _image(name, acquisition), "path")
     return specification.extend(attributes, {"well": well})
 

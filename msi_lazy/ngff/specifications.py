@@ -84,7 +84,7 @@ SPECIFICATIONS = (
         version_in_label=False,
         dimension_names_required=True,
         all_labels_listed=True,
-        field_names="(?!__|[.]+$)[A-Za-z0-9_.-]+",
+        field_names="(?!__|[.]+$|zarr[.]json$)[A-Za-z0-9_.-]+",
     ),
 )
 """All versions that can be read, oldest first, and written if they have a writer."""

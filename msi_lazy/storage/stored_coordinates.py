@@ -152,8 +152,9 @@ class CoordinateReader:
 def _names_in_store(array: zarr.Array[Any], dims: tuple[str, ...]) -> tuple[str, ...]:
     """Names of an array's dimensions in its own metadata; those that the image lists where some are missing."""
     names: Any = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
-    usable = isinstance(names, (list, tuple)) and len(names) == len(dims) == len(set(names)) and all(names)
-    return tuple(map(str, names)) if usable else dims
+    listed = tuple(names) if isinstance(names, (list, tuple)) else ()
+    usable = all(isinstance(name, str) and name for name in listed) and len(listed) == len(dims) == len(set(listed))
+    return listed if usable else dims
 
 
 def _renamed(variable: xr.Variable, names: Mapping[str, str]) -> xr.Variable:
