@@ -429,3 +429,24 @@ def test_images_of_others_are_accepted_once_they_are_written_again(levels):
     store = again(opened(stored(levels=levels)))
     accept(store)
     assert hierarchy_faults(store, SCHEMAS) == {}
+
+
+@pytest.mark.parametrize("way", ["0.5", "0.6", "upgrade"])
+def test_what_levels_have_besides_a_spacing_is_kept(way):
+    store, other = MemoryStore(), MemoryStore()
+    turn = {"type": "sequence", "transformations": [QUARTER, {"type": "scale", "scale": [2, 2]}]}
+    turn |= {"input": {"path": "0"}, "output": {"name": "physical"}}
+    systems = [{"name": "physical", "axes": AXES[1:]}]
+    root = zarr.create_group(store)
+    root.create_array("0", data=PIXELS[0])
+    image = {"coordinateSystems": systems, "datasets": [{"path": "0", "coordinateTransformations": [turn]}]}
+    root.attrs["ome"] = {"version": "0.6", "multiscales": [image]}
+    if way == "upgrade":
+        msi.upgrade(store, other, to="0.5")
+    else:
+        with pytest.warns(UserWarning, match="'rotation' is not applied"):
+            msi.open_multiscale(store).pyramid.to_zarr(other, version=way)
+    (dataset,) = zarr.open_group(other).attrs["ome"]["multiscales"][0]["datasets"]
+    assert dataset["unusedTransformations"] == [turn]
+    if way == "0.6":
+        accept(other)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msi_lazy.ngff.read_transforms import named_transforms
+from msi_lazy.ngff.separable_transforms import separate
 
 __all__ = [
     "INTRINSIC",
@@ -33,6 +34,8 @@ _TRANSFORMS = "coordinateTransformations"
 _ENDS = ("input", "output")
 _NAME = "transformationName"
 """Member of a dataset, in the flat form, that keeps the name of its transformation."""
+_UNUSED = "unusedTransformations"
+"""Member of a dataset that keeps its transformations as they were, where they are more than a scale and translation."""
 
 
 def flatten(multiscale: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,7 +215,17 @@ def _flatten_dataset(dataset: Mapping[str, Any], ndim: int) -> dict[str, Any]:
     if [one.get("type") for one in listed] == ["identity"]:
         listed = [{"type": "scale", "scale": [1.0] * ndim}]
     flat = {**dataset, _TRANSFORMS: listed}
+    if not all(_amounts_to_spacing(one, ndim) for one in listed):
+        flat.setdefault(_UNUSED, list(dataset[_TRANSFORMS]))
     return {**flat, _NAME: names[0]} if len(names) == 1 and isinstance(names[0], str) else flat
+
+
+def _amounts_to_spacing(transform: Mapping[str, Any], ndim: int) -> bool:
+    """Tell whether a transformation is applied when a level is read."""
+    kind = transform.get("type")
+    if kind == "sequence":
+        return all(_amounts_to_spacing(one, ndim) for one in transform.get("transformations") or ())
+    return (kind in ("scale", "translation") and kind in transform) or separate(transform, ndim) is not None
 
 
 def _arrange_dataset(dataset: Mapping[str, Any], intrinsic: str) -> dict[str, Any]:
