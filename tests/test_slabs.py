@@ -73,7 +73,7 @@ def test_a_write_in_slabs_is_the_write_in_one(method, read_back, monkeypatch):
     whole, cut = MemoryStore(), MemoryStore()
     build(method)[0].pyramid.to_zarr(whole)
     graphs = count_graphs(monkeypatch)
-    few_at_once(monkeypatch, 12 if method == "mean" else 8)
+    few_at_once(monkeypatch, 12 if method == "mean" else 4)
     tree, source = build(method)
     tree.pyramid.to_zarr(cut)
     assert len(graphs) > 2

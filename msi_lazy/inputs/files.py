@@ -158,7 +158,8 @@ def _is_url(source: str) -> bool:
 def _is_zarr(source: str) -> bool:
     if _is_url(source) or Path(source).is_dir():
         return True
-    return Path(source).is_file() and Place.parse(source).in_archive
+    path = Path(source)
+    return path.is_file() and path.suffix.lower() != ".npy" and Place.parse(source).in_archive
 
 
 def _is_glob(source: str) -> bool:

@@ -69,9 +69,9 @@ def compose_hierarchy(job: ImageJob, zarr_format: ZarrFormat) -> ImageJob:
     return replace(job, contents=contents, final=final, others=others)
 
 
-def create_hierarchy(target: Target, job: ImageJob) -> None:
+def create_hierarchy(target: Target, job: ImageJob, *, unseen: bool) -> None:
     """Store what :func:`compose_hierarchy` composed, and write other nodes of the tree as they are."""
-    store_contents(target, job.contents, unseen=True)
+    store_contents(target, job.contents, unseen=unseen)
     for name, dataset in job.others.items():
         _write_dataset(target, name, dataset, {})
 

@@ -114,14 +114,15 @@ def prepare_levels(jobs: Sequence[ImageJob], options: WriteOptions) -> list[Leve
 
 
 def create_levels(
-    job: ImageJob, levels: LevelArrays, target: Target, like: Sequence[zarr.Array[Any]] = ()
+    job: ImageJob, levels: LevelArrays, target: Target, like: Sequence[zarr.Array[Any]] = (), *, unseen: bool = False
 ) -> LevelArrays:
     """Store the composed hierarchy below ``target``, the group of the write, and open the arrays of the levels.
 
-    ``like`` are the open arrays of an image that was created from the same contents.
+    ``like`` are the open arrays of an image that was created from the same contents.  ``unseen`` tells that nobody
+    reads documents below ``target`` yet: where it is part of a hierarchy, others consolidate that meanwhile.
     """
     below = target.child(job.path)
-    create_hierarchy(below, job)
+    create_hierarchy(below, job, unseen=unseen)
     if like:
         paired = zip(job.layouts, like, strict=True)
         return replace(levels, targets=[array_at(array, below.below(at.path)) for at, array in paired])

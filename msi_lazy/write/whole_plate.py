@@ -110,7 +110,7 @@ def _create_fields(jobs: Sequence[ImageJob], levels: Sequence[LevelArrays], targ
         at_end = job.final if takes_files(target.store) and _is_composed(job) else {}
         kept = {key: content for key, content in job.contents.items() if key not in at_end}
         contents, like = opened.get(id(job.contents), (kept, ()))
-        stored = create_levels(replace(job, contents=contents), image, target, like)
+        stored = create_levels(replace(job, contents=contents), image, target, like, unseen=True)
         opened.setdefault(id(job.contents), (contents, stored.targets))
         created.append(stored)
     return created
