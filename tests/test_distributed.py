@@ -17,6 +17,7 @@ from distributed import Client, LocalCluster, SchedulerPlugin
 from zarr.storage import MemoryStore
 
 import msi_lazy as msi
+from msi_lazy.run.scheduler import all_threads, has_workers
 
 
 @pytest.fixture(scope="module")
@@ -194,3 +195,10 @@ def test_a_zip_file_is_packed_and_read_by_workers(client, stored, tmp_path):
     back.pyramid.to_zarr(tmp_path / "b.zip")
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "b.zip", "source.zarr"]
+
+
+def test_workers_are_asked_for_anew(client, monkeypatch):
+    """What a client has cached lists no workers, and may come between."""
+    client.wait_for_workers(2)
+    monkeypatch.setattr(client, "scheduler_info", lambda n_workers=-1: {"workers": {}})
+    assert (has_workers(client), all_threads()) == (True, 2)

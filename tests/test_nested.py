@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from functools import partial
 
 import dask
 import dask.array as da
@@ -148,9 +147,11 @@ def test_an_error_of_a_task_is_alone(client, tmp_path):
 
 
 def test_a_cluster_without_workers_is_told_of(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["msi_lazy.run.compute"], "_PATIENCE", 0.2)
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster, Client(cluster) as client:
-        client.loop.call_later(1, partial(cluster.scale, 1))
+    module = sys.modules["msi_lazy.run.compute"]
+    monkeypatch.setattr(module, "_PATIENCE", 0.2)
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster, Client(cluster):
+        tell = module.warn_user
+        monkeypatch.setattr(module, "warn_user", lambda message: (tell(message), cluster.scale(1)))
         with pytest.warns(UserWarning, match=r"has no workers.*cluster\.scale") as warned:
             tree_of().pyramid.to_zarr(tmp_path / "a.zarr")
     assert len(warned) == 1

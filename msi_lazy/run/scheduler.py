@@ -77,7 +77,7 @@ def check_waiting(compute: bool = True) -> None:
 
 def has_workers(client: Any) -> bool:
     """Tell whether a client's cluster has any worker now."""
-    return bool(client.scheduler_info(n_workers=1)["workers"])
+    return bool(_workers(client))
 
 
 @contextmanager
@@ -138,7 +138,10 @@ def process_memory() -> int:
 
 
 def _workers(client: Any) -> list[dict[str, Any]]:
-    return list(client.scheduler_info(n_workers=-1)["workers"].values())
+    """Describe the workers: ``scheduler_info`` may give what the client has cached in that moment, without any."""
+    if client.asynchronous:
+        return list(client.scheduler_info()["workers"].values())
+    return list(client.sync(client.scheduler.identity, n_workers=-1)["workers"].values())
 
 
 def check_processes(place: Place, sources: Sequence[Source] = ()) -> None:
