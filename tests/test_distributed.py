@@ -1,10 +1,13 @@
 """On a cluster of worker processes: the same bits, and next to nothing sent between workers."""
 
+import asyncio
 import gc
 import os
 import sys
 from functools import partial
+from inspect import iscoroutinefunction
 from time import monotonic, sleep
+from types import SimpleNamespace
 
 import dask
 import dask.array as da
@@ -18,6 +21,7 @@ from zarr.storage import MemoryStore
 
 import msi_lazy as msi
 from msi_lazy.run.scheduler import all_threads, has_workers
+from msi_lazy.run.warm import warm_workers
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +199,19 @@ def test_a_zip_file_is_packed_and_read_by_workers(client, stored, tmp_path):
     back.pyramid.to_zarr(tmp_path / "b.zip")
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "b.zip", "source.zarr"]
+
+
+def test_a_worker_imports_the_library_in_the_thread_that_unpickles_its_tasks(monkeypatch):
+    """Two threads that import it at once see modules half made, and the worker is lost."""
+    sent = []
+    loop = SimpleNamespace(add_callback=lambda run, function, **options: sent.append(function))
+    client = SimpleNamespace(asynchronous=False, loop=loop, run=None)
+    monkeypatch.setattr("msi_lazy.run.warm.active_client", lambda: client)
+    warm_workers([])
+    (load,) = sent
+    assert load.func.__module__.startswith("msi_lazy.")  # so that to unpickle it is to import the library
+    assert iscoroutinefunction(load.func)
+    assert asyncio.run(load()) is None
 
 
 def test_workers_are_asked_for_anew(client, monkeypatch):

@@ -1,5 +1,6 @@
 """Local stores in which something else lies in place of a file: an error that names it, and no waiting."""
 
+import asyncio
 import os
 import shutil
 import socket
@@ -7,8 +8,11 @@ import socket
 import numpy as np
 import pytest
 import zarr
+from zarr.buffer import default_buffer_prototype
+from zarr.storage import LocalStore
 
 import msi_lazy as msi
+from msi_lazy.storage.regular_files import RegularStore
 from tests.support.damage import write
 
 
@@ -81,6 +85,16 @@ def test_an_array_of_the_user_is_read_so_too(tmp_path, options):
     replace(chunk, "a named pipe")
     with pytest.raises(OSError, match="a named pipe"):
         msi.to_multiscale(msi.to_spatial_image(array), [2]).pyramid.to_zarr(tmp_path / "o.zarr")
+
+
+def test_a_document_that_is_there_is_not_written_beside(tmp_path, monkeypatch):
+    """zarr stores those of all groups above a new one where there are none; another removes partial files there."""
+    store = RegularStore(tmp_path)
+    buffer = default_buffer_prototype().buffer.from_bytes
+    asyncio.run(store.set_if_not_exists("zarr.json", buffer(b"{}")))
+    monkeypatch.setattr(LocalStore, "set_if_not_exists", None)
+    asyncio.run(store.set_if_not_exists("zarr.json", buffer(b"[]")))
+    assert (tmp_path / "zarr.json").read_bytes() == b"{}"
 
 
 def test_a_link_to_a_file_is_a_file(store, tmp_path):

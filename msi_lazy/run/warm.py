@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,22 +35,19 @@ def warm_workers(recipes: Sequence[StageRecipe]) -> None:
         return
     kernels = {(recipe.method.kernel, recipe.dtype): recipe for recipe in recipes if recipe.stage.factors}
     ours = tuple(recipe for (kernel, _), recipe in kernels.items() if isinstance(kernel, LibraryKernel))
-    # in a thread of theirs, unpickling included, as a worker whose loop is busy answers nobody; and on the loop here
-    load = partial(asyncio.to_thread, pickle.loads, pickle.dumps(_Kernels(ours)))
-    client.loop.add_callback(client.run, load, wait=False, on_error="ignore")
+    client.loop.add_callback(client.run, partial(_load_kernels, ours), wait=False, on_error="ignore")
 
 
-@dataclass(frozen=True)
-class _Kernels:
-    """Unpickling it loads the kernels."""
+async def _load_kernels(recipes: Sequence[StageRecipe]) -> None:
+    """Load the kernels of ``recipes`` in a thread, as a worker whose loop is busy answers nobody.
 
-    recipes: tuple[StageRecipe, ...]
+    To unpickle this function imports the library, on the loop of the worker.  Tasks are unpickled there, too: two
+    threads that import modules of one package at once may see some of them half made.
+    """
+    await asyncio.to_thread(_reduce_tiny, recipes)
 
-    def __reduce__(self) -> Any:
-        return _load_kernels, (self.recipes,)
 
-
-def _load_kernels(recipes: Sequence[StageRecipe]) -> None:
+def _reduce_tiny(recipes: Sequence[StageRecipe]) -> None:
     """Reduce a tiny array as each of ``recipes`` reduces blocks, which loads its kernel."""
     for recipe in recipes:
         factors = recipe.stage.factors[0]

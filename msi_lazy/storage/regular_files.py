@@ -95,6 +95,14 @@ class RegularStore(LocalStore):
 
     __hash__ = None  # type: ignore[assignment]  # as that of LocalStore
 
+    async def set_if_not_exists(self, key: str, value: Any) -> None:
+        """Store ``value`` where there is nothing yet, without a partial file where there is.
+
+        zarr does so with the documents of all groups above a new one, whose locks are not held.
+        """
+        if not os.path.lexists(os.path.join(self.root, key)):
+            await super().set_if_not_exists(key, value)
+
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
         """Read the bytes under ``key``; ``None`` if nothing is there."""
         path = os.path.join(self.root, key)
