@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
@@ -119,6 +120,22 @@ def test_an_interrupt_ends_the_tasks_in_progress(tmp_path, whole):
     assert_unfinished(tmp_path / "o.zarr")
     tree.pyramid.to_zarr(tmp_path / "o.zarr", resume=True, source_id="faulty")
     assert contents(tmp_path / "o.zarr") == whole
+
+
+def test_threads_that_their_pool_does_not_know_are_waited_for(tmp_path, whole, monkeypatch):
+    """Such as one that was being started as the interrupt came."""
+
+    class Forgetful(ThreadPoolExecutor):
+        def shutdown(self, *, wait, cancel_futures):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+
+    monkeypatch.setattr(sys.modules["msi_lazy.run.compute"], "ThreadPoolExecutor", Forgetful)
+    tree = faulty_tree(tmp_path, "interrupt", sample=PIXELS.size // 2)
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt), dask.config.set(num_workers=2):
+        tree.pyramid.to_zarr(tmp_path / "o.zarr", source_id="faulty")
+    left = set(threading.enumerate()) - before
+    assert not [thread.name for thread in left if "zarr" not in thread.name and "asyncio" not in thread.name]
 
 
 def test_an_interrupted_command_is_resumed(tmp_path, monkeypatch):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import dask
 from dask import threaded
@@ -142,8 +144,12 @@ def _own_threads() -> Iterator[dict[str, Any]]:
     if get_scheduler() not in (None, threaded.get) or dask.config.get("pool", None) is not None:
         yield {}
         return
-    threads = ThreadPoolExecutor(worker_threads())
+    prefix = f"pyramid-{uuid4().hex}"
+    threads = ThreadPoolExecutor(worker_threads(), thread_name_prefix=prefix)
     try:
         yield {"scheduler": "threads", "pool": threads}
     finally:
         threads.shutdown(wait=True, cancel_futures=True)
+        for thread in threading.enumerate():  # one that was being started as an interrupt came is not known to the pool
+            if thread.name.startswith(prefix):
+                thread.join()
