@@ -26,17 +26,32 @@ from msi_lazy.tree.build_tree import transpose_tree
 from msi_lazy.tree.read_plan import level_images, read_plan
 from msi_lazy.tree.root_attributes import channel_block
 from msi_lazy.write.job import ImageJob
+from msi_lazy.write.layout import resolve_layouts
 from msi_lazy.write.lost_coordinates import describe_lost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from msi_lazy.ngff.specification import Specification
+    from msi_lazy.storage.place import Place
 
-__all__ = ["image_job", "label_job", "name_systems", "warn_of_omissions"]
+__all__ = ["default_shards", "image_job", "label_job", "name_systems", "warn_of_omissions"]
 
 
 def image_job(
+    tree: xr.DataTree, specification: Specification, *, colors: Any, windows: Any, paths: LevelPaths, **packing: Any
+) -> ImageJob:
+    """Describe an image with the layouts of its levels, and warn of what it has that OME-Zarr has no place for.
+
+    ``packing`` is that of :func:`msi_lazy.write.layout.resolve_layouts`.
+    """
+    job = _image_job(tree, specification, colors=colors, windows=windows, paths=paths)
+    warn_of_omissions(job, paths)
+    layouts = resolve_layouts(job.plan, specification.zarr_format, paths=paths, **packing)
+    return dataclasses.replace(job, layouts=layouts)
+
+
+def _image_job(
     tree: xr.DataTree, specification: Specification, *, colors: Any, windows: Any, paths: LevelPaths = DEFAULT_PATHS
 ) -> ImageJob:
     """Describe the image of a pyramid; ``colors``, ``windows`` and ``paths`` as for :func:`msi_lazy.to_zarr`."""
@@ -56,6 +71,11 @@ def image_job(
     attributes = image_attributes(plan, specification, omero, paths=paths)
     attributes = keep_members(attributes, job.tree.attrs, plan.axes)
     return dataclasses.replace(job, attributes=attributes, measured=measured)
+
+
+def default_shards(shards: Any, place: Place, specification: Specification) -> Any:
+    """Shards that are asked for; by default those of ``.ozx`` files are the blocks, as RFC-9 recommends."""
+    return "auto" if shards is None and place.is_ozx and specification.fits(3) else shards
 
 
 def label_job(

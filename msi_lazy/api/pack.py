@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import zarr
 
 from msi_lazy.errors import StoreExistsError, UnfinishedImageError
 from msi_lazy.ngff.specifications import specification_of
 from msi_lazy.storage.packing import find_unfinished, odd_files, pack_directory
+from msi_lazy.storage.partial_files import partial_name
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.unfinished import naming_unfinished
 from msi_lazy.write.archive_checks import check_overwritable
@@ -80,7 +80,7 @@ def pack(store: Any, archive: Any, *, mode: Mode = "w-") -> None:
             f"{place} holds {unfinished}: what was written or updated there is incomplete, or still running; complete "
             f"that, and pack it then"
         )
-    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
+    partial = path.with_name(partial_name(f".{path.name}"))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         pack_directory(directory, partial, specification)

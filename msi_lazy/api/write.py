@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from msi_lazy.api.jobs import image_job, label_job, name_systems, warn_of_omissions
+from msi_lazy.api.jobs import default_shards, image_job, label_job, name_systems, warn_of_omissions
 from msi_lazy.arguments.choices import check_source_id, check_switches
 from msi_lazy.arguments.numbers import parse_retries
 from msi_lazy.ngff.level_paths import DEFAULT_PATHS, LevelPaths, parse_paths, style_of
@@ -170,7 +170,6 @@ def to_zarr(
     check_source_id(source_id)
     place = Place.parse(store, group, storage_options, new=True)
     specification = find_specification(version)
-    shards = "auto" if shards is None and place.is_ozx and specification.fits(3) else shards
     options = WriteOptions(
         specification,
         mode=mode,
@@ -183,13 +182,11 @@ def to_zarr(
         spill=SpillChoice.parse(spill, place),
         run=RunOptions(compute, progress, parse_retries(retries, compute)),
     )
-    zarr_format = specification.zarr_format
     paths = parse_paths(paths)
-    image = image_job(tree, specification, colors=colors, windows=windows, paths=paths)
-    warn_of_omissions(image, paths)
+    shards = default_shards(shards, place, specification)
     packing: Any = {"shards": shards, "compressors": compressors, "paths": paths}
-    layouts = resolve_layouts(image.plan, zarr_format, encoding=encoding, **packing)
-    jobs = [dataclasses.replace(image, layouts=layouts)]
+    image = image_job(tree, specification, colors=colors, windows=windows, encoding=encoding, **packing)
+    jobs = [image]
     if labels is not None and not isinstance(labels, Mapping):
         raise TypeError(f"labels are a dict of pyramids by name, not {type(labels).__name__}")
     for name, labelled in (labels or {}).items():
@@ -197,7 +194,7 @@ def to_zarr(
         check_label_job(job, image.plan, name)
         if paths != DEFAULT_PATHS:
             warn_of_omissions(job, paths)
-        layouts = label_layouts(job.plan, image.plan, zarr_format, **packing)
+        layouts = label_layouts(job.plan, image.plan, specification.zarr_format, **packing)
         jobs.append(dataclasses.replace(job, layouts=layouts))
     return write_image(name_systems(jobs, coordinate_system), place, options)
 

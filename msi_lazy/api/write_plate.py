@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
-from msi_lazy.api.jobs import image_job, warn_of_omissions
+from msi_lazy.api.jobs import default_shards, image_job
 from msi_lazy.api.plates import Plate
 from msi_lazy.arguments.choices import check_source_id, check_switches
 from msi_lazy.arguments.numbers import parse_retries
@@ -20,7 +20,6 @@ from msi_lazy.storage.place import Place
 from msi_lazy.storage.spill_folder import SpillChoice
 from msi_lazy.write.fields import check_names
 from msi_lazy.write.job import WriteOptions
-from msi_lazy.write.layout import resolve_layouts
 from msi_lazy.write.plate_job import FieldForms, PlateJob, PlateLayout
 from msi_lazy.write.whole_plate import write_plate_to
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from msi_lazy.storage.place import Mode
     from msi_lazy.storage.replacement import Replace
-    from msi_lazy.write.job import ImageJob
 
 __all__ = ["write_plate"]
 
@@ -128,7 +126,6 @@ def write_plate(
     place = Place.parse(store, group, storage_options, new=True)
     specification = find_specification(version)
     run = RunOptions(compute, progress, parse_retries(retries, compute))
-    shards = "auto" if shards is None and place.is_ozx and specification.fits(3) else shards
     options = WriteOptions(
         specification,
         mode=mode,
@@ -162,14 +159,17 @@ def write_plate(
         parse_names("columns", columns, [key[1] for key in keys]), wells, known,
     )  # fmt: skip
 
-    def describe(tree: xr.DataTree) -> ImageJob:
-        job = image_job(tree, specification, colors=colors, windows=windows, paths=paths)
-        warn_of_omissions(job, paths)
-        packing: Any = {"shards": shards, "compressors": compressors, "paths": paths}
-        layouts = resolve_layouts(job.plan, specification.zarr_format, **packing)
-        return dataclasses.replace(job, layouts=layouts)
-
-    forms = FieldForms(describe)
+    forms = FieldForms(
+        partial(
+            image_job,
+            specification=specification,
+            colors=colors,
+            windows=windows,
+            paths=paths,
+            shards=default_shards(shards, place, specification),
+            compressors=compressors,
+        )
+    )
     described = [("/".join(key), *_find_form(forms, fields[given], given)) for key, given in keys.items()]
     return write_plate_to(PlateJob(layout, forms.jobs, described), place, options)
 

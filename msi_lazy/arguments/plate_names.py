@@ -11,12 +11,17 @@ from msi_lazy.arguments.json_values import Omissions, to_json
 from msi_lazy.arguments.numbers import is_integer
 from msi_lazy.errors import warn_user
 
-__all__ = ["lab_order", "parse_acquisitions", "parse_field", "parse_fields", "parse_names"]
+__all__ = ["is_plate_name", "lab_order", "parse_acquisitions", "parse_field", "parse_fields", "parse_names"]
 
 FieldName = tuple[str, str, str]
 """Names of the row, the column and the field."""
 _TIMES = ("starttime", "endtime")
 _TEXTS = ("name", "description")
+
+
+def is_plate_name(name: str) -> bool:
+    """Tell whether OME-Zarr allows the name of a row or a column: letters and digits."""
+    return re.fullmatch("[A-Za-z0-9]+", name) is not None
 
 
 def lab_order(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -113,7 +118,7 @@ def parse_names(what: str, given: Any, used: Sequence[str]) -> tuple[str, ...]:
     else:
         raise TypeError(f"{what} must be a sequence of names, or how many there are, not {given!r}")
     for name in names:
-        if re.fullmatch("[A-Za-z0-9]+", name) is None:
+        if not is_plate_name(name):
             raise ValueError(f"names of {what} have letters (A-Z, a-z) and digits only, not {name!r}")
     if len(set(names)) < len(names):
         raise ValueError(f"{what} names {next(name for name in names if names.count(name) > 1)!r} twice")

@@ -19,6 +19,7 @@ from msi_lazy.storage.ledger import LEDGER, UPGRADE_NOTE
 from msi_lazy.storage.links import links_below
 from msi_lazy.storage.manifest import MANIFEST
 from msi_lazy.storage.nodes_below import quietly
+from msi_lazy.storage.partial_files import PARTIAL_NAME
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.same_bytes import new_form
 from msi_lazy.storage.separators import check_separator
@@ -39,7 +40,6 @@ _DIMS = "_ARRAY_DIMENSIONS"
 """Attribute in which xarray keeps names of dimensions, for which Zarr v2 has no place."""
 CHUNK_KEY = re.compile(r"\d+([./]\d+)*")
 """Key of a chunk of Zarr v2 below its array."""
-_PARTIAL = re.compile(r".*\.[0-9a-f]{32}\.partial")
 
 
 @dataclass
@@ -242,7 +242,7 @@ def _sort_keys(plan: UpgradePlan, keys: list[str], nodes: Mapping[str, _Node]) -
     for key in keys:
         parts = key.split("/")
         _check_ledger(plan, parts)
-        if _name(key) == UPGRADE_NOTE or _PARTIAL.fullmatch(_name(key)):
+        if _name(key) == UPGRADE_NOTE or PARTIAL_NAME.fullmatch(_name(key)):
             continue
         if _name(key) in ZARR_DOCUMENTS:
             if _name(key) != _DOCUMENT:

@@ -222,7 +222,7 @@ def _live_carries(before: StagePlan, stage: StagePlan, threads: int, rows: Block
     sweeps the image, and all carries of the planes that a row of blocks touches are.  A computed source is swept
     in ``rows``.
     """
-    touched = [_touched_along(before, stage, dim) for dim in range(len(stage.edges))]
+    touched = [_merged_along(before, stage, dim) for dim in range(len(stage.edges))]
     spans = [max(map(len, along)) for along in touched]
     if rows is not None:
         alive = rows.waiting_blocks(before, spans, threads)
@@ -235,6 +235,7 @@ def _live_carries(before: StagePlan, stage: StagePlan, threads: int, rows: Block
     return min(alive * largest, prod(before.extents[stage.first - before.first]))
 
 
-def _touched_along(before: StagePlan, stage: StagePlan, dim: int) -> list[range]:
+def _merged_along(before: StagePlan, stage: StagePlan, dim: int) -> list[range]:
     """List, along one dimension, the blocks of ``before`` whose carries each block of ``stage`` merges."""
-    return [before.touching(stage.first, stage.needed(index)[0])[dim] for index in stage.along(dim)]
+    owners, line = before.line(dim), stage.line(dim)
+    return [owners.touching(line.first, line.needed(index)[0])[0] for index in line.along(0)]

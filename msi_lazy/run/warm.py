@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from msi_lazy.graph import write_graph  # which imports all that the tasks of blocks need
 from msi_lazy.graph.block_tasks import reduce_window
 from msi_lazy.methods.kernel import LibraryKernel
 from msi_lazy.plan.windows import Interval
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from msi_lazy.graph.block_tasks import StageRecipe
 
 __all__ = ["warm_workers"]
-
-_TASKS = write_graph
 
 
 def warm_workers(recipes: Sequence[StageRecipe]) -> None:

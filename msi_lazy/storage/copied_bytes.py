@@ -6,9 +6,9 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from msi_lazy.compat.zarr_stores import copy_keys
+from msi_lazy.storage.partial_files import partial_name
 from msi_lazy.storage.regular_files import check_regular, holds_plain_files
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _copy_file(source: Path, target: Path) -> None:
         if (there.st_size, there.st_mtime_ns) == (found.st_size, found.st_mtime_ns):
             return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{uuid4().hex}.partial")
+    part = target.with_name(partial_name(target.name))
     try:
         shutil.copyfile(source, part)
         os.utime(part, ns=(found.st_atime_ns, found.st_mtime_ns))

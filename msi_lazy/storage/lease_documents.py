@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Self
-from uuid import uuid4
 
 from zarr.storage import MemoryStore
 
 from msi_lazy.compat.directory_lock import locked_directory
 from msi_lazy.compat.zarr_stores import create_key, delete_key, read_key, store_bytes
 from msi_lazy.errors import StoreExistsError
+from msi_lazy.storage.partial_files import partial_name
 from msi_lazy.storage.place import Place
 from msi_lazy.storage.writer_process import WriterProcess
 
@@ -112,7 +112,7 @@ class LeaseFile:
         if folder.is_symlink():
             raise StoreExistsError(f"{folder} is a symbolic link, and nothing is stored where it leads; remove it")
         folder.mkdir(parents=True, exist_ok=True)
-        own, aside = (f"{self.path}.{uuid4().hex}.partial" for _ in range(2))
+        own, aside = (partial_name(self.path) for _ in range(2))
         try:
             with locked_directory(folder) as locked:
                 Path(own).write_bytes(contents.to_bytes())

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from zarr.storage import LocalStore
 
-from msi_lazy.storage.partial_files import PARTIAL
+from msi_lazy.storage.partial_files import partial_name
 from msi_lazy.storage.regular_files import RegularStore
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def store_locally(
             made.add(folder)
         content = contents[key].as_numpy_array().data
         if not (unseen and _create(path, content)):
-            partial = f"{os.path.splitext(path)[0]}.{uuid4().hex}{PARTIAL}"
+            partial = partial_name(os.path.splitext(path)[0])
             _create(partial, content)
             os.replace(partial, path)
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msi_lazy.arguments.plate_names import is_plate_name
 from msi_lazy.ngff.plate_attributes import list_field, list_well, read_plate, read_well
 from msi_lazy.ngff.specifications import ome_block, specification_of
 from msi_lazy.storage.shared_groups import change_attributes
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from msi_lazy.storage.place import Place
 
 __all__ = ["ListField", "check_field", "check_names", "find_field"]
-
-_NAME = re.compile("[A-Za-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def check_names(row: str, column: str, field: str, specification: Specification)
         Names the first of them.
     """
     for name, what in ((row, "row"), (column, "column")):
-        if _NAME.fullmatch(name) is None:
+        if not is_plate_name(name):
             raise ValueError(f"the name of a {what} of a plate has letters (A-Z, a-z) and digits only, not {name!r}")
     if re.fullmatch(specification.field_names, field) is None:
         raise ValueError(
